@@ -1,0 +1,20 @@
+"""Networks of the MambaIR family: torch modules whose weights are those of the published checkpoints."""
+
+from .descriptor import Descriptor
+from .mambair import MambaIR
+from .mambair_unet import MambaIRUNet
+from .mambairv2 import MambaIRv2, MambaIRv2Light
+from .registry import ARCHITECTURES, Architecture, Identified, UnknownWeightsError, identify
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Descriptor",
+    "Identified",
+    "MambaIR",
+    "MambaIRUNet",
+    "MambaIRv2",
+    "MambaIRv2Light",
+    "UnknownWeightsError",
+    "identify",
+]

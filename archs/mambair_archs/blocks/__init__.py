@@ -1,0 +1,1 @@
+"""Building blocks of the networks; all work on channels-last tensors (batch, height, width, channels)."""

@@ -1,0 +1,69 @@
+"""Channel attention and the convolutional half of a MambaIR block (arXiv 2402.15648, section 3.3)."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from .convolution import Conv2d, conv3x3, depthwise
+
+ConvBlock = Literal["bottleneck", "light", "depthwise"]
+"""``bottleneck``: 3x3, GELU, 3x3. ``light``: the present MambaIR-light. ``depthwise``: its first generation."""
+
+
+class GlobalMean(nn.Module):
+    """Mean over the image: (batch, height, width, channels) to (batch, 1, 1, channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average all pixels."""
+        return x.mean((1, 2), keepdim=True)
+
+
+class ChannelAttention(nn.Module):
+    """Squeeze-and-excitation gate (arXiv 1709.01507) with ``channels // squeeze_factor`` hidden channels."""
+
+    def __init__(self, channels: int, squeeze_factor: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.attention = nn.Sequential(
+            GlobalMean(),
+            Conv2d(channels, channels // squeeze_factor, 1),
+            nn.ReLU(),
+            Conv2d(channels // squeeze_factor, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale every channel by a weight computed from the whole image."""
+        gate: Tensor = self.attention(x)
+        return x * gate
+
+
+class CAB(nn.Module):
+    """Convolutions followed by channel attention, (batch, height, width, channels) to the same shape.
+
+    Layers sit at the indices of the published checkpoints.
+    """
+
+    def __init__(self, channels: int, kind: ConvBlock, compress_ratio: int, squeeze_factor: int) -> None:
+        super().__init__()
+        layers: list[nn.Module]
+        if kind == "bottleneck":
+            hidden = channels // compress_ratio
+            layers = [conv3x3(channels, hidden), nn.GELU(), conv3x3(hidden, channels)]
+        elif kind == "light":
+            hidden = channels // compress_ratio
+            layers = [
+                Conv2d(channels, hidden, 1),
+                depthwise(hidden, 3),
+                nn.GELU(),
+                Conv2d(hidden, channels, 1),
+                depthwise(channels, 3, dilation=2),
+            ]
+        else:
+            layers = [depthwise(channels, 3)]
+        self.cab = nn.Sequential(*layers, ChannelAttention(channels, squeeze_factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Local enhancement."""
+        out: Tensor = self.cab(x)
+        return out

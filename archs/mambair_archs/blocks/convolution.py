@@ -1,0 +1,62 @@
+"""Convolution and pixel rearrangement on channels-last tensors."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Conv2d(nn.Conv2d):
+    """``nn.Conv2d`` from (batch, height, width, in) to (batch, height', width', out), with the same parameters."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve; the permutations are views, the memory stays channels-last."""
+        return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def conv3x3(in_channels: int, out_channels: int, **options: int | bool) -> Conv2d:
+    """3x3 convolution that keeps the size; ``options`` as for ``nn.Conv2d``."""
+    return Conv2d(in_channels, out_channels, 3, padding=1, **options)  # type: ignore[arg-type]
+
+
+def depthwise(channels: int, kernel_size: int, dilation: int = 1) -> Conv2d:
+    """Depthwise convolution that keeps the size (odd kernels)."""
+    padding = dilation * (kernel_size - 1) // 2
+    return Conv2d(channels, channels, kernel_size, padding=padding, dilation=dilation, groups=channels)
+
+
+class PixelShuffle(nn.Module):
+    """(batch, h, w, c * r * r) to (batch, h * r, w * r, c), channels ordered as in ESPCN (arXiv 1609.05158)."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Move channels into space."""
+        return F.pixel_shuffle(x.permute(0, 3, 1, 2), self.factor).permute(0, 2, 3, 1)
+
+
+class PixelUnshuffle(nn.Module):
+    """Inverse of :class:`PixelShuffle`; height and width must be multiples of ``factor``."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Move space into channels."""
+        return F.pixel_unshuffle(x.permute(0, 3, 1, 2), self.factor).permute(0, 2, 3, 1)
+
+
+def residual_conv(channels: int, kind: str) -> nn.Module:
+    """The convolution that closes a group of blocks: one 3x3, or the thinner ``3conv`` of SwinIR."""
+    if kind == "1conv":
+        return conv3x3(channels, channels)
+    if kind == "3conv":
+        return nn.Sequential(
+            conv3x3(channels, channels // 4),
+            nn.LeakyReLU(0.2),
+            Conv2d(channels // 4, channels // 4, 1),
+            nn.LeakyReLU(0.2),
+            conv3x3(channels // 4, channels),
+        )
+    raise ValueError(f"resi_connection is {kind!r}, expected '1conv' or '3conv'")

@@ -1,0 +1,61 @@
+"""Feed-forward halves of a MambaIRv2 layer; both mix neighbouring pixels with a depthwise convolution."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .convolution import depthwise
+
+
+class _DepthwiseConv(nn.Module):
+    """Depthwise convolution and GELU, nested as in the published checkpoints."""
+
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.depthwise_conv = nn.Sequential(depthwise(channels, kernel_size), nn.GELU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.depthwise_conv(x)
+        return out
+
+
+class ConvFFN(nn.Module):
+    """Perceptron with a residual depthwise convolution between its layers."""
+
+    def __init__(self, dim: int, hidden: int, kernel_size: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.dwconv = _DepthwiseConv(hidden, kernel_size)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, dim) to the same shape."""
+        x = F.gelu(self.fc1(x))
+        out: Tensor = self.fc2(x + self.dwconv(x))
+        return out
+
+
+class _SpatialGate(nn.Module):
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.conv = depthwise(channels, kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, gate = x.chunk(2, dim=-1)
+        out: Tensor = x * self.conv(self.norm(gate))
+        return out
+
+
+class GatedMLP(nn.Module):
+    """Perceptron whose hidden half is gated by the convolved other half; used by the light network."""
+
+    def __init__(self, dim: int, hidden: int, kernel_size: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.sg = _SpatialGate(hidden // 2, kernel_size)
+        self.fc2 = nn.Linear(hidden // 2, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, dim) to the same shape."""
+        out: Tensor = self.fc2(self.sg(F.gelu(self.fc1(x))))
+        return out

@@ -1,0 +1,62 @@
+"""Selective-scan layers: the bare scan with its parameters, and SS2D, which scans an image in four directions."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from mambair_kernels import CROSS_SCAN, Paths, scan_2d
+from torch import Tensor, nn
+
+from .convolution import depthwise
+
+DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
+
+
+def dt_rank(channels: int) -> int:
+    """Rank of the step-size projection for a layer of ``channels`` (Mamba's ``auto``)."""
+    return math.ceil(channels / 16)
+
+
+class SelectiveScan2d(nn.Module):
+    """Scan of an image along ``directions`` paths with input-dependent step size, B and C.
+
+    Initialisation as in Mamba (arXiv 2312.00752, section 3.6): A is S4D-real, step sizes are log-uniform in
+    [0.001, 0.1], D is one. Parameter names are those of the published checkpoints.
+    """
+
+    def __init__(self, channels: int, d_state: int, rank: int, directions: int) -> None:
+        super().__init__()
+        bound = channels**-0.5
+        self.x_proj_weight = nn.Parameter(torch.empty(directions, rank + 2 * d_state, channels).uniform_(-bound, bound))
+        bound = rank**-0.5
+        self.dt_projs_weight = nn.Parameter(torch.empty(directions, channels, rank).uniform_(-bound, bound))
+        log_dt = torch.rand(directions, channels) * (math.log(DT_MAX) - math.log(DT_MIN)) + math.log(DT_MIN)
+        dt = log_dt.exp().clamp(min=DT_FLOOR)
+        self.dt_projs_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # inverse softplus of dt
+        states = torch.arange(1, d_state + 1, dtype=torch.float32)
+        self.A_logs = nn.Parameter(states.log().repeat(directions * channels, 1))
+        self.Ds = nn.Parameter(torch.ones(directions * channels))
+
+    def scan(self, x: Tensor, paths: Paths = CROSS_SCAN, c_bias: Tensor | None = None) -> Tensor:
+        """Scan x (batch, height, width, channels) along ``paths``; see :func:`mambair_kernels.scan_2d`."""
+        return scan_2d(
+            x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, self.A_logs, self.Ds, paths, c_bias
+        )
+
+
+class SS2D(SelectiveScan2d):
+    """Two-dimensional selective scan module (VMamba, arXiv 2401.10166): gated, with a depthwise convolution."""
+
+    def __init__(self, d_model: int, d_state: int, d_inner: int) -> None:
+        super().__init__(d_inner, d_state, dt_rank(d_model), directions=len(CROSS_SCAN))
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
+        self.conv2d = depthwise(d_inner, 3)
+        self.out_norm = nn.LayerNorm(d_inner)
+        self.out_proj = nn.Linear(d_inner, d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, d_model) to the same shape."""
+        x, gate = self.in_proj(x).chunk(2, dim=-1)
+        y = self.scan(F.silu(self.conv2d(x)))
+        out: Tensor = self.out_proj(self.out_norm(y) * F.silu(gate))
+        return out

@@ -1,0 +1,73 @@
+"""Shared handling of network configurations: frozen, keyword-only dataclasses that refuse unknown names."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+StateDict = Mapping[str, Tensor]
+ConfigT = TypeVar("ConfigT")
+
+
+class InferenceError(ValueError):
+    """A state_dict does not determine a configuration; the message names the key at fault."""
+
+
+def create(config: type[ConfigT], options: Mapping[str, Any]) -> ConfigT:
+    """``config(**options)``, lists made tuples.
+
+    Raises:
+        TypeError: an option is unknown; the message suggests the nearest known name.
+        ValueError: a value is out of range.
+    """
+    known = [field.name for field in fields(config)]  # type: ignore[arg-type]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            raise TypeError(f"{config.__name__.removesuffix('Config')} has no option {name!r}{hint}")
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+
+
+def shape(state_dict: StateDict, key: str) -> tuple[int, ...]:
+    """Shape of a tensor that must be there.
+
+    Raises:
+        InferenceError: the key is missing.
+    """
+    if key not in state_dict:
+        raise InferenceError(f"key {key} is missing")
+    return tuple(state_dict[key].shape)
+
+
+def count(state_dict: StateDict, prefix: str) -> int:
+    """How many consecutive indices 0, 1, ... follow ``prefix`` in the keys."""
+    indices = {key[len(prefix) :].split(".", 1)[0] for key in state_dict if key.startswith(prefix)}
+    number = 0
+    while str(number) in indices:
+        number += 1
+    return number
+
+
+def ratio(part: int, whole: int) -> float:
+    """A multiplier m with ``int(whole * m) == part``, the roundest there is."""
+    for digits in range(1, 7):
+        candidate = round(part / whole, digits)
+        if int(whole * candidate) == part:
+            return candidate
+    return (part + 0.5) / whole
+
+
+def divisor(whole: int, part: int, usual: int) -> int:
+    """A divisor d with ``whole // d == part``: ``usual`` if it fits, else the largest.
+
+    Raises:
+        InferenceError: there is none.
+    """
+    if part > 0 and whole // usual == part:
+        return usual
+    if part > 0 and whole // (whole // part) == part:
+        return whole // part
+    raise InferenceError(f"{part} hidden channels cannot come from {whole} channels")

@@ -1,0 +1,117 @@
+"""MambaIR: a simple baseline for image restoration with state-space models (arXiv 2402.15648)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from .backbone import Backbone, BackboneConfig, infer_backbone
+from .blocks.channel_attention import ConvBlock
+from .blocks.residual import ResidualGroup, VSSBlock
+from .config import StateDict, create, divisor, ratio, shape
+from .descriptor import Descriptor
+
+BLOCK = "layers.0.residual_group.blocks.0."
+
+
+@dataclass(frozen=True, kw_only=True)
+class MambaIRConfig(BackboneConfig):
+    """Options of :class:`MambaIR`.
+
+    ``conv_block`` chooses the convolutional half of a block; None means the published rule, ``light`` for the head
+    ``pixelshuffledirect`` and ``bottleneck`` otherwise. ``compress_ratio`` None is 2 for ``light``, else 3. The three
+    generations of MambaIR-light are (d_state 16, mlp_ratio 1.2, ``depthwise``), (d_state 16, mlp_ratio 1.5,
+    ``bottleneck`` with compress_ratio 6) and the present (d_state 10, mlp_ratio 1.2, ``light``).
+    """
+
+    drop_path_rate: float = 0.1
+    conv_block: ConvBlock | None = None
+    compress_ratio: int | None = None
+    squeeze_factor: int = 30
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.conv_block is None:
+            object.__setattr__(self, "conv_block", "light" if self.upsampler == "pixelshuffledirect" else "bottleneck")
+        if self.compress_ratio is None:
+            object.__setattr__(self, "compress_ratio", 2 if self.conv_block == "light" else 3)
+        if self.embed_dim < max(self.squeeze_factor, self.compress_ratio or 1):
+            raise ValueError(f"embed_dim {self.embed_dim} is smaller than squeeze_factor or compress_ratio")
+
+
+class MambaIR(Backbone):
+    """Groups of residual state-space blocks that scan the image in four directions.
+
+    Keyword options: see :class:`MambaIRConfig`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.config = config = create(MambaIRConfig, options)
+        super().__init__(config, list(_groups(config)))
+
+
+def _groups(config: MambaIRConfig) -> Iterator[nn.Module]:
+    assert config.conv_block is not None and config.compress_ratio is not None  # filled in by __post_init__
+    last = max(sum(config.depths) - 1, 1)
+    number = 0
+    for depth in config.depths:
+        blocks = [
+            VSSBlock(
+                config.embed_dim,
+                config.d_state,
+                config.d_inner,
+                config.conv_block,
+                config.compress_ratio,
+                config.squeeze_factor,
+                drop_path=config.drop_path_rate * (number + k) / last,
+            )
+            for k in range(depth)
+        ]
+        number += depth
+        yield ResidualGroup(blocks, config.embed_dim, config.resi_connection, "blocks", config.use_checkpoint)
+
+
+def matches(state_dict: StateDict) -> bool:
+    """Whether the keys look like MambaIR's."""
+    return BLOCK + "self_attention.A_logs" in state_dict
+
+
+def infer(state_dict: StateDict) -> MambaIRConfig:
+    """Configuration of published or own weights; training-only options keep their defaults.
+
+    Raises:
+        InferenceError: the tensors do not determine a configuration.
+    """
+    options = infer_backbone(state_dict, "blocks")
+    dim = options["embed_dim"]
+    if BLOCK + "conv_blk.cab.4.weight" in state_dict:
+        conv_block, gate = "light", 5
+    elif BLOCK + "conv_blk.cab.2.weight" in state_dict:
+        conv_block, gate = "bottleneck", 3
+    else:
+        conv_block, gate = "depthwise", 1
+    squeeze = shape(state_dict, f"{BLOCK}conv_blk.cab.{gate}.attention.1.weight")[0]
+    compress = None
+    if conv_block != "depthwise":
+        hidden = shape(state_dict, BLOCK + "conv_blk.cab.0.weight")[0]
+        compress = divisor(dim, hidden, usual=2 if conv_block == "light" else 3)
+    return MambaIRConfig(
+        **options,
+        d_state=shape(state_dict, BLOCK + "self_attention.A_logs")[1],
+        mlp_ratio=ratio(shape(state_dict, BLOCK + "self_attention.in_proj.weight")[0] // 2, dim),
+        conv_block=conv_block,
+        compress_ratio=compress,
+        squeeze_factor=divisor(dim, squeeze, usual=30),
+    )
+
+
+def describe(config: MambaIRConfig) -> Descriptor:
+    """What inference has to know."""
+    return Descriptor(
+        scale=config.upscale,
+        in_channels=config.in_chans,
+        size_multiple=1,
+        tile=256 if config.embed_dim <= 96 else 192,
+        bytes_per_pixel=4 * (16 * config.embed_dim + 16 * config.d_inner),
+    )

@@ -1,0 +1,190 @@
+"""MambaIRUNet: MambaIR's blocks in the U-shape of Restormer (arXiv 2111.09881), for real-noise removal."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle, conv3x3
+from .blocks.padding import pad_to_multiple
+from .blocks.residual import VSSBlock, run_blocks
+from .config import InferenceError, StateDict, count, create, ratio, shape
+from .descriptor import Descriptor
+
+LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MambaIRUNetConfig:
+    """Options of :class:`MambaIRUNet`, named as in the published recipe.
+
+    ``mlp_ratio`` 1.5 is what the released weights need. ``dual_pixel_task`` takes two RGB views (six channels).
+    """
+
+    inp_channels: int = 3
+    out_channels: int = 3
+    dim: int = 48
+    num_blocks: tuple[int, ...] = (4, 6, 6, 8)
+    num_refinement_blocks: int = 4
+    d_state: int = 16
+    mlp_ratio: float = 1.5
+    bias: bool = False
+    dual_pixel_task: bool = False
+    use_checkpoint: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.num_blocks) != 4 or min(self.num_blocks) < 1 or self.num_refinement_blocks < 1:
+            raise ValueError(f"num_blocks must be four positive numbers, got {self.num_blocks}")
+        if self.dim < 30 or self.dim % 2:
+            raise ValueError(f"dim must be even and at least 30, got {self.dim}")
+        if not self.dual_pixel_task and self.inp_channels != self.out_channels:
+            raise ValueError("inp_channels and out_channels must be equal, the input is added to the output")
+
+
+class PatchEmbed(nn.Module):
+    """The first convolution, under its published name."""
+
+    def __init__(self, in_channels: int, dim: int, bias: bool) -> None:
+        super().__init__()
+        self.proj = conv3x3(in_channels, dim, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, in) to (batch, height, width, dim)."""
+        out: Tensor = self.proj(x)
+        return out
+
+
+class Resample(nn.Module):
+    """A convolution without bias and a pixel rearrangement, under the published name ``body``."""
+
+    def __init__(self, dim: int, channels: int, rearrange: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv3x3(dim, channels, bias=False), rearrange)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, dim) to half or twice the size."""
+        out: Tensor = self.body(x)
+        return out
+
+
+def _down(dim: int) -> Resample:
+    return Resample(dim, dim // 2, PixelUnshuffle(2))
+
+
+def _up(dim: int) -> Resample:
+    return Resample(dim, dim * 2, PixelShuffle(2))
+
+
+class MambaIRUNet(nn.Module):
+    """Encoder and decoder of three halvings; image in, image out, values in [0, 1].
+
+    Keyword options: see :class:`MambaIRUNetConfig`.
+    """
+
+    multiple = 8
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.config = config = create(MambaIRUNetConfig, options)
+        dim, bias = config.dim, config.bias
+
+        def level(width: int, depth: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                VSSBlock(width, config.d_state, int(config.mlp_ratio * width)) for _ in range(depth)
+            )
+
+        self.patch_embed = PatchEmbed(config.inp_channels, dim, bias)
+        self.encoder_level1 = level(dim, config.num_blocks[0])
+        self.down1_2 = _down(dim)
+        self.encoder_level2 = level(2 * dim, config.num_blocks[1])
+        self.down2_3 = _down(2 * dim)
+        self.encoder_level3 = level(4 * dim, config.num_blocks[2])
+        self.down3_4 = _down(4 * dim)
+        self.latent = level(8 * dim, config.num_blocks[3])
+        self.up4_3 = _up(8 * dim)
+        self.reduce_chan_level3 = Conv2d(8 * dim, 4 * dim, 1, bias=bias)
+        self.decoder_level3 = level(4 * dim, config.num_blocks[2])
+        self.up3_2 = _up(4 * dim)
+        self.reduce_chan_level2 = Conv2d(4 * dim, 2 * dim, 1, bias=bias)
+        self.decoder_level2 = level(2 * dim, config.num_blocks[1])
+        self.up2_1 = _up(2 * dim)
+        self.decoder_level1 = level(2 * dim, config.num_blocks[0])
+        self.refinement = level(2 * dim, config.num_refinement_blocks)
+        if config.dual_pixel_task:
+            self.skip_conv = Conv2d(dim, 2 * dim, 1, bias=bias)
+        self.output = conv3x3(2 * dim, config.out_channels, bias=bias)
+
+    def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
+        return run_blocks(blocks, x, self.config.use_checkpoint)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Restore a batch: (batch, in, height, width) to (batch, out, height, width), any size.
+
+        Raises:
+            ValueError: the number of channels is not the network's.
+        """
+        if image.dim() != 4 or image.shape[1] != self.config.inp_channels:
+            raise ValueError(f"expected (batch, {self.config.inp_channels}, height, width), got {tuple(image.shape)}")
+        x = pad_to_multiple(image.permute(0, 2, 3, 1), self.multiple, repeat_edge=False)
+        shallow = self.patch_embed(x)
+        enc1 = self._run(self.encoder_level1, shallow)
+        enc2 = self._run(self.encoder_level2, self.down1_2(enc1))
+        enc3 = self._run(self.encoder_level3, self.down2_3(enc2))
+        latent = self._run(self.latent, self.down3_4(enc3))
+        dec3 = self.reduce_chan_level3(torch.cat([self.up4_3(latent), enc3], dim=-1))
+        dec2 = self.reduce_chan_level2(torch.cat([self.up3_2(self._run(self.decoder_level3, dec3)), enc2], dim=-1))
+        dec1 = torch.cat([self.up2_1(self._run(self.decoder_level2, dec2)), enc1], dim=-1)
+        dec1 = self._run(self.refinement, self._run(self.decoder_level1, dec1))
+        if self.config.dual_pixel_task:
+            out = self.output(dec1 + self.skip_conv(shallow))
+        else:
+            out = self.output(dec1) + x
+        return out[:, : image.shape[2], : image.shape[3]].permute(0, 3, 1, 2)
+
+    def stages(self) -> Iterator[tuple[nn.Module, float]]:
+        """Modules with the number of pixels they see per input pixel, for counting operations."""
+        for name, module in self.named_children():
+            level = next((int(c) for c in name if c.isdigit()), 4 if name == "latent" else 1)
+            yield module, 4.0 ** (1 - level)
+
+
+def matches(state_dict: StateDict) -> bool:
+    """Whether the keys look like MambaIRUNet's."""
+    return "encoder_level1.0.self_attention.A_logs" in state_dict
+
+
+def infer(state_dict: StateDict) -> MambaIRUNetConfig:
+    """Configuration of published or own weights.
+
+    Raises:
+        InferenceError: the tensors do not determine a configuration.
+    """
+    dim, in_channels = shape(state_dict, "patch_embed.proj.weight")[:2]
+    block = "latent.0.self_attention."
+    depths = tuple(count(state_dict, f"{level}.") for level in LEVELS)
+    if not min(depths):
+        raise InferenceError(f"key {LEVELS[depths.index(0)]}.0 is missing")
+    return MambaIRUNetConfig(
+        inp_channels=in_channels,
+        out_channels=shape(state_dict, "output.weight")[0],
+        dim=dim,
+        num_blocks=depths,
+        num_refinement_blocks=count(state_dict, "refinement."),
+        d_state=shape(state_dict, block + "A_logs")[1],
+        mlp_ratio=ratio(shape(state_dict, block + "in_proj.weight")[0] // 2, 8 * dim),
+        bias="output.bias" in state_dict,
+        dual_pixel_task="skip_conv.weight" in state_dict,
+    )
+
+
+def describe(config: MambaIRUNetConfig) -> Descriptor:
+    """What inference has to know."""
+    return Descriptor(
+        scale=1,
+        in_channels=config.inp_channels,
+        size_multiple=MambaIRUNet.multiple,
+        tile=256,
+        bytes_per_pixel=4 * int((48 + 32 * config.mlp_ratio) * config.dim),
+    )

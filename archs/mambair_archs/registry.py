@@ -1,0 +1,126 @@
+"""The networks this package knows, and how to recognise their weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import mambair, mambair_unet, mambairv2
+from .config import InferenceError, StateDict
+from .descriptor import Descriptor
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One network class with the functions of its module."""
+
+    name: str
+    network: type[nn.Module]
+    matches: Callable[[StateDict], bool]
+    infer: Callable[[StateDict], Any]
+    describe: Callable[[Any], Descriptor]
+
+
+ARCHITECTURES: tuple[Architecture, ...] = (
+    Architecture("MambaIR", mambair.MambaIR, mambair.matches, mambair.infer, mambair.describe),
+    Architecture(
+        "MambaIRUNet", mambair_unet.MambaIRUNet, mambair_unet.matches, mambair_unet.infer, mambair_unet.describe
+    ),
+    Architecture("MambaIRv2", mambairv2.MambaIRv2, mambairv2.matches, mambairv2.infer, mambairv2.describe),
+    Architecture(
+        "MambaIRv2Light", mambairv2.MambaIRv2Light, mambairv2.matches_light, mambairv2.infer, mambairv2.describe
+    ),
+)
+
+
+class UnknownWeightsError(ValueError):
+    """No known network has these tensors.
+
+    Attributes:
+        closest: name of the network that shares most keys, or None.
+        differences: the first differing keys, each a short sentence.
+    """
+
+    def __init__(self, closest: str | None, differences: list[str]) -> None:
+        self.closest, self.differences = closest, differences
+        what = f"closest is {closest}" if closest else "no network comes close"
+        super().__init__(f"the tensors fit no known network; {what}: {'; '.join(differences)}")
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A recognised state_dict."""
+
+    architecture: Architecture
+    config: Any
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What inference has to know."""
+        return self.architecture.describe(self.config)
+
+    def build(self, device: str = "cpu") -> nn.Module:
+        """The network with this configuration, freshly initialised (on ``meta``: shapes only)."""
+        options = {name: getattr(self.config, name) for name in self.config.__dataclass_fields__}
+        with torch.device(device):
+            return self.architecture.network(**options)
+
+
+def get(name: str) -> Architecture:
+    """The architecture called ``name``.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {architecture.name: architecture for architecture in ARCHITECTURES}[name]
+
+
+def identify(state_dict: StateDict) -> Identified:
+    """Recognise the network and its configuration from the tensors alone.
+
+    Raises:
+        UnknownWeightsError: the tensors fit no known network exactly.
+    """
+    for architecture in ARCHITECTURES:
+        if architecture.matches(state_dict):
+            try:
+                found = Identified(architecture, architecture.infer(state_dict))
+                expected = found.build("meta").state_dict()
+            except (InferenceError, ValueError) as error:
+                raise UnknownWeightsError(architecture.name, [str(error)]) from error
+            differences = compare(state_dict, expected)
+            if differences:
+                raise UnknownWeightsError(architecture.name, differences)
+            return found
+    raise UnknownWeightsError(*_closest(state_dict))
+
+
+def compare(state_dict: StateDict, expected: StateDict, most: int = 3) -> list[str]:
+    """The first ``most`` differences between the keys and shapes of two state_dicts, as short sentences."""
+    missing = [f"{key} is missing" for key in expected if key not in state_dict]
+    surplus = [f"{key} is not part of it" for key in state_dict if key not in expected]
+    shapes = [
+        f"{key} is {tuple(state_dict[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in state_dict and state_dict[key].shape != expected[key].shape
+    ]
+    differences = shapes + missing + surplus
+    more = len(differences) - most
+    return differences[:most] + ([f"{more} more"] if more > 0 else [])
+
+
+def _closest(state_dict: StateDict) -> tuple[str | None, list[str]]:
+    """The network with its default configuration that shares most keys with ``state_dict``."""
+    best: tuple[float, str, StateDict] | None = None
+    for architecture in ARCHITECTURES:
+        with torch.device("meta"):
+            expected = architecture.network().state_dict()
+        shared = len(expected.keys() & state_dict.keys()) / max(len(expected.keys() | state_dict.keys()), 1)
+        if shared > 0 and (best is None or shared > best[0]):
+            best = (shared, architecture.name, expected)
+    if best is None:
+        found = ", ".join(list(state_dict)[:3]) or "no tensors"
+        return None, [f"the file holds {found}"]
+    return best[1], compare(state_dict, best[2])

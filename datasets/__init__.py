@@ -1,0 +1,1 @@
+"""Sample pictures that install with the package; downloads go elsewhere."""

@@ -1,0 +1,7 @@
+"""Selective-scan operations for visual state-space networks. Knows nothing of networks."""
+
+from .dispatch import BackendError
+from .paths import CROSS_SCAN, Path, Paths
+from .scan import scan_2d, selective_scan
+
+__all__ = ["CROSS_SCAN", "BackendError", "Path", "Paths", "scan_2d", "selective_scan"]

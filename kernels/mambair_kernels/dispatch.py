@@ -1,0 +1,108 @@
+"""Chooses the scan backend for a tensor and says why the others were passed over."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from . import chunked, reference
+
+VARIABLE = "MAMBAIR_SCAN_BACKEND"
+
+
+class BackendError(RuntimeError):
+    """The backend asked for does not exist or cannot run here."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of the public operations.
+
+    ``devices`` and ``dtypes`` list what it accepts; empty means any. ``automatic`` is false for a backend that runs
+    only when it is asked for by name.
+    """
+
+    name: str
+    module: ModuleType
+    devices: frozenset[str] = frozenset()
+    dtypes: frozenset[torch.dtype] = frozenset()
+    automatic: bool = True
+
+    @property
+    def selective_scan(self) -> Callable[..., Tensor]:
+        """Implementation of :func:`mambair_kernels.selective_scan`, all arguments given."""
+        function: Callable[..., Tensor] = self.module.selective_scan
+        return function
+
+    @property
+    def scan_2d(self) -> Callable[..., Tensor]:
+        """Implementation of :func:`mambair_kernels.scan_2d`, all arguments given."""
+        function: Callable[..., Tensor] = self.module.scan_2d
+        return function
+
+    def accepts(self, device: torch.device, dtype: torch.dtype) -> tuple[bool, str]:
+        """Whether a tensor of this kind can be handled on this machine, and the reason."""
+        usable: tuple[bool, str] = self.module.available()
+        if not usable[0]:
+            return usable
+        if self.devices and device.type not in self.devices:
+            return False, f"needs a tensor on {' or '.join(sorted(self.devices))}, not on {device.type}"
+        if self.dtypes and dtype not in self.dtypes:
+            return False, f"does not compute in {str(dtype).removeprefix('torch.')}"
+        return usable
+
+
+BACKENDS: tuple[Backend, ...] = (
+    Backend("chunked", chunked),
+    Backend("reference", reference, automatic=False),
+)
+"""All backends, the preferred first."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the dispatcher thinks of one backend: a row of ``mambair doctor``."""
+
+    name: str
+    usable: bool
+    chosen: bool
+    reason: str
+
+
+def verdicts(device: torch.device, dtype: torch.dtype = torch.float32) -> list[Verdict]:
+    """Every backend with the reason why it is or is not used for such a tensor."""
+    wanted = os.environ.get(VARIABLE)
+    rows: list[Verdict] = []
+    taken = False
+    for backend in BACKENDS:
+        usable, reason = backend.accepts(device, dtype)
+        chosen = usable and not taken and (backend.name == wanted if wanted else backend.automatic)
+        taken = taken or chosen
+        if chosen and wanted:
+            reason += f"; asked for by {VARIABLE}"
+        elif usable and not chosen:
+            reason += "; only on request" if not backend.automatic else "; a preferred backend is in use"
+        rows.append(Verdict(backend.name, usable, chosen, reason))
+    return rows
+
+
+def select(device: torch.device, dtype: torch.dtype = torch.float32) -> Backend:
+    """The backend for such a tensor: the one named by ``MAMBAIR_SCAN_BACKEND``, else the first that accepts it.
+
+    Raises:
+        BackendError: the variable names an unknown backend or one that cannot handle the tensor.
+    """
+    wanted = os.environ.get(VARIABLE)
+    for backend in BACKENDS:
+        if wanted and backend.name == wanted:
+            usable, reason = backend.accepts(device, dtype)
+            if not usable:
+                raise BackendError(f"{VARIABLE}={wanted} cannot be used: {reason}")
+            return backend
+        if not wanted and backend.automatic and backend.accepts(device, dtype)[0]:
+            return backend
+    names = ", ".join(backend.name for backend in BACKENDS)
+    raise BackendError(f"{VARIABLE}={wanted} is not a scan backend; choose one of {names} or unset the variable")

@@ -1,0 +1,70 @@
+"""Image restoration and super-resolution with MambaIR-style networks.
+
+>>> from mambair_cli import load_model, restore
+>>> model = load_model("mambairv2_lightSR_x4.pth")
+>>> large = restore(small, model)  # numpy arrays, uint8, uint16 or float32
+
+Importing this package loads neither torch nor OpenCV; calling it does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .weights.loader import Model
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_model", "restore"]
+
+
+def load_model(model: "str | Path", device: str = "auto") -> "Model":
+    """Load a model by catalogue name or from a .safetensors or .pth file.
+
+    Args:
+        model: name as in ``mambair models list``, or a path.
+        device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+
+    Raises:
+        mambair_cli.errors.ModelError: it cannot be found, read or recognised.
+        mambair_cli.errors.DeviceError: the device is not there.
+    """
+    from .weights.loader import load
+
+    return load(model, device)
+
+
+def restore(
+    image: "NDArray[Any]", model: "Model", *, tile: int | None = None, overlap: int | None = None
+) -> "NDArray[Any]":
+    """Restore one image held in memory.
+
+    Args:
+        image: (height, width) gray, or (height, width, channels) with gray, gray + alpha, RGB or RGB + alpha;
+            uint8, uint16, or floats in [0, 1].
+        model: from :func:`load_model`.
+        tile: tile edge in input pixels, 0 for the whole image; default: the network's recommendation.
+        overlap: pixels that neighbouring tiles share; default: 32, or a quarter of a small tile.
+
+    Returns:
+        The restored image in the type and layout of ``image``, enlarged by the model's scale.
+
+    Raises:
+        mambair_cli.errors.UsageError: shape, type, tile or overlap make no sense.
+        mambair_cli.errors.OutOfMemoryError: even the smallest tile does not fit.
+        mambair_cli.errors.NumericalError: the network produced values that are not numbers.
+    """
+    import numpy as np
+
+    from .errors import UsageError
+    from .restore.model import restore as run
+
+    pixels = image[:, :, None] if image.ndim == 2 else image
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
+        raise UsageError(f"An image of shape {image.shape} cannot be restored.", "Give (height, width, 1 to 4).")
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        raise UsageError(f"Pixels of type {pixels.dtype} cannot be restored.", "Give uint8, uint16 or float32.")
+    result = run(pixels, model, tile=tile, overlap=overlap)
+    return result[:, :, 0] if image.ndim == 2 else result

@@ -1,0 +1,48 @@
+"""The command-line application: wiring only."""
+
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .commands import models, restoration
+from .commands.common import Json, NoProgress, Quiet, Verbose
+from .commands.doctor import doctor
+
+app = typer.Typer(
+    name="mambair",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RESTORE, LOOK = "Restore pictures", "Look around"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mambair {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Restore and enlarge pictures with state-space networks of the MambaIR family."""
+    ctx.obj = {"json": json, "quiet": quiet, "verbose": verbose, "no_progress": no_progress}
+
+
+app.command("upscale", rich_help_panel=RESTORE)(restoration.upscale)
+app.command("denoise", rich_help_panel=RESTORE)(restoration.denoise)
+app.command("dejpeg", rich_help_panel=RESTORE)(restoration.dejpeg)
+app.command("dehaze", rich_help_panel=RESTORE)(restoration.dehaze)
+app.add_typer(models.app, name="models", rich_help_panel=LOOK)
+app.command("doctor", rich_help_panel=LOOK)(doctor)

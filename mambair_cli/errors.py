@@ -1,0 +1,46 @@
+"""Errors that end in a message for the user: what is wrong with which input, and what to do about it."""
+
+
+class MambairError(Exception):
+    """An expected failure.
+
+    Args:
+        message: one sentence saying what is wrong with which input.
+        hint: one sentence saying what to do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class UsageError(MambairError):
+    """The command line itself is wrong."""
+
+    exit_code = 2
+
+
+class InputError(MambairError):
+    """An input image cannot be used."""
+
+
+class OutputError(MambairError):
+    """A result cannot be written."""
+
+
+class ModelError(MambairError):
+    """A model cannot be found, read or used for the task."""
+
+
+class DeviceError(MambairError):
+    """The device asked for is not there."""
+
+
+class OutOfMemoryError(MambairError):
+    """Even the smallest tile does not fit."""
+
+
+class NumericalError(MambairError):
+    """The network produced values that are not numbers."""

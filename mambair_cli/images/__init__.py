@@ -1,0 +1,1 @@
+"""Pixels in and out: decode, encode, colour, alpha, depth, metadata."""

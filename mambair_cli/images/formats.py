@@ -1,0 +1,23 @@
+"""Which file formats are read and written, by suffix."""
+
+from pathlib import Path
+
+READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
+
+DEEP = frozenset({".png", ".tif", ".tiff"})
+"""Formats that hold 16 bits per channel."""
+
+WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff", ".avif"})
+
+WITH_METADATA = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+"""Formats whose EXIF, ICC and XMP blocks OpenCV writes."""
+
+
+def is_image(path: Path) -> bool:
+    """Whether the suffix is that of a format that is read."""
+    return path.suffix.lower() in READABLE
+
+
+def listing() -> str:
+    """The suffixes for a message."""
+    return ", ".join(sorted(READABLE))

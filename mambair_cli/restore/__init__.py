@@ -1,0 +1,1 @@
+"""Restoring images: tile plan, blending, memory, one image and many."""

@@ -1,0 +1,1 @@
+"""Model files: the catalogue of known ones, and the loader that opens any."""

@@ -1,0 +1,74 @@
+"""The catalogue of known model files (``catalog.toml``) and where they are kept."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One known model file; see the head of ``catalog.toml`` for the fields."""
+
+    name: str
+    task: str
+    scale: int
+    arch: str
+    file: str
+    url: str
+    verified: str
+    licence: str
+    bytes: int | None = None
+    sha256: str | None = None
+    psnr: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is kept once it is there."""
+        return models_folder() / self.file
+
+    @property
+    def installed(self) -> bool:
+        """Whether the file is there."""
+        return self.path.is_file()
+
+    @property
+    def download(self) -> str:
+        """A command that fetches the file into the current folder."""
+        return f"gdown '{self.url}' -O {self.file}"
+
+
+def data_root() -> Path:
+    """Folder for downloads: ``$MAMBAIR_DATA``, else ``./datasets``."""
+    return Path(os.environ.get("MAMBAIR_DATA") or "datasets")
+
+
+def models_folder() -> Path:
+    """Folder in which models are looked up by name."""
+    return data_root() / "models"
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All known models, the recommended ones of a task first."""
+    text = files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8")
+    return tuple(Entry(**entry) for entry in tomllib.loads(text)["model"])
+
+
+def select(task: str, scale: int | None = None) -> list[Entry]:
+    """Known models for a task, and for a scale if one is given."""
+    return [entry for entry in entries() if entry.task == task and scale in (None, entry.scale)]
+
+
+def by_name(name: str) -> Entry | None:
+    """The entry called ``name``."""
+    return next((entry for entry in entries() if entry.name == name), None)
+
+
+def by_sha256(digest: str) -> Entry | None:
+    """The entry of a file with this checksum."""
+    return next((entry for entry in entries() if entry.sha256 == digest), None)

@@ -1,0 +1,109 @@
+"""From a file or a name to a network that is ready to run."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mambair_archs import Descriptor, Identified, UnknownWeightsError, identify
+from torch import nn
+
+from ..errors import DeviceError, ModelError
+from . import catalog, files
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded network.
+
+    Attributes:
+        name: name in the catalogue, else the file's name.
+        task: what it was trained for, or None if the file does not say.
+    """
+
+    name: str
+    path: Path
+    task: str | None
+    identified: Identified
+    network: nn.Module
+    device: torch.device
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What inference has to know about the network."""
+        return self.identified.descriptor
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... as a device that is there.
+
+    Raises:
+        DeviceError: it is not there, or the name is not one.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise DeviceError(f"The device {name} is not available here.", "Use --device auto or cpu.") from None
+    if device.type == "meta":
+        raise DeviceError("The device meta computes nothing.", "Use --device auto or cpu.")
+    return device
+
+
+def locate(name: str) -> tuple[Path, catalog.Entry | None]:
+    """The file for a catalogue name or a path.
+
+    Raises:
+        ModelError: a catalogue name whose file has not been downloaded.
+    """
+    entry = catalog.by_name(name)
+    if entry is None:
+        return Path(name), None
+    if not entry.installed:
+        raise ModelError(
+            f"The model {name} has not been downloaded to {entry.path}.",
+            f"Run {entry.download} and give that file to --model.",
+        )
+    return entry.path, entry
+
+
+def inspect(path: Path) -> tuple[Identified, dict[str, torch.Tensor], dict[str, str]]:
+    """Read a file and recognise its network.
+
+    Raises:
+        ModelError: the file cannot be read, or fits no known network.
+    """
+    tensors, metadata = files.read(path)
+    try:
+        return identify(tensors), tensors, metadata
+    except UnknownWeightsError as error:
+        closest = f"closest is {error.closest}" if error.closest else "nothing comes close"
+        raise ModelError(
+            f"The model file {path} fits no known network; {closest}: {'; '.join(error.differences)}.",
+            "Give weights of MambaIR, MambaIRUNet or MambaIRv2.",
+        ) from None
+
+
+def recognise(path: Path, metadata: dict[str, str]) -> tuple[str, str | None]:
+    """Name and task from the metadata, else from the catalogue by checksum, else the file's name and None."""
+    entry = catalog.by_sha256(hashlib.sha256(path.read_bytes()).hexdigest())
+    name = metadata.get("name") or (entry.name if entry else path.stem)
+    return name, metadata.get("task") or (entry.task if entry else None)
+
+
+def load(name: str | Path, device: str = "auto") -> Model:
+    """Load a model by catalogue name or from a file.
+
+    Raises:
+        ModelError: it cannot be found, read or recognised.
+        DeviceError: the device is not there.
+    """
+    target = resolve_device(device)
+    path, entry = locate(str(name))
+    identified, tensors, metadata = inspect(path)
+    network = identified.build().eval()
+    network.load_state_dict(tensors)
+    known, task = (entry.name, entry.task) if entry else recognise(path, metadata)
+    return Model(known, path, task, identified, network.to(target), target)

@@ -1,0 +1,1 @@
+"""Recipes that install with the package, so that a command finds them outside a checkout."""
