@@ -46,6 +46,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         signal.signal(signal.SIGTERM, _terminated)
         try:
             function(console, **arguments)
+        except (typer.Exit, typer.Abort):
+            raise
         except MambairError as error:
             console.error(error)
             if console.verbose:

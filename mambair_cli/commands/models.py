@@ -12,21 +12,21 @@ app = typer.Typer(no_args_is_help=True, help="List known models, or look into a 
 
 
 def _list(console: Console) -> None:
-    """List known models, their published scores and where to get them."""
+    """List known models and their published scores."""
     from dataclasses import asdict
 
     from rich.table import Table
 
     from ..weights import catalog
 
-    table = Table("Name", "Task", "Scale", "Installed", "PSNR (dB)", "Get it", box=None, pad_edge=False)
+    table = Table("Name", "Task", "Scale", "Installed", "Published PSNR", "Licence", box=None, pad_edge=False)
     for entry in catalog.entries():
-        score = ", ".join(f"{name} {value:.2f}" for name, value in list(entry.psnr.items())[:1])
-        table.add_row(
-            entry.name, entry.task, f"x{entry.scale}", "yes" if entry.installed else "no", score, entry.download
-        )
+        score = next((f"{value:.2f} dB on {name}" for name, value in entry.psnr.items()), "")
+        installed = "yes" if entry.installed else "no"
+        table.add_row(entry.name, entry.task, f"x{entry.scale}", installed, score, entry.licence)
     records = [asdict(entry) | {"installed": entry.installed} for entry in catalog.entries()]
     console.table(table, {"models": records})
+    console.note("mambair models show NAME says where to get a model that is not installed.")
 
 
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:

@@ -11,9 +11,10 @@ from ..errors import InputError
 from . import formats
 from .picture import Metadata, Picture, Pixels
 
-cv2.setLogLevel(0)  # a broken file is reported once, in our words
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken file is reported once, in our words
 
 ORIENTATION = ExifTags.Base.Orientation
+PREFIX = b"Exif\0\0"
 
 
 def decode(path: Path) -> Picture:
@@ -32,27 +33,22 @@ def decode(path: Path) -> Picture:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check that it is a file you may read.") from None
     if not data:
         raise InputError(f"{path} is empty.", "Fetch or export it again.")
-    metadata, orientation = _container(path, data)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    kind, icc = _identify(path, data)
+    pixels, kinds, chunks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise InputError(f"{path} is damaged or truncated.", "Fetch or export it again.")
-    return Picture(_upright(_in_rgb(path, pixels), orientation), metadata)
+    blocks = {int(number): chunk.tobytes() for number, chunk in zip(kinds, chunks, strict=True)}
+    exif, orientation = _upright_exif(blocks.get(cv2.IMAGE_METADATA_EXIF, b""))
+    metadata = Metadata(exif, blocks.get(cv2.IMAGE_METADATA_ICCP, icc), blocks.get(cv2.IMAGE_METADATA_XMP, b""))
+    # OpenCV turns TIFF pixels itself, and only those.
+    return Picture(_upright(_in_rgb(path, pixels), 1 if kind == "TIFF" else orientation), metadata)
 
 
-def _container(path: Path, data: bytes) -> tuple[Metadata, int]:
-    """Metadata and the orientation that is still to be applied."""
+def _identify(path: Path, data: bytes) -> tuple[str, bytes]:
+    """Format and ICC profile; refuses what is no image, and a PNG with a wrong checksum or no end."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            exif = image.getexif()
-            orientation = exif.get(ORIENTATION, 1)
-            if orientation != 1:
-                exif[ORIENTATION] = 1
-            metadata = Metadata(
-                exif=exif.tobytes().removeprefix(b"Exif\0\0") if exif else b"",
-                icc=image.info.get("icc_profile") or b"",
-                xmp=image.info.get("xmp") or b"",
-            )
-            already_applied = image.format == "TIFF"  # OpenCV turns TIFF pixels itself
+            found = image.format or "", image.info.get("icc_profile") or b""
             image.verify()
     except Image.DecompressionBombError:
         raise InputError(f"{path} is too large to be decoded safely.", "Cut it into parts.") from None
@@ -60,7 +56,22 @@ def _container(path: Path, data: bytes) -> tuple[Metadata, int]:
         raise InputError(f"{path} is not an image, whatever its name.", f"Use one of {formats.listing()}.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} is damaged or truncated ({error}).", "Fetch or export it again.") from None
-    return metadata, 1 if already_applied else orientation
+    return found
+
+
+def _upright_exif(block: bytes) -> tuple[bytes, int]:
+    """The EXIF block for upright pixels, and the orientation that is to be applied to the pixels."""
+    block = block.removeprefix(PREFIX)
+    exif = Image.Exif()
+    try:
+        exif.load(block)
+        orientation = int(exif.get(ORIENTATION, 1))
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return b"", 1  # not readable as EXIF: worth nothing to the next reader either
+    if orientation == 1:
+        return block, 1
+    exif[ORIENTATION] = 1
+    return exif.tobytes().removeprefix(PREFIX), orientation
 
 
 def _in_rgb(path: Path, pixels: np.ndarray) -> Pixels:
