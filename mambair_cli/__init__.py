@@ -59,7 +59,7 @@ def restore(
     import numpy as np
 
     from .errors import UsageError
-    from .restore.model import restore as run
+    from .restoration.model import restore as run
 
     pixels = image[:, :, None] if image.ndim == 2 else image
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:

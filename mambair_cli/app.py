@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import models, restoration
+from .commands import models, restore
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
 
@@ -40,9 +40,9 @@ def root(
     ctx.obj = {"json": json, "quiet": quiet, "verbose": verbose, "no_progress": no_progress}
 
 
-app.command("upscale", rich_help_panel=RESTORE)(restoration.upscale)
-app.command("denoise", rich_help_panel=RESTORE)(restoration.denoise)
-app.command("dejpeg", rich_help_panel=RESTORE)(restoration.dejpeg)
-app.command("dehaze", rich_help_panel=RESTORE)(restoration.dehaze)
+app.command("upscale", rich_help_panel=RESTORE)(restore.upscale)
+app.command("denoise", rich_help_panel=RESTORE)(restore.denoise)
+app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
+app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)

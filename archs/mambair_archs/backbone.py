@@ -23,7 +23,7 @@ class BackboneConfig:
     ``img_size`` has no effect on the network; recipes carry it. ``use_checkpoint`` trades time for memory in training.
     """
 
-    upscale: int = 2
+    upscale: int = 1
     in_chans: int = 3
     img_size: int = 64
     img_range: float = 1.0

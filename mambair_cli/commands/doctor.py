@@ -69,7 +69,7 @@ def _packages() -> dict[str, str | None]:
 def _devices() -> dict[str, str]:
     import torch
 
-    from ..restore.memory import available
+    from ..restoration.memory import available
 
     cpu = torch.device("cpu")
     found = {"cpu": f"{torch.get_num_threads()} threads, {available(cpu) >> 20} MiB free"}

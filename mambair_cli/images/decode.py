@@ -1,6 +1,7 @@
 """Decode image files: OpenCV reads the pixels at full depth, Pillow the container and its metadata."""
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -33,27 +34,25 @@ def decode(path: Path) -> Picture:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check that it is a file you may read.") from None
     if not data:
         raise InputError(f"{path} is empty.", "Fetch or export it again.")
-    kind, icc = _identify(path, data)
-    pixels, kinds, chunks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    kind, exif, icc = _container(path, data)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise InputError(f"{path} is damaged or truncated.", "Fetch or export it again.")
-    blocks = {int(number): chunk.tobytes() for number, chunk in zip(kinds, chunks, strict=True)}
-    exif, orientation = _upright_exif(blocks.get(cv2.IMAGE_METADATA_EXIF, b""))
-    metadata = Metadata(exif, blocks.get(cv2.IMAGE_METADATA_ICCP, icc), blocks.get(cv2.IMAGE_METADATA_XMP, b""))
+        raise InputError(f"{path} is not an image, or is damaged or truncated.", "Fetch or export it again.")
+    exif, orientation = _upright_exif(exif)
     # OpenCV turns TIFF pixels itself, and only those.
-    return Picture(_upright(_in_rgb(path, pixels), 1 if kind == "TIFF" else orientation), metadata)
+    return Picture(_upright(_in_rgb(path, pixels), 1 if kind == "TIFF" else orientation), Metadata(exif, icc))
 
 
-def _identify(path: Path, data: bytes) -> tuple[str, bytes]:
-    """Format and ICC profile; refuses what is no image, and a PNG with a wrong checksum or no end."""
+def _container(path: Path, data: bytes) -> tuple[str, bytes, bytes]:
+    """Format, EXIF and ICC blocks; refuses a PNG with a wrong checksum or without an end."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            found = image.format or "", image.info.get("icc_profile") or b""
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
+            found = image.format or "", image.info.get("exif") or b"", image.info.get("icc_profile") or b""
             image.verify()
     except Image.DecompressionBombError:
         raise InputError(f"{path} is too large to be decoded safely.", "Cut it into parts.") from None
     except Image.UnidentifiedImageError:
-        raise InputError(f"{path} is not an image, whatever its name.", f"Use one of {formats.listing()}.") from None
+        return "", b"", b""  # OpenCV may know it all the same
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} is damaged or truncated ({error}).", "Fetch or export it again.") from None
     return found
@@ -64,9 +63,10 @@ def _upright_exif(block: bytes) -> tuple[bytes, int]:
     block = block.removeprefix(PREFIX)
     exif = Image.Exif()
     try:
-        exif.load(block)
-        orientation = int(exif.get(ORIENTATION, 1))
-    except (OSError, SyntaxError, ValueError, TypeError):
+        with warnings.catch_warnings(action="error"):
+            exif.load(block)
+            orientation = int(exif.get(ORIENTATION, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, UserWarning):
         return b"", 1  # not readable as EXIF: worth nothing to the next reader either
     if orientation == 1:
         return block, 1

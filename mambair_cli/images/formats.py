@@ -10,7 +10,7 @@ DEEP = frozenset({".png", ".tif", ".tiff"})
 WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff", ".avif"})
 
 WITH_METADATA = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-"""Formats whose EXIF, ICC and XMP blocks OpenCV writes."""
+"""Formats whose EXIF and ICC blocks OpenCV writes."""
 
 
 def is_image(path: Path) -> bool:

@@ -15,7 +15,6 @@ class Metadata:
 
     exif: bytes = b""
     icc: bytes = b""
-    xmp: bytes = b""
 
 
 @dataclass(frozen=True)

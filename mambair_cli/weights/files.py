@@ -1,6 +1,7 @@
 """Open weight files without trusting them: safetensors, and pickles restricted to tensors."""
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,14 +68,15 @@ def _pickle(path: Path) -> Any:
             if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
                 raise ModelError(f"The model file {path} unpacks to more than any known model.", "Do not use it.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Weights only load failed" in str(error) and "Unsupported" in str(error):
+        if "GLOBAL" in str(error):
             raise ModelError(
                 f"The model file {path} holds Python objects, which could run any code; it was not loaded.",
                 "Use a file that holds only tensors, best a .safetensors file.",
             ) from None
-        raise ModelError(f"The model file {path} is not a file of weights.", AGAIN) from None
+        raise ModelError(f"The model file {path} is not a file of weights; it was not loaded.", AGAIN) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError):
         # The unpickler meets damage in many ways; none of them says more than this.
         raise ModelError(f"The model file {path} is damaged or truncated.", AGAIN) from None

@@ -6,6 +6,7 @@ import psutil
 import torch
 
 CGROUP = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 RESERVE = 192 << 20
 """Bytes left for code, buffers of the scan and the allocator."""
 
@@ -20,7 +21,7 @@ def available(device: torch.device) -> int:
 def _cgroup_room() -> list[int]:
     """Bytes left under every memory limit of this process' control groups (version 2, Linux)."""
     try:
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        own = next(line[3:] for line in OWN_CGROUP.read_text().splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):
         return []
     rooms = []

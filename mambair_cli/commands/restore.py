@@ -10,7 +10,7 @@ from ..errors import MambairError, ModelError, UsageError
 from .common import command
 
 if TYPE_CHECKING:
-    from ..restore.batch import Job, Result
+    from ..restoration.batch import Job, Result
     from ..weights.loader import Model
 
 Inputs = Annotated[list[str], typer.Argument(metavar="IN...", help="Image files, folders or glob patterns.")]
@@ -87,8 +87,8 @@ def _restore(
     overwrite: bool,
 ) -> None:
     name = model or _default_model(task, scale)
-    from ..restore import batch
-    from ..restore.model import settings
+    from ..restoration import batch
+    from ..restoration.model import settings
     from ..weights.loader import load
 
     loaded = load(name, device)
@@ -110,7 +110,7 @@ def _restore(
 def _one(
     console: Console, job: "Job", model: "Model", tiling: tuple[int | None, int | None], overwrite: bool, title: str
 ) -> "Result":
-    from ..restore import batch
+    from ..restoration import batch
 
     with console.progress(title) as progress:
         result = batch.run(job, model, *tiling, overwrite, progress)

@@ -1,0 +1,71 @@
+"""Shared fixtures: small models and pictures, made on the spot."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mambair_archs import MambaIR, MambaIRv2Light
+
+TINY: dict[str, Any] = {
+    "upscale": 2,
+    "embed_dim": 30,
+    "depths": (1, 1),
+    "d_state": 4,
+    "mlp_ratio": 1.2,
+    "upsampler": "pixelshuffledirect",
+}
+TINY_V2: dict[str, Any] = {
+    "upscale": 2,
+    "embed_dim": 12,
+    "depths": (2,),
+    "num_heads": (2,),
+    "d_state": 3,
+    "mlp_ratio": 1.0,
+    "window_size": 4,
+    "upsampler": "pixelshuffledirect",
+}
+
+
+@pytest.fixture(autouse=True)
+def _seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test starts from the same random state and without the user's settings."""
+    torch.manual_seed(0)
+    for name in ("MAMBAIR_SCAN_BACKEND", "MAMBAIR_DATA", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a small checkpoint as BasicSR does; options change the network."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    def make(network: type[torch.nn.Module] = MambaIR, **options: Any) -> Path:
+        torch.manual_seed(1)
+        base = TINY_V2 if network is MambaIRv2Light else TINY
+        name = "_".join([network.__name__, *(f"{key}{value}" for key, value in options.items())])
+        path = folder / f"{name}.pth"
+        if not path.exists():
+            torch.save({"params": network(**(base | options)).state_dict()}, path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def x2(checkpoint: Callable[..., Path]) -> Path:
+    """A checkpoint that enlarges twice."""
+    return checkpoint(upscale=2)
+
+
+@pytest.fixture(scope="session")
+def x1(checkpoint: Callable[..., Path]) -> Path:
+    """A checkpoint that keeps the size."""
+    return checkpoint(upscale=1, upsampler="")

@@ -1,0 +1,127 @@
+"""Opening weight files without trusting them."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mambair_cli.errors import ModelError
+from mambair_cli.weights import files
+from safetensors.torch import save_file
+
+TENSORS = {"a.weight": torch.arange(4.0), "b": torch.ones(2, 3)}
+
+
+class RunsCode:
+    """A pickle that would create a file when loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+def equal(found: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == TENSORS.keys() and all(torch.equal(found[key], TENSORS[key]) for key in TENSORS)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: t,
+        lambda t: {"params": t},
+        lambda t: {"params_ema": t, "params": {"a.weight": torch.zeros(1)}},
+        lambda t: {"state_dict": t, "epoch": 3},
+        lambda t: {"params": {f"module.{key}": value for key, value in t.items()}},
+    ],
+)
+def test_the_layouts_of_checkpoints(wrap: Callable[[Any], Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(wrap(TENSORS), path)
+    assert equal(files.read(path)[0])
+    torch.save(wrap(TENSORS), path, _use_new_zipfile_serialization=False)
+    assert equal(files.read(path)[0])
+
+
+def test_safetensors_with_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file(TENSORS, path, {"task": "denoise"})
+    tensors, metadata = files.read(path)
+    assert equal(tensors)
+    assert metadata == {"task": "denoise"}
+
+
+def test_a_pickle_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps({"params": RunsCode(mark)}, protocol=2))
+    with pytest.raises(ModelError, match="not"):
+        files.read(tmp_path / "plain.pth")
+    torch.save({"params": RunsCode(mark)}, tmp_path / "evil.pth")
+    with pytest.raises(ModelError, match=r"could run any code; it was not loaded"):
+        files.read(tmp_path / "evil.pth")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.95, 0.999])
+def test_a_truncated_file_is_said_to_be_one(suffix: str, keep: float, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    big = {"w": torch.randn(50_000)}
+    if suffix == ".pth":
+        torch.save(big, path)
+    else:
+        save_file(big, path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(ModelError, match=r"damaged or truncated|not a file of weights"):
+        files.read(path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html><body>Google Drive - Quota exceeded</body></html>", "is a web page"),
+        (b"\n  <html><head><title>Sign in</title>", "is a web page"),
+        (os.urandom(4096), "damaged|not a file of weights"),
+        (b"some words", "damaged|not a file of weights"),
+    ],
+    ids=["empty", "quota page", "login page", "noise", "text"],
+)
+def test_what_is_no_model_is_refused(suffix: str, content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        files.read(path)
+
+
+@pytest.mark.parametrize("content", [{"params": {"a": 3}}, [1, 2], {"epoch": 3}, {}, torch.zeros(2)])
+def test_a_checkpoint_without_a_set_of_tensors_is_refused(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match="holds"):
+        files.read(tmp_path / "a.pth")
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        files.read(tmp_path / "none.pth")
+    with pytest.raises(ModelError, match="cannot be read"):
+        files.read(tmp_path)
+
+
+def test_sizes_are_capped_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(TENSORS, path)
+    monkeypatch.setattr(files, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(ModelError, match="more than any known model"):
+        files.read(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(1 << 20))
+    monkeypatch.setattr(files, "MAX_BYTES", 1 << 19)
+    with pytest.raises(ModelError, match="unpacks to more"):
+        files.read(path)
