@@ -42,9 +42,7 @@ def selective_scan(
     return y.to(dtype)
 
 
-def cross_scan_core(
-    x: Tensor, x_proj: Tensor, dt_proj: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor
-) -> Tensor:
+def cross_scan_core(x: Tensor, x_proj: Tensor, dt_proj: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor) -> Tensor:
     """SS2D's core around that scan, with the four directions copied out as published.
 
     Arguments as in ``mambair_kernels.scan_2d``: x (batch, height, width, channels); returns the same shape.

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from mambair_cli import load_model, restore
 from mambair_cli.images.decode import decode
 from mambair_cli.metrics.psnr import psnr

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Advance(Protocol):
     """Reports progress: ``total`` once it is known, then how much is ``done``."""
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` are finished."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,12 @@ class Console:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"))
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("tiles"),
+        )
         with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
             task = bar.add_task(description, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

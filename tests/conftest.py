@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from mambair_archs import MambaIR, MambaIRv2Light
 
 TINY: dict[str, Any] = {

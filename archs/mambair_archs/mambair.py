@@ -52,7 +52,8 @@ class MambaIR(Backbone):
 
 
 def _groups(config: MambaIRConfig) -> Iterator[nn.Module]:
-    assert config.conv_block is not None and config.compress_ratio is not None  # filled in by __post_init__
+    assert config.conv_block is not None  # filled in by __post_init__
+    assert config.compress_ratio is not None
     last = max(sum(config.depths) - 1, 1)
     number = 0
     for depth in config.depths:
@@ -85,6 +86,7 @@ def infer(state_dict: StateDict) -> MambaIRConfig:
     """
     options = infer_backbone(state_dict, "blocks")
     dim = options["embed_dim"]
+    conv_block: ConvBlock
     if BLOCK + "conv_blk.cab.4.weight" in state_dict:
         conv_block, gate = "light", 5
     elif BLOCK + "conv_blk.cab.2.weight" in state_dict:

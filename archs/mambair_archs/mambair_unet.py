@@ -91,9 +91,7 @@ class MambaIRUNet(nn.Module):
         dim, bias = config.dim, config.bias
 
         def level(width: int, depth: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                VSSBlock(width, config.d_state, int(config.mlp_ratio * width)) for _ in range(depth)
-            )
+            return nn.ModuleList(VSSBlock(width, config.d_state, int(config.mlp_ratio * width)) for _ in range(depth))
 
         self.patch_embed = PatchEmbed(config.inp_channels, dim, bias)
         self.encoder_level1 = level(dim, config.num_blocks[0])
@@ -137,10 +135,9 @@ class MambaIRUNet(nn.Module):
         dec2 = self.reduce_chan_level2(torch.cat([self.up3_2(self._run(self.decoder_level3, dec3)), enc2], dim=-1))
         dec1 = torch.cat([self.up2_1(self._run(self.decoder_level2, dec2)), enc1], dim=-1)
         dec1 = self._run(self.refinement, self._run(self.decoder_level1, dec1))
-        if self.config.dual_pixel_task:
-            out = self.output(dec1 + self.skip_conv(shallow))
-        else:
-            out = self.output(dec1) + x
+        # Two views cannot be added to one picture, so the shallow features take the place of the input.
+        dual = self.config.dual_pixel_task
+        out: Tensor = self.output(dec1 + self.skip_conv(shallow)) if dual else self.output(dec1) + x
         return out[:, : image.shape[2], : image.shape[3]].permute(0, 3, 1, 2)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:

@@ -60,9 +60,7 @@ class AttentiveLayer(nn.Module):
         self.scale2 = nn.Parameter(torch.full((dim,), 1e-4))
         self.wqkv = nn.Linear(dim, 3 * dim, bias=config.qkv_bias)
         self.win_mhsa = WindowAttention(dim, config.window_size, heads)
-        self.assm = ASSM(
-            dim, hidden, config.d_state, config.num_tokens, config.inner_rank, config.stochastic_routing
-        )
+        self.assm = ASSM(dim, hidden, config.d_state, config.num_tokens, config.inner_rank, config.stochastic_routing)
         self.convffn1 = feed_forward(dim, hidden, config.convffn_kernel_size)
         self.convffn2 = feed_forward(dim, hidden, config.convffn_kernel_size)
         self.embeddingA = nn.Embedding(config.inner_rank, config.d_state)
@@ -128,7 +126,9 @@ def infer(state_dict: StateDict) -> MambaIRv2Config:
     ]
     window = (round(tables[0][0] ** 0.5) + 1) // 2
     if (2 * window - 1) ** 2 != tables[0][0]:
-        raise InferenceError(f"key {LAYER}win_mhsa.relative_position_bias_table has {tables[0][0]} rows, fits no window")
+        raise InferenceError(
+            f"key {LAYER}win_mhsa.relative_position_bias_table has {tables[0][0]} rows, fits no window"
+        )
     light = matches_light(state_dict)
     kernel = "convffn1.sg.conv.weight" if light else "convffn1.dwconv.depthwise_conv.0.weight"
     return MambaIRv2Config(

@@ -49,9 +49,8 @@ class ChunkScan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Scan; only the inputs are kept."""
         _, states = _expand(dt, u, A, B, h)
         ctx.save_for_backward(u, dt, A, B, C, h)
         return (C.unsqueeze(-2) @ states).squeeze(-2), states[-1].clone()
@@ -59,6 +58,7 @@ class ChunkScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_h: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of u, dt, A, B, C and h."""
         u, dt, A, B, C, h = ctx.saved_tensors
         decay, states = _expand(dt, u, A, B, h)
         grad_C = (states @ grad_y.unsqueeze(-1)).squeeze(-1)
@@ -75,6 +75,11 @@ class ChunkScan(torch.autograd.Function):
         grad_dt = (grad_exponent * A).sum(-2).addcmul_(grad_input, u)
         grad_A = (grad_exponent * dt.unsqueeze(-2)).sum((0, 1))
         return grad_input * dt, grad_dt, grad_A, grad_B, grad_C, grad_first
+
+
+def _scan_chunk(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    result: tuple[Tensor, Tensor] = ChunkScan.apply(u, dt, A, B, C, h)  # type: ignore[no-untyped-call]
+    return result
 
 
 def selective_scan(
@@ -106,7 +111,7 @@ def selective_scan(
         if delta_softplus:
             dt = F.softplus(dt)
         b, c = (tensor[..., chunk].to(dtype).movedim(-1, 0).contiguous() for tensor in (B, C))
-        y, h = ChunkScan.apply(x, dt, A, b, c, h)  # type: ignore[no-untyped-call]
+        y, h = _scan_chunk(x, dt, A, b, c, h)
         if D is not None:
             y = y + D.to(dtype).reshape(groups, -1) * x
         outputs.append(y.to(u.dtype).flatten(2).movedim(0, -1))
@@ -144,6 +149,6 @@ def scan_2d(
         dt = F.softplus(torch.einsum("tbkr,kcr->tbkc", dt, dt_proj) + dt_bias)
         if c_bias is not None:
             C = C + c_bias[:, start:stop].to(dtype).movedim(1, 0).unsqueeze(2)
-        y, h = ChunkScan.apply(u, dt.contiguous(), A, B, C, h)  # type: ignore[no-untyped-call]
+        y, h = _scan_chunk(u, dt.contiguous(), A, B, C, h)
         merged.index_add_(0, index, torch.addcmul(y, D, u).view(-1, channels))
     return merged.reshape(x.shape).to(x.dtype)

@@ -33,7 +33,8 @@ def selective_scan(
         u: input, (batch, groups * channels, length).
         delta: step sizes before bias and softplus, shaped like ``u``.
         A: (groups * channels, state), negative for a stable recurrence.
-        B, C: (batch, groups, state, length); each group serves ``channels`` consecutive rows of ``u``.
+        B: (batch, groups, state, length); each group serves ``channels`` consecutive rows of ``u``.
+        C: shaped like ``B``.
         D: skip weights, (groups * channels,).
         delta_bias: added to ``delta``, (groups * channels,).
         delta_softplus: whether ``softplus(delta + delta_bias)`` is the step size.
@@ -93,7 +94,9 @@ def scan_2d(
         BackendError: the backend asked for cannot handle the tensors.
     """
     if x.dim() != 4 or dt_proj.dim() != 3 or A_log.dim() != 2 or 0 in x.shape:
-        raise ValueError(f"expected a non-empty x (b, h, w, c), dt_proj (k, c, r), A_log (k*c, n); got x {tuple(x.shape)}")
+        raise ValueError(
+            f"expected a non-empty x (b, h, w, c), dt_proj (k, c, r), A_log (k*c, n); got x {tuple(x.shape)}"
+        )
     batch, height, width, channels = x.shape
     directions, state, rank = scan_paths.count(paths), A_log.shape[1], dt_proj.shape[2]
     _check("x_proj", x_proj, directions, rank + 2 * state, channels)

@@ -2,13 +2,13 @@
 
 import torch
 
-from . import dispatch, reference
+from . import dispatch
 from .paths import CROSS_SCAN
 
 
 def deviation(name: str, device: torch.device) -> float:
     """Largest absolute difference of ``scan_2d`` between backend ``name`` in float32 and the float64 reference."""
-    backend = next(backend for backend in dispatch.BACKENDS if backend.name == name)
+    backends = {backend.name: backend for backend in dispatch.BACKENDS}
     generator = torch.Generator().manual_seed(0)
     channels, state, rank, paths = 24, 6, 3, len(CROSS_SCAN)
 
@@ -23,6 +23,7 @@ def deviation(name: str, device: torch.device) -> float:
         torch.log(torch.arange(1, state + 1, dtype=torch.float64)).repeat(paths * channels, 1),
         draw(paths * channels),
     ]
-    exact = reference.scan_2d(*arguments, CROSS_SCAN, None)
-    result = backend.scan_2d(*(tensor.to(device, torch.float32) for tensor in arguments), CROSS_SCAN, None)
+    exact = backends["reference"].scan_2d(*arguments, CROSS_SCAN, None)
+    single = [tensor.to(device, torch.float32) for tensor in arguments]
+    result = backends[name].scan_2d(*single, CROSS_SCAN, None)
     return (result.cpu().double() - exact).abs().max().item()

@@ -84,6 +84,7 @@ def _devices() -> dict[str, str]:
 def _backends() -> list[dict[str, Any]]:
     """Verdict of the dispatcher per device, with the largest deviation of usable backends from the float64 oracle."""
     import torch
+
     from mambair_kernels import dispatch, selftest
 
     rows = []

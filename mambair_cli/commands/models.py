@@ -31,13 +31,14 @@ def _list(console: Console) -> None:
 
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:
     """Say which network a model file holds."""
-    from mambair_archs import complexity
     from rich.table import Table
+
+    from mambair_archs import complexity
 
     from ..weights import loader
 
     path, entry = loader.locate(file)
-    found, tensors, metadata = loader.inspect(path)
+    found, _, metadata = loader.inspect(path)
     name, task = (entry.name, entry.task) if entry else loader.recognise(Path(path), metadata)
     network = found.build("meta")
     descriptor = found.descriptor

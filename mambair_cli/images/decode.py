@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import InputError
 from . import formats
@@ -51,7 +51,7 @@ def _container(path: Path, data: bytes) -> tuple[str, bytes, bytes]:
             image.verify()
     except Image.DecompressionBombError:
         raise InputError(f"{path} is too large to be decoded safely.", "Cut it into parts.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "", b"", b""  # OpenCV may know it all the same
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} is damaged or truncated ({error}).", "Fetch or export it again.") from None

@@ -1,12 +1,13 @@
 """A decoded image with what has to travel from the input file to the output file."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
-"""(height, width, channels) with 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha) channels; floats in [0, 1]."""
+Pixels = NDArray[Any]
+"""Array (height, width, channels) of uint8, uint16 or float32 in [0, 1]; the channels are gray, gray and alpha, RGB, or
+RGB and alpha."""
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,12 @@ def colour(pixels: Pixels) -> Pixels:
 
 def for_network(region: Pixels, channels: int) -> Floats:
     """A region without alpha as the network wants it: (height, width, channels), floats in [0, 1]."""
-    values = region.astype(np.float32) / np.float32(white(region))
+    values: Floats = region.astype(np.float32) / np.float32(white(region))
     if values.shape[2] == channels:
         return values
     if channels == 3:
         return np.repeat(values, 3, axis=2)
-    return (values @ LUMA)[:, :, None]
+    return _luma(values)
 
 
 def enlarge(plane: Pixels, scale: int) -> Pixels:
@@ -55,14 +55,21 @@ def from_network(rows: Floats, source: Pixels) -> Floats:
     if rows.shape[2] == channels:
         return rows
     if channels == 1:
-        return rows.mean(axis=2, keepdims=True)
-    values = source.astype(np.float32) / np.float32(white(source))
-    return values + (rows - (values @ LUMA)[:, :, None])
+        gray: Floats = rows.mean(axis=2, keepdims=True, dtype=np.float32)
+        return gray
+    values = for_network(source, channels)
+    return values + (rows - _luma(values))
+
+
+def _luma(rgb: Floats) -> Floats:
+    luma: Floats = rgb @ LUMA
+    return luma[:, :, None]
 
 
 def quantise(rows: Floats, dtype: np.dtype) -> Pixels:
     """Clip to [0, 1] and round to the depth of the picture; floats are only clipped."""
     rows = np.clip(rows, 0, 1)
     if np.issubdtype(dtype, np.integer):
-        return np.rint(rows * np.float32(np.iinfo(dtype).max)).astype(dtype)
-    return rows.astype(dtype)
+        rows = np.rint(rows * np.float32(np.iinfo(dtype).max))
+    pixels: Pixels = rows.astype(dtype)
+    return pixels

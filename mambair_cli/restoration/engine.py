@@ -1,4 +1,4 @@
-"""Restore one image tile by tile, with memory bounded by the tile, and go on with smaller tiles when memory runs out."""
+"""Restore one image tile by tile in memory bounded by the tile; smaller tiles take over when it runs out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +11,8 @@ from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
 from . import memory, tiles
+
+CPU = torch.device("cpu")
 
 Network = Callable[[Tensor], Tensor]
 """(1, channels, height, width) to (1, channels, height * scale, width * scale), values in [0, 1]."""
@@ -25,7 +27,7 @@ class Settings:
     tile: int
     overlap: int = 0
     multiple: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     def __post_init__(self) -> None:
         if self.tile < 0 or self.overlap < 0:
@@ -64,7 +66,7 @@ def restore(
     out: Pixels = np.empty((height * scale, width * scale, pixels.shape[2]), pixels.dtype)
     beside = planes.enlarge(source, scale) if settings.channels == 1 else source
     row = 0
-    for rows in restore_rows(source, network, settings, report or Report(), progress or (lambda done, total: None)):
+    for rows in _Rows(source, network, settings, report or Report(), progress or _silent):
         stop = row + len(rows)
         out[row:stop, :, :channels] = planes.quantise(planes.from_network(rows, beside[row:stop]), pixels.dtype)
         row = stop
@@ -73,68 +75,76 @@ def restore(
     return out
 
 
-def restore_rows(
-    source: Pixels, network: Network, settings: Settings, report: Report, progress: Progress
-) -> Iterator[tiles.Floats]:
-    """Finished rows from top to bottom, each block (rows, width * scale, network channels) in float32."""
-    height, width = source.shape[:2]
-    whole = max(height, width)
-    tile, overlap = (settings.tile, settings.overlap) if 0 < settings.tile < whole else (whole, 0)
-    report.tile = tile
-    pending: tiles.Floats | None = None
-    done = 0
-    while done < height:
-        columns = tiles.plan(width, tile, overlap, settings.multiple)
-        spans = tiles.plan(height, tile, overlap, settings.multiple, done)
-        firsts = [span.first for span in spans[1:]] + [height]
-        for number, (span, next_first) in enumerate(zip(spans, firsts, strict=True)):
-            total = report.tiles + len(columns) * (len(spans) - number)
-            try:
-                strip = _strip(source, network, settings, span, columns, done, report, lambda n: progress(n, total))
-            except Exception as error:
-                if not memory.is_out_of_memory(error):
-                    raise
-                overlap = settings.overlap
-                tile = _step_down(tile, overlap, report)
-                break
-            strip = tiles.stack(pending, strip)
-            ready = (next_first - done) * settings.scale
-            pending = strip[ready:].copy()
-            done = next_first
-            yield strip[:ready]
+def _silent(done: int, total: int) -> None:
+    """No progress wanted."""
 
 
-def _strip(
-    source: Pixels,
-    network: Network,
-    settings: Settings,
-    span: tiles.Span,
-    columns: list[tiles.Span],
-    done: int,
-    report: Report,
-    advance: Callable[[int], None],
-) -> tiles.Floats:
-    """One row of tiles from row ``done`` to the end of ``span``."""
-    scale = settings.scale
-    top, bottom = (done - span.start) * scale, (span.last - span.start) * scale
-    strip = tiles.Strip(bottom - top, source.shape[1] * scale, settings.channels)
-    for column in columns:
-        region = planes.for_network(source[span.start : span.stop, column.start : column.stop], settings.channels)
-        result = _run(network, region, settings.device)
-        left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
-        strip.add(result[top:bottom, left:right], column.first * scale)
-        report.tiles += 1
-        advance(report.tiles)
-    return strip.pixels
+@dataclass
+class _Rows:
+    """Iterates over finished rows from top to bottom, blocks of (rows, width * scale, network channels), float32."""
 
+    source: Pixels
+    network: Network
+    settings: Settings
+    report: Report
+    progress: Progress
 
-def _run(network: Network, region: tiles.Floats, device: torch.device) -> tiles.Floats:
-    batch = torch.from_numpy(np.ascontiguousarray(region.transpose(2, 0, 1)))[None].to(device)
-    with torch.inference_mode():
-        result = network(batch)[0].permute(1, 2, 0).float().cpu().numpy()
-    if not np.isfinite(result).all():
-        raise NumericalError("The network produced values that are not numbers.", "Check the model file.")
-    return result
+    def __iter__(self) -> Iterator[tiles.Floats]:
+        height, width = self.source.shape[:2]
+        whole, settings = max(height, width), self.settings
+        tile, overlap = (settings.tile, settings.overlap) if 0 < settings.tile < whole else (whole, 0)
+        self.report.tile = tile
+        pending: tiles.Floats | None = None
+        done = 0
+        while done < height:
+            columns = tiles.plan(width, tile, overlap, settings.multiple)
+            spans = tiles.plan(height, tile, overlap, settings.multiple, done)
+            firsts = [span.first for span in spans[1:]] + [height]
+            total = self.report.tiles + len(columns) * len(spans)
+            for span, next_first in zip(spans, firsts, strict=True):
+                strip = self._strip_if_it_fits(span, columns, done, total)
+                if strip is None:
+                    overlap = settings.overlap
+                    tile = _step_down(tile, overlap, self.report)
+                    break
+                strip = tiles.stack(pending, strip)
+                ready = (next_first - done) * settings.scale
+                pending = strip[ready:].copy()
+                done = next_first
+                yield strip[:ready]
+
+    def _strip_if_it_fits(
+        self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int
+    ) -> tiles.Floats | None:
+        """None when memory runs out; the exception, which keeps the tensors alive, is gone by then."""
+        try:
+            return self._strip(span, columns, done, total)
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        return None
+
+    def _strip(self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int) -> tiles.Floats:
+        """One row of tiles, from row ``done`` of the image to the end of ``span``."""
+        scale, channels = self.settings.scale, self.settings.channels
+        top, bottom = (done - span.start) * scale, (span.last - span.start) * scale
+        strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
+        for column in columns:
+            region = self.source[span.start : span.stop, column.start : column.stop]
+            result = self._run(planes.for_network(region, channels))
+            left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
+            strip.add(result[top:bottom, left:right], column.first * scale)
+            self.report.tiles += 1
+            self.progress(self.report.tiles, total)
+        return strip.pixels
+
+    def _run(self, region: tiles.Floats) -> tiles.Floats:
+        batch = torch.from_numpy(np.ascontiguousarray(region.transpose(2, 0, 1)))[None].to(self.settings.device)
+        with torch.inference_mode():
+            result = self.network(batch)[0].permute(1, 2, 0).float().cpu().numpy()
+        if not np.isfinite(result).all():
+            raise NumericalError("The network produced values that are not numbers.", "Check the model file.")
+        return result
 
 
 def _step_down(tile: int, overlap: int, report: Report) -> int:
@@ -151,16 +161,13 @@ def _step_down(tile: int, overlap: int, report: Report) -> int:
     return edge
 
 
-def fitting(settings_tile: int, overlap: int, size: int, room: int, bytes_per_pixel: int) -> int:
-    """The largest tile of the ladder, at most ``settings_tile`` (0: ``size``), expected to fit into ``room`` bytes.
+def fitting(tile: int, overlap: int, size: int, room: int, bytes_per_pixel: int) -> int:
+    """``tile`` (0: the whole image of ``size`` pixels) if it should fit into ``room`` bytes, else a smaller one.
 
-    An estimate only: when nothing fits, the smallest is tried.
+    An estimate only: when nothing on the ladder fits, its smallest usable edge is tried.
     """
-    wanted = settings_tile or size
-    tile = min(wanted, size)
-    while memory.needed(tile, bytes_per_pixel) > room:
-        edge = tiles.smaller(tile, overlap)
-        if edge is None:
-            break
-        tile = edge
-    return settings_tile if tile == min(wanted, size) else tile
+    wanted = min(tile or size, size)
+    edge = wanted
+    while memory.needed(edge, bytes_per_pixel) > room and (lower := tiles.smaller(edge, overlap)):
+        edge = lower
+    return tile if edge == wanted else edge

@@ -40,9 +40,13 @@ def _check_file(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(512).lstrip().lower()
     except FileNotFoundError:
-        raise ModelError(f"The model file {path} does not exist.", "Check the name, or see mambair models list.") from None
+        raise ModelError(
+            f"The model file {path} does not exist.", "Check the name, or see mambair models list."
+        ) from None
     except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.", "Give a file you may read.") from None
+        raise ModelError(
+            f"The model file {path} cannot be read: {error.strerror}.", "Give a file you may read."
+        ) from None
     if size == 0:
         raise ModelError(f"The model file {path} is empty.", AGAIN)
     if size > MAX_BYTES:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mambair_archs import Descriptor, Identified, UnknownWeightsError, identify
 from torch import nn
+
+from mambair_archs import Descriptor, Identified, UnknownWeightsError, identify
 
 from ..errors import DeviceError, ModelError
 from . import catalog, files

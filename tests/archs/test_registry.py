@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2, MambaIRv2Light, UnknownWeightsError, identify
 from torch import Tensor, nn
+
+from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2, MambaIRv2Light, UnknownWeightsError, identify
 
 ODD: list[tuple[type[nn.Module], dict[str, Any]]] = [
     (MambaIR, {"upscale": 3, "upsampler": "pixelshuffledirect", "embed_dim": 37, "depths": (1, 3, 2), "d_state": 7}),
     (MambaIR, {"upscale": 8, "upsampler": "pixelshuffle", "embed_dim": 64, "depths": (2,), "mlp_ratio": 1.37}),
-    (MambaIR, {"upscale": 2, "upsampler": "pixelshuffle", "embed_dim": 61, "depths": (1, 1), "resi_connection": "3conv"}),
+    (
+        MambaIR,
+        {"upscale": 2, "upsampler": "pixelshuffle", "embed_dim": 61, "depths": (1, 1), "resi_connection": "3conv"},
+    ),
     (MambaIR, {"upscale": 1, "in_chans": 1, "embed_dim": 90, "depths": (1,), "compress_ratio": 5, "mlp_ratio": 0.4}),
     (MambaIR, {"upscale": 5, "upsampler": "pixelshuffledirect", "in_chans": 1, "conv_block": "depthwise"}),
     (MambaIR, {"upscale": 2, "upsampler": "pixelshuffledirect", "conv_block": "bottleneck", "compress_ratio": 6}),

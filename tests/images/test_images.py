@@ -3,27 +3,31 @@
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
 from mambair_cli.errors import InputError, OutputError, UsageError
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import check_suffix, encode, write
 from mambair_cli.images.picture import Metadata, Picture
 from mambair_cli.images.planes import enlarge
-from PIL import ExifTags, Image, ImageCms, ImageOps
 
 ORIENTATION = ExifTags.Base.Orientation
 LOSSLESS = [".png", ".tif", ".tiff", ".bmp", ".webp"]
 
 
-def picture(rng: np.random.Generator, channels: int, dtype: type[np.generic] = np.uint8) -> np.ndarray:
-    return rng.integers(0, np.iinfo(dtype).max, (11, 17, channels), dtype, endpoint=True)  # type: ignore[type-var]
+def picture(rng: np.random.Generator, channels: int, dtype: Any = np.uint8) -> NDArray[Any]:
+    pixels: NDArray[Any] = rng.integers(0, np.iinfo(dtype).max, (11, 17, channels), dtype, endpoint=True)
+    return pixels
 
 
-def save(path: Path, pixels: np.ndarray, metadata: Metadata | None = None) -> Path:
-    path.write_bytes(encode(Picture(pixels, metadata or Metadata()), path.suffix))  # type: ignore[arg-type]
+def save(path: Path, pixels: NDArray[Any], metadata: Metadata | None = None) -> Path:
+    path.write_bytes(encode(Picture(pixels, metadata or Metadata()), path.suffix))
     return path
 
 
@@ -78,16 +82,15 @@ def test_files_of_another_writer(mode: str, tmp_path: Path, rng: np.random.Gener
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied_once(
-    suffix: str, orientation: int, tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_orientation_is_applied_once(suffix: str, orientation: int, tmp_path: Path, rng: np.random.Generator) -> None:
     blocks = rng.integers(0, 2, (4, 6, 3), np.uint8) * 255
     image = Image.fromarray(blocks.repeat(8, 0).repeat(8, 1))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     exif[ExifTags.Base.Make] = "camera"
     path = tmp_path / f"a{suffix}"
-    image.save(path, exif=exif, **({"quality": 95} if suffix in (".jpg", ".avif") else {}))
+    options: dict[str, Any] = {"quality": 95} if suffix in (".jpg", ".avif") else {}
+    image.save(path, exif=exif, **options)
     with Image.open(path) as stored:
         expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
     read = decode(path)
@@ -124,7 +127,7 @@ def test_a_truncated_file_is_refused(suffix: str, keep: float, tmp_path: Path, r
 
 
 def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
-    data = bytearray(encode(Picture(picture(rng, 3)), ".png"))  # type: ignore[arg-type]
+    data = bytearray(encode(Picture(picture(rng, 3)), ".png"))
     data[len(data) // 2] ^= 255
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InputError, match="damaged"):
@@ -168,7 +171,7 @@ def test_unreadable_exif_does_not_stop_the_picture(tmp_path: Path, rng: np.rando
 def test_names_beyond_ascii(tmp_path: Path, rng: np.random.Generator) -> None:
     path = tmp_path / "ein Bild — 画像 🦅.png"
     pixels = picture(rng, 3)
-    write(path, encode(Picture(pixels), ".png"))  # type: ignore[arg-type]
+    write(path, encode(Picture(pixels), ".png"))
     assert np.array_equal(decode(path).pixels, pixels)
 
 

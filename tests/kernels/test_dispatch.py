@@ -1,6 +1,7 @@
 import pytest
 import torch
-from mambair_kernels import BackendError, dispatch, selftest
+
+from mambair_kernels import BackendError, dispatch, reference, selftest
 
 CPU = torch.device("cpu")
 
@@ -36,8 +37,8 @@ def test_a_backend_that_cannot_run_is_passed_over_with_its_reason(monkeypatch: p
             return False, "the library is missing"
 
     broken = dispatch.Backend("broken", Broken)  # type: ignore[arg-type]
-    picky = dispatch.Backend("picky", dispatch.reference, devices=frozenset({"cuda"}))
-    narrow = dispatch.Backend("narrow", dispatch.reference, dtypes=frozenset({torch.float16}))
+    picky = dispatch.Backend("picky", reference, devices=frozenset({"cuda"}))
+    narrow = dispatch.Backend("narrow", reference, dtypes=frozenset({torch.float16}))
     monkeypatch.setattr(dispatch, "BACKENDS", (broken, picky, narrow, *dispatch.BACKENDS))
     reasons = {row.name: row.reason for row in dispatch.verdicts(CPU)}
     assert reasons["broken"] == "the library is missing"

@@ -1,6 +1,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mambair_kernels import paths
 from mambair_kernels.paths import COLUMN, COLUMN_REVERSED, CROSS_SCAN, RASTER, RASTER_REVERSED, Path
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mambair_cli.metrics.psnr import luma, psnr
 
 

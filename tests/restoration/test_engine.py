@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from mambair_cli.errors import NumericalError, OutOfMemoryError, UsageError
 from mambair_cli.restoration import memory, tiles
 from mambair_cli.restoration.engine import Report, Settings, fitting, restore
-from torch import Tensor
 
 Network = Callable[[Tensor], Tensor]
 

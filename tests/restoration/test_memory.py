@@ -3,6 +3,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+
 from mambair_cli.restoration import memory
 
 

@@ -1,6 +1,9 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mambair_cli.restoration import tiles
 
 
@@ -25,7 +28,7 @@ def test_a_plan_covers_everything_with_context_and_overlap(tiling: tuple[int, in
         assert span.stop - span.start <= tile
         assert span.first - span.start == (margin if span.start else 0)
         assert span.stop - span.last == (margin if span.stop < size else 0)
-    for left, right in zip(spans, spans[1:], strict=False):
+    for left, right in pairwise(spans):
         assert left.start < right.start
         assert left.stop - right.start >= overlap
         assert left.last >= right.first

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from mambair_cli.errors import ModelError
 from mambair_cli.weights import files
-from safetensors.torch import save_file
 
 TENSORS = {"a.weight": torch.arange(4.0), "b": torch.ones(2, 3)}
 

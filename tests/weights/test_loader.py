@@ -1,15 +1,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import mambair_cli
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
+import mambair_cli
 from mambair_archs import MambaIR, MambaIRv2Light
 from mambair_cli.errors import DeviceError, ModelError, UsageError
 from mambair_cli.restoration.model import settings
 from mambair_cli.weights import catalog, loader
-from safetensors.torch import save_file
 
 
 def test_a_checkpoint_becomes_a_model(x2: Path) -> None:

@@ -51,7 +51,8 @@ class VSSBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape."""
         x = x * self.skip_scale + self.drop_path(self.self_attention(self.ln_1(x)))
-        return x * self.skip_scale2 + self.conv_blk(self.ln_2(x))
+        out: Tensor = x * self.skip_scale2 + self.conv_blk(self.ln_2(x))
+        return out
 
 
 def run_blocks(blocks: nn.ModuleList, x: Tensor, use_checkpoint: bool) -> Tensor:

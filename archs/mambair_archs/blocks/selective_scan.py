@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from mambair_kernels import CROSS_SCAN, Paths, scan_2d
 from torch import Tensor, nn
+
+from mambair_kernels import CROSS_SCAN, Paths, scan_2d
 
 from .convolution import depthwise
 

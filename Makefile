@@ -1,0 +1,29 @@
+# make test   install everything into a virtual environment of its own, check style and types, run all tests
+# make lint   style and types only
+# make clean  remove what was built
+
+PYTHON ?= python3
+VENV ?= .venv-test
+TORCH ?= torch==2.13.0
+BIN = $(VENV)/bin
+
+.PHONY: test lint clean
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/installed: pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77"
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps basicsr==1.4.2
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""Every wrong input ends with exit code 1 or 2, one sentence what, one sentence what to do, and leaves nothing."""
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mambair_cli.commands import common
+from tests.cli.run import Outcome, run
+
+
+class RunsCode:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("code-ran",)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x2: Path, x1: Path) -> Iterator[None]:
+    """A working folder with good and bad files."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    cv2.imwrite("good.png", pixels)
+    data = Path("good.png").read_bytes()
+    Path("truncated.png").write_bytes(data[: len(data) // 2])
+    Path("text.png").write_text("not a picture\n" * 50)
+    Path("empty.png").write_bytes(b"")
+    Path("good.xyz").write_bytes(data)
+    Path("file").write_text("not a folder")
+    Path("nothing").mkdir()
+    Path("taken.png").write_bytes(b"mine")
+    Path("x2.pth").write_bytes(x2.read_bytes())
+    Path("x1.pth").write_bytes(x1.read_bytes())
+    Path("short.pth").write_bytes(x2.read_bytes()[:5000])
+    Path("page.pth").write_text("<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>")
+    torch.save({"params": RunsCode()}, "evil.pth")
+    Path("plain-evil.pth").write_bytes(pickle.dumps(RunsCode(), protocol=2))
+    before = {path: path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+    yield
+    after = {path: path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+    assert after == before
+
+
+UP = ["upscale", "good.png", "--model", "x2.pth"]
+CASES: dict[str, tuple[list[str], int, str]] = {
+    "missing file": (["upscale", "none.png", "--model", "x2.pth"], 1, "none.png does not exist"),
+    "text named png": (["upscale", "text.png", "--model", "x2.pth"], 1, "text.png is not an image"),
+    "truncated png": (["upscale", "truncated.png", "--model", "x2.pth"], 1, "truncated.png is damaged or truncated"),
+    "empty file": (["upscale", "empty.png", "--model", "x2.pth"], 1, "empty.png is empty"),
+    "unknown input suffix": (["upscale", "good.xyz", "--model", "x2.pth"], 1, "good.xyz has no suffix"),
+    "unknown output suffix": ([*UP, "-o", "out.xyz"], 2, "out.xyz has no suffix"),
+    "output folder is a file": ([*UP, "-o", "file/out.png"], 1, "file/out.png cannot be written"),
+    "output folder is read-only": ([*UP, "-o", "/proc/out.png"], 1, "/proc/out.png cannot be written"),
+    "output equals input": ([*UP, "-o", "good.png", "--overwrite"], 2, "good.png is also an input"),
+    "output equals input by another name": ([*UP, "-o", "./nothing/../good.png"], 2, "is also an input"),
+    "output exists": ([*UP, "-o", "taken.png"], 1, "taken.png exists already"),
+    "model for another scale": ([*UP, "--scale", "4"], 2, "enlarges 2 times, not 4 times"),
+    "scale 5 with a model": ([*UP, "--scale", "5"], 2, "enlarges 2 times, not 5 times"),
+    "scale 5": (["upscale", "good.png", "--scale", "5"], 2, "No known model enlarges 5 times"),
+    "model for another task": (["denoise", "good.png", "--model", "x2.pth"], 2, "is for upscale, not for denoise"),
+    "restoring model to enlarge": (["upscale", "good.png", "--model", "x1.pth"], 2, "not for upscale"),
+    "no model": (["upscale", "good.png"], 1, "No model for upscale is installed; known are mambairv2-light-x4"),
+    "no model for a scale": (["upscale", "good.png", "--scale", "3"], 1, "known are mambairv2-light-x3"),
+    "no dehazing model": (["dehaze", "good.png"], 1, "No model for dehaze is known"),
+    "known model not there": (["denoise", "good.png", "--model", "mambair-denoise-25"], 1, "has not been downloaded"),
+    "missing model": (["upscale", "good.png", "--model", "none.pth"], 1, "none.pth does not exist"),
+    "truncated model": (["upscale", "good.png", "--model", "short.pth"], 1, "short.pth is damaged or truncated"),
+    "web page as model": (["upscale", "good.png", "--model", "page.pth"], 1, "page.pth is a web page"),
+    "model that runs code": (["upscale", "good.png", "--model", "evil.pth"], 1, "could run any code"),
+    "pickle that runs code": (["upscale", "good.png", "--model", "plain-evil.pth"], 1, "could run any code"),
+    "negative tile": ([*UP, "--tile", "-1"], 2, "cannot be negative"),
+    "negative overlap": ([*UP, "--overlap", "-1"], 2, "cannot be negative"),
+    "overlap equals tile": ([*UP, "--tile", "16", "--overlap", "16"], 2, "leaves nothing of a tile of 16"),
+    "no such device": ([*UP, "--device", "cuda:77"], 1, "cuda:77 is not available"),
+    "empty folder": (["upscale", "nothing", "--model", "x2.pth"], 1, "nothing holds no image"),
+    "pattern without match": (["upscale", "*.gif", "--model", "x2.pth"], 1, r"Nothing matches *.gif"),
+    "two inputs, one output": (["upscale", "good.png", "good.png", "--model", "x2.pth"], 2, "both be written to"),
+    "show what is no model": (["models", "show", "text.png"], 1, "not a file of weights"),
+    "unknown backend": (UP, 1, "is not a scan backend"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_sentence_what_and_one_what_to_do(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, code, message = CASES[case]
+    if case == "unknown backend":
+        monkeypatch.setenv("MAMBAIR_SCAN_BACKEND", "abacus")
+    outcome = run(*arguments)
+    assert outcome.code == code
+    assert outcome.out == ""
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    lines = [line for line in outcome.err.splitlines() if line]
+    assert len(lines) == 2, outcome.err
+    assert lines[0].startswith("Error: ")
+    assert lines[0].endswith(".")
+    assert lines[1].startswith("Hint: ")
+    assert lines[1].endswith(".")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_without_a_card() -> None:
+    outcome = run(*UP, "--device", "cuda")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "The device cuda is not available here." in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["upscal", "good.png"], ["upscale"], ["upscale", "good.png", "--tiel", "3"], ["upscale", "a", "--tile", "x"]],
+)
+def test_a_mistyped_command_line_is_usage(arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_a_mistyped_command_gets_a_suggestion() -> None:
+    assert "upscale" in run("upscal", "good.png").err
+    assert "--tile" in run(*UP, "--tiel", "3").err
+
+
+@pytest.mark.parametrize(
+    ("interruption", "code"), [(KeyboardInterrupt, 130), (lambda: SystemExit(common.TERMINATED), 143)]
+)
+def test_an_interruption_leaves_nothing(
+    interruption: Callable[[], BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise interruption()
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    assert run(*UP).code == code
+
+
+def test_an_unexpected_error_asks_for_a_report_and_shows_its_traceback_on_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mambair_cli.restoration import model
+
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(model, "run", broken)
+    outcome: Outcome = run(*UP)
+    assert outcome.code == 1
+    assert "An unexpected ZeroDivisionError came up: a bug." in outcome.err
+    assert "--verbose" in outcome.err
+    with pytest.raises(ZeroDivisionError):
+        run(*UP, "--verbose")

@@ -1,0 +1,79 @@
+"""The wheel holds what it should, built from a clean tree (a left-over build folder would be packed silently)."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the files that git tracks, as they are in the working tree."""
+    place = tmp_path_factory.mktemp("wheel")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in listing.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (place / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, place / "tree" / name)
+    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(place), "."]
+    subprocess.run([sys.executable, "-m", *build], cwd=place / "tree", check=True, capture_output=True)
+    return next(place.glob("mambair-*.whl"))
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_every_module_and_data_file_is_packed(wheel: Path) -> None:
+    packed = names(wheel)
+    for package, folder in FOLDERS.items():
+        modules = {
+            f"{package}/{path.relative_to(ROOT / folder)}"
+            for path in (ROOT / folder).rglob("*.py")
+            if package not in ("mambair_options", "mambair_datasets") or path.parent == ROOT / folder
+        }
+        assert modules <= packed
+    for data in (
+        "mambair_kernels/py.typed",
+        "mambair_archs/py.typed",
+        "mambair_cli/py.typed",
+        "mambair_cli/weights/catalog.toml",
+        "mambair_datasets/samples/osprey.png",
+    ):
+        assert data in packed
+
+
+def test_nothing_else_is_packed(wheel: Path) -> None:
+    roots = {name.split("/")[0] for name in names(wheel)}
+    assert {root for root in roots if not root.endswith(".dist-info")} == set(FOLDERS)
+
+
+def test_the_installed_package_imports_from_anywhere(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    program = f"import {', '.join(FOLDERS)}; print({', '.join(f'{package}.__file__' for package in FOLDERS)})"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert all(place.startswith(str(site)) for place in found.stdout.split())
+
+
+def test_mamba_ssm_and_basicsr_are_never_required() -> None:
+    required = " ".join(PROJECT["project"]["dependencies"])
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert "mamba" not in required
+    assert "basicsr" not in required + " ".join(name for extra in extras.values() for name in extra)
+    assert set(extras["cuda"]) == {"mamba-ssm", "causal-conv1d"}
+    assert "opencv-python-headless" in required

@@ -1,0 +1,73 @@
+"""The README is executed: what it promises works as it stands there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mambair_cli.app import app
+from mambair_cli.commands.doctor import BASICSR
+from mambair_cli.images.decode import decode
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+MODEL = "mambairv2_lightSR_x4.pth"
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of the README in order."""
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.fixture
+def place(tmp_path: Path, checkpoint: Callable[..., Path]) -> Path:
+    """A folder with the sample photo where the README has it, and a small model under the README's name."""
+    sample = Path("datasets/samples/osprey.png")
+    (tmp_path / sample.parent).mkdir(parents=True)
+    (tmp_path / sample).write_bytes((ROOT / sample).read_bytes())
+    (tmp_path / MODEL).write_bytes(checkpoint(upscale=4).read_bytes())
+    return tmp_path
+
+
+def test_the_first_command_enlarges_the_sample_photo(place: Path) -> None:
+    install, enlarge = blocks("sh")[0].strip().split(" && ")
+    assert install == "pip install ."
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        shlex.split(enlarge), cwd=place, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    expected = re.search(r"result of the first command is `([^`]+)`", TEXT)
+    assert expected is not None
+    assert result.stdout == f"{expected[1]}\n"
+    assert decode(place / expected[1]).pixels.shape == (640, 768, 3)
+
+
+def test_the_second_command_runs_the_tests() -> None:
+    assert blocks("sh")[1].strip() == "make test"
+    plan = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "-m pytest" in plan
+    assert BASICSR.removeprefix("pip install ").replace("pip ", "") in plan.replace("--quiet ", "")
+
+
+def test_the_python_example(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    names = {"small": np.zeros((5, 6, 3), np.uint8)}
+    exec(blocks("python")[0], names)
+    assert names["large"].shape == (20, 24, 3)
+
+
+def test_every_command_in_the_table_exists() -> None:
+    named = set(re.findall(r"^\| `mambair (\w+)", TEXT, flags=re.MULTILINE))
+    known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    assert named == known
+
+
+def test_the_second_installation_step_is_everywhere_the_same() -> None:
+    assert BASICSR in TEXT
