@@ -88,8 +88,15 @@ class Console:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("tiles"),
+            TextColumn("tiles {task.fields[rate]}"),
+            TimeRemainingColumn(),
         )
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-            task = bar.add_task(description, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(description, total=None, rate="")
+
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+                if speed := bar.tasks[0].speed:
+                    bar.update(task, rate=f"({60 * speed:.0f}/min)")
+
+            yield show

@@ -183,5 +183,5 @@ def describe(config: MambaIRUNetConfig) -> Descriptor:
         in_channels=config.inp_channels,
         size_multiple=MambaIRUNet.multiple,
         tile=256,
-        bytes_per_pixel=4 * int((48 + 32 * config.mlp_ratio) * config.dim),
+        bytes_per_pixel=4 * int((24 + 16 * config.mlp_ratio) * config.dim),
     )

@@ -35,7 +35,10 @@ def decode(path: Path) -> Picture:
     if not data:
         raise InputError(f"{path} is empty.", "Fetch or export it again.")
     kind, exif, icc = _container(path, data)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise InputError(f"{path} cannot be decoded: {error.err}.", "Fetch or export it again.") from None
     if pixels is None:
         raise InputError(f"{path} is not an image, or is damaged or truncated.", "Fetch or export it again.")
     exif, orientation = _upright_exif(exif)
