@@ -6,6 +6,7 @@ import typer
 
 from . import __version__
 from .commands import models, restore
+from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
 
@@ -46,3 +47,4 @@ app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
 app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)
+app.command("bench", rich_help_panel=LOOK)(bench)

@@ -1,6 +1,7 @@
 """The commands on good input."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mambair_archs import MambaIRv2Light
 from mambair_cli import __version__, load_model, restore
@@ -139,6 +141,18 @@ def test_doctor_fails_when_a_backend_computes_nonsense(monkeypatch: pytest.Monke
     assert "wrong results" in outcome.err
 
 
+def test_bench_times_every_usable_backend() -> None:
+    from mambair_kernels import dispatch
+
+    usable = {row.name for row in dispatch.verdicts(torch.device("cpu")) if row.usable} - {"reference"}
+    outcome = run("bench", "--size", "16", "--json")
+    record = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert {row["backend"] for row in record["rows"]} == usable
+    assert all(row["seconds"] > 0 for row in record["rows"])
+    assert dispatch.VARIABLE not in os.environ
+
+
 def test_the_version() -> None:
     assert run("--version").out == f"mambair {__version__}\n"
 
@@ -151,7 +165,7 @@ def test_importing_and_helping_load_nothing_heavy(program: str) -> None:
     assert loaded.isdisjoint({"torch", "cv2", "numpy", "gdown", "basicsr", "PIL", "safetensors"})
 
 
-@pytest.mark.parametrize("command", ["upscale", "denoise", "dejpeg", "dehaze", "doctor", "models"])
+@pytest.mark.parametrize("command", ["upscale", "denoise", "dejpeg", "dehaze", "doctor", "models", "bench"])
 def test_every_command_explains_itself(command: str) -> None:
     outcome = run(command, "--help")
     assert outcome.code == 0
