@@ -1,0 +1,67 @@
+// Scratch memory that outlives a call: the first touch of fresh pages costs more than the scan of a small image.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace mambair {
+
+// One growing block. What a very large image needed is given back at the end of its call.
+class Arena {
+  public:
+    Arena() = default;
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+    ~Arena() { std::free(block_); }
+
+    // Room for `bytes`, or null when there is no memory; its former content is lost.
+    char* reserve(int64_t bytes) {
+        if (bytes <= size_) return block_;
+        std::free(block_);
+        size_ = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        block_ = static_cast<char*>(std::aligned_alloc(ALIGNMENT, static_cast<size_t>(size_)));
+        if (block_ == nullptr) size_ = 0;
+#if defined(__linux__)
+        if (block_ != nullptr) madvise(block_, static_cast<size_t>(size_), MADV_HUGEPAGE);
+#endif
+        return block_;
+    }
+
+    void trim() {
+        if (size_ <= KEEP) return;
+        std::free(block_);
+        block_ = nullptr;
+        size_ = 0;
+    }
+
+  private:
+    static constexpr int64_t ALIGNMENT = 1 << 21;  // one huge page
+    static constexpr int64_t KEEP = int64_t{256} << 20;
+    char* block_ = nullptr;
+    int64_t size_ = 0;
+};
+
+// Hands out consecutive aligned pieces of a block; with a null block it only adds up their sizes.
+class Carver {
+  public:
+    explicit Carver(char* block) : base_(block) {}
+
+    template <class T>
+    T* take(int64_t count) {
+        char* piece = base_ == nullptr ? nullptr : base_ + used_;
+        used_ += (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+        return reinterpret_cast<T*>(piece);
+    }
+
+    int64_t used() const { return used_; }
+
+  private:
+    char* base_;
+    int64_t used_ = 0;
+};
+
+}  // namespace mambair

@@ -1,0 +1,31 @@
+// The C interface: every pointer is to contiguous memory, every float is 32 bits. Mirrored by mambair_kernels/cpu.py.
+#pragma once
+
+#include <cstdint>
+
+enum : int32_t { ORDER_COLUMN = 1, ORDER_REVERSE = 2 };
+
+// Shapes as in mambair_kernels.scan_2d. Exactly one of `orders` (one set of ORDER flags per path) and `index` is set.
+// The fields from grad_out on are used by the backward pass alone.
+struct ImageArguments {
+    int64_t batch, height, width, channels, d_state, dt_rank, paths, threads;
+    const int32_t* orders;
+    const int64_t* index;
+    const float *x, *x_proj, *dt_proj, *dt_bias, *A_log, *D, *c_bias;
+    float* out;
+    const float* grad_out;
+    float* grad_x;        // through the scan's input only: the projection's part is left to the caller
+    float* grad_rows;     // (splits, batch, length, paths * (dt_rank + 2 * d_state)): of the projected pixels
+    float* grad_weights;  // (batch, paths, vectors, d_state + dt_rank + 2, lanes): A, dt_proj, dt_bias, D
+};
+
+// Shapes as in mambair_kernels.selective_scan, `channels` per group; D and delta_bias may be null.
+struct SequenceArguments {
+    int64_t batch, groups, channels, length, d_state, delta_softplus, threads;
+    const float *u, *delta, *A, *B, *C, *D, *delta_bias;
+    float* out;
+    const float* grad_out;
+    float *grad_u, *grad_delta;
+    float *grad_B, *grad_C;  // (splits, batch, groups, d_state, length)
+    float* grad_weights;     // (batch, groups, vectors, d_state + 2, lanes): A, delta_bias, D
+};

@@ -1,0 +1,52 @@
+// Dense product of many pixels with one small matrix that stays in the cache.
+#pragma once
+
+#include <algorithm>
+
+#include "vec.h"
+
+namespace mambair {
+
+// As many accumulators as the registers hold: PIXELS x COLUMNS, plus one row of the matrix.
+#if defined(__AVX512F__)
+constexpr int PIXELS = 4, COLUMNS = 6;
+#else
+constexpr int PIXELS = 4, COLUMNS = 2;
+#endif
+
+template <int ROWS, int WIDTH>
+void project_tile(const float* x, int64_t channels, const Vec* matrix, int64_t vectors, float* out) {
+    Vec sum[ROWS][WIDTH] = {};
+    for (int64_t c = 0; c < channels; c++) {
+#pragma GCC unroll 8
+        for (int j = 0; j < WIDTH; j++) {
+            const Vec weight = matrix[c * vectors + j];
+#pragma GCC unroll 8
+            for (int i = 0; i < ROWS; i++) sum[i][j] += x[i * channels + c] * weight;
+        }
+    }
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < WIDTH; j++) store(out + (i * vectors + j) * LANES, sum[i][j]);
+}
+
+template <int ROWS>
+void project_rows(const float* x, int64_t channels, const Vec* matrix, int64_t vectors, float* out) {
+    using Function = void (*)(const float*, int64_t, const Vec*, int64_t, float*);
+    static constexpr Function widths[6] = {project_tile<ROWS, 1>, project_tile<ROWS, 2>, project_tile<ROWS, 3>,
+                                           project_tile<ROWS, 4>, project_tile<ROWS, 5>, project_tile<ROWS, 6>};
+    for (int64_t j = 0, width; j < vectors; j += width) {
+        const int64_t left = vectors - j, blocks = (left + COLUMNS - 1) / COLUMNS;
+        width = (left + blocks - 1) / blocks;
+        widths[width - 1](x, channels, matrix + j, vectors, out + j * LANES);
+    }
+}
+
+// out (pixels, vectors * LANES) = x (pixels, channels) @ matrix (channels, vectors * LANES).
+inline void project(const float* x, int64_t pixels, int64_t channels, const Vec* matrix, int64_t vectors, float* out) {
+    int64_t p = 0;
+    for (; p + PIXELS <= pixels; p += PIXELS)
+        project_rows<PIXELS>(x + p * channels, channels, matrix, vectors, out + p * vectors * LANES);
+    for (; p < pixels; p++) project_rows<1>(x + p * channels, channels, matrix, vectors, out + p * vectors * LANES);
+}
+
+}  // namespace mambair

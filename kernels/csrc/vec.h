@@ -1,0 +1,131 @@
+// Vectors of LANES floats in GCC/Clang vector types. Intrinsics appear only where the language has no operator for
+// what the processor can do in one instruction; every use has a plain form beside it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mambair {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+constexpr int VEC_BYTES = LANES * 4;
+
+typedef float Vec __attribute__((vector_size(VEC_BYTES)));
+typedef int32_t IntVec __attribute__((vector_size(VEC_BYTES)));
+typedef float LooseVec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
+
+inline Vec broadcast(float value) { return Vec{} + value; }
+
+inline Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
+
+inline void store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
+
+// The first `count` floats; the remaining lanes are zero and their memory is not read.
+inline Vec load_part(const float* from, int count) {
+    if (count >= LANES) return load(from);
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+#else
+    Vec value{};
+    std::memcpy(&value, from, static_cast<size_t>(count) * sizeof(float));
+    return value;
+#endif
+}
+
+// Writes the first `count` lanes and nothing beyond.
+inline void store_part(float* to, Vec value, int count) {
+    if (count >= LANES) return store(to, value);
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), value);
+#else
+    std::memcpy(to, &value, static_cast<size_t>(count) * sizeof(float));
+#endif
+}
+
+inline Vec select(IntVec condition, Vec yes, Vec no) {
+    return reinterpret_cast<Vec>((condition & reinterpret_cast<IntVec>(yes)) |
+                                 (~condition & reinterpret_cast<IntVec>(no)));
+}
+
+inline Vec maximum(Vec a, Vec b) {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(a, b);
+#elif defined(__SSE2__)
+    return _mm_max_ps(a, b);
+#else
+    return select(a > b, a, b);
+#endif
+}
+
+inline Vec minimum(Vec a, Vec b) {
+#if defined(__AVX512F__)
+    return _mm512_min_ps(a, b);
+#elif defined(__AVX2__)
+    return _mm256_min_ps(a, b);
+#elif defined(__SSE2__)
+    return _mm_min_ps(a, b);
+#else
+    return select(a < b, a, b);
+#endif
+}
+
+inline Vec negative_magnitude(Vec x) {
+    return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(x) | (IntVec{} + INT32_MIN));
+}
+
+inline Vec round_down(Vec x) {
+#if defined(__AVX512F__)
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+    return _mm256_floor_ps(x);
+#elif defined(__SSE4_1__)
+    return _mm_floor_ps(x);
+#else
+    for (int lane = 0; lane < LANES; lane++) x[lane] = __builtin_floorf(x[lane]);
+    return x;
+#endif
+}
+
+// Sum over the lanes of each of LANES consecutive vectors: out[i] = sum(in[i]).
+inline void sum_lanes(const Vec* in, float* out) {
+    Vec level[LANES];
+    for (int i = 0; i < LANES; i++) level[i] = in[i];
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        IntVec low{}, high{};
+        for (int lane = 0; lane < LANES; lane++) {
+            const int base = lane / (2 * half) * (2 * half) + lane % half;
+            const int source = lane % (2 * half) < half ? 0 : LANES;
+            low[lane] = base + source;
+            high[lane] = base + half + source;
+        }
+        for (int i = 0; i < half; i++) {
+            const Vec a = level[i], b = level[i + half];
+#if defined(__clang__)
+            Vec even, odd;
+            for (int lane = 0; lane < LANES; lane++) {
+                even[lane] = low[lane] < LANES ? a[low[lane]] : b[low[lane] - LANES];
+                odd[lane] = high[lane] < LANES ? a[high[lane]] : b[high[lane] - LANES];
+            }
+#else
+            const Vec even = __builtin_shuffle(a, b, low), odd = __builtin_shuffle(a, b, high);
+#endif
+            level[i] = even + odd;
+        }
+    }
+    store(out, level[0]);
+}
+
+}  // namespace mambair
