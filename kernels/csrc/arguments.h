@@ -15,7 +15,8 @@ struct ImageArguments {
     float* out;
     const float* grad_out;
     float* grad_x;        // through the scan's input only: the projection's part is left to the caller
-    float* grad_rows;     // (splits, batch, length, paths * (dt_rank + 2 * d_state)): of the projected pixels
+    float* grad_rows;     // (splits, batch, length, paths * (dt_rank + 2 * d_state) rounded up to whole vectors): of the
+                          // projected pixels; cleared by the caller when there is an index
     float* grad_weights;  // (batch, paths, vectors, d_state + dt_rank + 2, lanes): A, dt_proj, dt_bias, D
 };
 

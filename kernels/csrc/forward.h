@@ -3,20 +3,23 @@
 
 #include <algorithm>
 
+#include "arena.h"
 #include "weights.h"
 
 namespace mambair {
 
 // Step sizes, inputs dt u and the skip term D u of one vector of channels. A source without a low-rank projection has
-// left its own step sizes in tile.dt.
+// left its own step sizes in tile.dt. `slope`, unless null, receives the derivative of the step size by its argument.
 template <bool LOW_RANK>
-void prepare_tile(const Shape& shape, const Weights& w, const Rows& rows, int steps, Tile& tile) {
+void prepare_tile(const Shape& shape, const Weights& w, const Rows& rows, int steps, Tile& tile, Vec* slope = nullptr) {
     constexpr int STEP = 4;  // steps that share one load of a projection weight
     for (int t0 = 0; t0 < steps; t0 += STEP) {
         Vec dt[STEP];
         for (int t = 0; t < STEP; t++) dt[t] = LOW_RANK ? w.dt_bias[0] : tile.dt[t0 + t] + w.dt_bias[0];
         for (int r = 0; r < shape.rank; r++)
             for (int t = 0; t < STEP; t++) dt[t] += rows.data[(t0 + t) * rows.stride + r] * w.dt_proj[r];
+        for (int t = 0; slope != nullptr && t < STEP; t++)
+            slope[t0 + t] = shape.softplus ? sigmoid(dt[t]) : broadcast(1.0f);
         if (shape.softplus) softplus<STEP>(dt);
         for (int t = 0; t < STEP; t++) {
             const Vec size = minimum(dt[t], broadcast(LARGEST));
@@ -26,6 +29,19 @@ void prepare_tile(const Shape& shape, const Weights& w, const Rows& rows, int st
         }
     }
 }
+
+// Private memory of a task.
+struct ForwardScratch {
+    Vec* states;
+    float* rows;
+    int64_t bytes;
+
+    ForwardScratch(Carver carver, const Shape& shape) {
+        states = carver.take<Vec>(shape.vectors() * shape.d_state);
+        rows = carver.take<float>(CHUNK * shape.row_stride());
+        bytes = carver.used();
+    }
+};
 
 // Scans one group for channel vectors [vector, vector_end). `states` holds (vector_end - vector) * d_state vectors.
 template <class Source>

@@ -92,6 +92,24 @@ class ImageSource {
         }
     }
 
+    void load_gradient(int v, Vec* grad_y) const {
+        load_pixels(job_.grad_out + task_.batch * shape_.length * shape_.channels, v, grad_y);
+    }
+
+    // `out` is then the gradient of the image. That of the step size is already in the rows.
+    void store_gradients(int v, const Vec* grad_u, const Vec*) const { store(v, grad_u); }
+
+    // An index may visit a pixel twice: its gradients add up in memory that the caller has cleared.
+    void store_row_gradients(int64_t, const float* from) const {
+        const int64_t first = (task_.split * shape_.batch + task_.batch) * shape_.length * rows_stride_;
+        float* to = job_.grad_rows + first + path_ * shape_.row();
+        for (int t = 0; t < steps_; t++)
+            for (int i = 0; i < shape_.row(); i++) {
+                float& sum = to[current_.rows[t] + i];
+                sum = from[t * shape_.row() + i] + (job_.index == nullptr ? 0.0f : sum);
+            }
+    }
+
   private:
     static constexpr int LINE = 16;  // floats in a cache line
 

@@ -1,6 +1,7 @@
 // Entry points of the native CPU backend. Compiled once per instruction set; loaded with ctypes.
 #include "peak.h"
 #include "scan_image.h"
+#include "scan_sequence.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -14,5 +15,22 @@ EXPORT int mambair_lanes() { return mambair::LANES; }
 // Fused multiply-adds per second of all threads together, in FLOP/s: what a benchmark may call this machine's peak.
 EXPORT double mambair_peak_flops(int threads) { return mambair::peak_flops(threads); }
 
-// All others return 0, or 1 when there is no memory.
-EXPORT int mambair_scan_image(const ImageArguments* job) { return mambair::scan_image(*job, arena) ? 0 : 1; }
+// Into how many parts the gradients of the projected pixels (or of B and C) are split for that many threads.
+EXPORT int64_t mambair_image_splits(const ImageArguments* job) {
+    return mambair::make_plan(mambair::image_shape(*job), static_cast<int>(job->threads), true).splits;
+}
+
+EXPORT int64_t mambair_sequence_splits(const SequenceArguments* job) {
+    return mambair::make_plan(mambair::sequence_shape(*job), static_cast<int>(job->threads), false).splits;
+}
+
+// The scans return 0, or 1 when there is no memory.
+EXPORT int mambair_scan_image(const ImageArguments* job) { return !mambair::scan_image(*job, arena); }
+
+EXPORT int mambair_scan_image_backward(const ImageArguments* job) { return !mambair::scan_image_backward(*job, arena); }
+
+EXPORT int mambair_scan_sequence(const SequenceArguments* job) { return !mambair::scan_sequence(*job, arena); }
+
+EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
+    return !mambair::scan_sequence_backward(*job, arena);
+}

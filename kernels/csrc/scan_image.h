@@ -2,7 +2,7 @@
 #pragma once
 
 #include "arena.h"
-#include "forward.h"
+#include "backward.h"
 #include "image.h"
 #include "parallel.h"
 #include "project.h"
@@ -94,48 +94,58 @@ inline void clear_output(const Shape& shape, const Task& task, float* out) {
             store_part(out + p * shape.channels + int64_t{v} * LANES, Vec{}, shape.lanes(v));
 }
 
-// Private memory of a task.
-struct ImageTaskScratch {
-    Vec* states;
-    float* rows;
-    int64_t bytes;
-
-    ImageTaskScratch(Carver carver, const Shape& shape) {
-        states = carver.take<Vec>(shape.vectors() * shape.d_state);
-        rows = carver.take<float>(CHUNK * shape.row_stride());
-        bytes = carver.used();
-    }
-};
-
-inline void image_task(const ImageArguments& job, const Shape& shape, const ImageScratch& shared, const Task& task,
-                       const ImageTaskScratch& local) {
-    float* out = task_output(shape, task, job.out, shared.partial);
+// Runs a function on every path of a task, with the path as a source that writes to the task's share of `out`.
+template <class Function>
+void for_each_path(const ImageArguments& job, const Shape& shape, const ImageScratch& shared, const Task& task,
+                   float* out, float* rows, Function function) {
     const Projected projected{shared.projected, shared.vectors * LANES};
+    out = task_output(shape, task, out, shared.partial);
     if (job.index != nullptr) clear_output(shape, task, out);
     for (int64_t path = task.group; path < task.group_end; path++) {
         const bool first = path == task.group && job.index == nullptr;
-        ImageSource source(job, shape, task, path, projected, out, first, local.rows);
-        forward(shape, source, shared.weights, task, path, local.states);
+        ImageSource source(job, shape, task, path, projected, out, first, rows);
+        function(source, path);
     }
 }
 
-// False when there is no memory.
-inline bool scan_image(const ImageArguments& job, Arena& arena) {
-    const Shape shape = image_shape(job);
+// Allocates, projects, runs all tasks and adds their outputs up in `out`. False when there is no memory.
+template <class TaskScratch, class Function>
+bool run_image(const ImageArguments& job, const Shape& shape, Arena& arena, float* out, Function function) {
     const int threads = static_cast<int>(job.threads);
     const Plan plan = make_plan(shape, threads, true);
-    const int64_t task_bytes = ImageTaskScratch(Carver(nullptr), shape).bytes;
+    const int64_t task_bytes = TaskScratch(Carver(nullptr), shape).bytes;
     char* block = arena.reserve(ImageScratch(Carver(nullptr), shape, plan, threads, task_bytes).bytes);
     if (block == nullptr) return false;
     const ImageScratch scratch(Carver(block), shape, plan, threads, task_bytes);
     prepare_image(job, shape, scratch, threads);
     parallel_for(plan.tasks(shape), threads, [&](int64_t i, int thread) {
-        const ImageTaskScratch local(Carver(scratch.local + thread * task_bytes), shape);
-        image_task(job, shape, scratch, plan.task(shape, i), local);
+        const TaskScratch local(Carver(scratch.local + thread * task_bytes), shape);
+        const Task task = plan.task(shape, i);
+        for_each_path(job, shape, scratch, task, out, local.rows, [&](ImageSource& source, int64_t path) {
+            function(source, scratch.weights, task, path, local);
+        });
     });
-    add_partials(shape, plan, scratch.partial, job.out, threads);
+    add_partials(shape, plan, scratch.partial, out, threads);
     arena.trim();
     return true;
+}
+
+inline bool scan_image(const ImageArguments& job, Arena& arena) {
+    const Shape shape = image_shape(job);
+    const auto task = [&](ImageSource& source, const Vec* weights, const Task& task, int64_t path,
+                          const ForwardScratch& local) { forward(shape, source, weights, task, path, local.states); };
+    return run_image<ForwardScratch>(job, shape, arena, job.out, task);
+}
+
+inline bool scan_image_backward(const ImageArguments& job, Arena& arena) {
+    const Shape shape = image_shape(job);
+    const auto task = [&](ImageSource& source, const Vec* weights, const Task& task, int64_t path,
+                          const BackwardScratch& local) {
+        const int64_t first = (task.batch * shape.groups + path) * shape.vectors() * shape.weights();
+        Vec* grad_weights = reinterpret_cast<Vec*>(job.grad_weights) + first;
+        backward(shape, source, weights, task, path, local, grad_weights);
+    };
+    return run_image<BackwardScratch>(job, shape, arena, job.grad_x, task);
 }
 
 }  // namespace mambair

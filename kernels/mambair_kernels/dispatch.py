@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from . import chunked, reference
+from . import chunked, cpu, reference
 
 VARIABLE = "MAMBAIR_SCAN_BACKEND"
 
@@ -56,6 +56,7 @@ class Backend:
 
 
 BACKENDS: tuple[Backend, ...] = (
+    Backend("cpu", cpu, frozenset({"cpu"}), frozenset({torch.float32, torch.bfloat16, torch.float16})),
     Backend("chunked", chunked),
     Backend("reference", reference, automatic=False),
 )

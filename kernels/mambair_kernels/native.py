@@ -1,0 +1,139 @@
+"""Finds and loads the native CPU library, and mirrors its C interface (``csrc/arguments.h``).
+
+One library exists per instruction set; the best that the processor can run is taken, or the one that
+``MAMBAIR_CPU_ISA`` names. torch is imported first on purpose: its OpenMP runtime is then the one that the library uses.
+"""
+
+import ctypes
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+VARIABLE = "MAMBAIR_CPU_ISA"
+DESCRIPTIONS = {"v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2", "generic": "portable"}
+MISSING = "no native library was built; a C++ compiler was missing at install"
+
+
+class ImageArguments(ctypes.Structure):
+    """Arguments of the two-dimensional scan, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in "batch height width channels d_state dt_rank paths threads".split()),
+        *((name, ctypes.c_void_p) for name in "orders index x x_proj dt_proj dt_bias A_log D c_bias out".split()),
+        *((name, ctypes.c_void_p) for name in "grad_out grad_x grad_rows grad_weights".split()),
+    ]
+
+
+class SequenceArguments(ctypes.Structure):
+    """Arguments of the plain scan, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in "batch groups channels length d_state delta_softplus threads".split()),
+        *((name, ctypes.c_void_p) for name in "u delta A B C D delta_bias out".split()),
+        *((name, ctypes.c_void_p) for name in "grad_out grad_u grad_delta grad_B grad_C grad_weights".split()),
+    ]
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where a contiguous tensor begins; None for None."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def supported() -> tuple[str, ...]:
+    """Instruction sets that this processor can run, the fastest first."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return ("generic",)
+    levels = ("v4", "v3", "v2")
+    return levels[{"AVX512": 0, "AVX2": 1}.get(torch.backends.cpu.get_cpu_capability(), 2) :]
+
+
+def built() -> tuple[str, ...]:
+    """Instruction sets for which a library lies beside this file."""
+    return tuple(name for name in DESCRIPTIONS if _path(name).exists())
+
+
+def choose() -> tuple[str | None, str]:
+    """Name of the instruction set to use, or None, and the reason."""
+    wanted = os.environ.get(VARIABLE)
+    if not built():
+        return None, MISSING
+    if wanted and wanted not in built():
+        return None, f"{VARIABLE}={wanted} was not built; there are {', '.join(built())}"
+    if wanted and wanted not in supported():
+        return None, f"{VARIABLE}={wanted} needs {DESCRIPTIONS[wanted]}, which this processor lacks"
+    for name in (wanted,) if wanted else supported():
+        if name in built():
+            return name, f"native {DESCRIPTIONS[name]} code" + (f", asked for by {VARIABLE}" if wanted else "")
+    return None, f"built for {', '.join(built())} only, which this processor cannot run"
+
+
+def available() -> tuple[bool, str]:
+    """Whether a library can be used, and which or why not."""
+    name, reason = _choose(os.environ.get(VARIABLE))
+    return name is not None, reason
+
+
+def library() -> ctypes.CDLL:
+    """The library in use.
+
+    Raises:
+        RuntimeError: there is none; the message is that of :func:`available`.
+    """
+    name, reason = _choose(os.environ.get(VARIABLE))
+    if name is None:
+        raise RuntimeError(reason)
+    return _load(name)
+
+
+def call(function: str, arguments: ctypes.Structure) -> int:
+    """Calls a function of the library that takes one structure; its result.
+
+    Raises:
+        MemoryError: a scan could not get its scratch memory.
+    """
+    result: int = getattr(library(), function)(ctypes.byref(arguments))
+    if result != 0 and function.startswith("mambair_scan"):
+        raise MemoryError("the native scan could not allocate its scratch memory")
+    return result
+
+
+def lanes() -> int:
+    """Channels that the library handles at a time."""
+    count: int = library().mambair_lanes()
+    return count
+
+
+def peak_flops(threads: int) -> float:
+    """Measured rate of fp32 multiply-adds on ``threads`` cores, in FLOP/s."""
+    rate: float = library().mambair_peak_flops(threads)
+    return rate
+
+
+def _path(name: str) -> Path:
+    return Path(__file__).parent / f"_cpu_{name}.so"
+
+
+@cache
+def _choose(_wanted: str | None) -> tuple[str | None, str]:
+    """:func:`choose`, and a test load; asked once per value of the variable, not at every scan."""
+    name, reason = choose()
+    if name is None:
+        return None, reason
+    try:
+        _load(name)
+    except OSError as error:
+        return None, f"the native library cannot be loaded: {error}"
+    return name, reason
+
+
+@cache
+def _load(name: str) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(_path(name)))
+    loaded.mambair_peak_flops.restype = ctypes.c_double
+    for splits in (loaded.mambair_image_splits, loaded.mambair_sequence_splits):
+        splits.restype = ctypes.c_int64
+    return loaded
