@@ -72,7 +72,7 @@ def _unpack(packed: Tensor, channels: int, sizes: list[int]) -> list[Tensor]:
     Copies, because results of a custom operation may not share memory.
     """
     merged = packed.sum(0).transpose(-1, -2).flatten(1, 2)[:, :channels]
-    return [part.clone(memory_format=torch.contiguous_format) for part in merged.split(sizes, dim=-1)]
+    return [part.clone(memory_format=torch.contiguous_format) for part in torch.split(merged, sizes, dim=-1)]
 
 
 def _contiguous(*tensors: Tensor | None) -> list[Any]:
@@ -84,14 +84,14 @@ def _image(tensors: list[Any], orders: Sequence[int], index: Tensor | None) -> I
     x, _, dt_proj, _, A_log = tensors[:5]
     batch, height, width, channels = x.shape
     paths, d_state = dt_proj.shape[0], A_log.shape[1]
-    if index is not None and not (0 <= index.min() and index.max() < height * width):
+    if index is not None and (index.min() < 0 or index.max() >= height * width):
         raise ValueError(f"paths must hold raster positions from 0 to {height * width - 1}")
     flags = None if index is not None else (ctypes.c_int32 * paths)(*orders)
     job = ImageArguments(batch, height, width, channels, d_state, dt_proj.shape[2], paths)
     job.threads = _threads(x.numel() * paths * d_state)
     job.orders = None if flags is None else ctypes.addressof(flags)
     job.index = address(index)
-    for name, tensor in zip(("x", "x_proj", "dt_proj", "dt_bias", "A_log", "D", "c_bias"), tensors, strict=True):
+    for name, tensor in zip(native.IMAGE_INPUTS, tensors, strict=True):
         setattr(job, name, address(tensor))
     job.alive = (tensors, flags, index)
     return job
@@ -208,7 +208,7 @@ def _sequence(tensors: list[Any], softplus: bool) -> SequenceArguments:
     batch, channels, length = u.shape
     groups, d_state = B.shape[1:3]
     job = SequenceArguments(batch, groups, channels // groups, length, d_state, softplus, _threads(u.numel() * d_state))
-    for name, tensor in zip(("u", "delta", "A", "B", "C", "D", "delta_bias"), tensors, strict=True):
+    for name, tensor in zip(native.SEQUENCE_INPUTS, tensors, strict=True):
         setattr(job, name, address(tensor))
     job.alive = tensors
     return job

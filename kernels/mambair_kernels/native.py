@@ -15,27 +15,34 @@ from torch import Tensor
 
 VARIABLE = "MAMBAIR_CPU_ISA"
 DESCRIPTIONS = {"v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2", "generic": "portable"}
+FOLDER = Path(__file__).parent
 MISSING = "no native library was built; a C++ compiler was missing at install"
+
+
+IMAGE_SIZES = ("batch", "height", "width", "channels", "d_state", "dt_rank", "paths", "threads")
+IMAGE_INPUTS = ("x", "x_proj", "dt_proj", "dt_bias", "A_log", "D", "c_bias")
+SEQUENCE_SIZES = ("batch", "groups", "channels", "length", "d_state", "delta_softplus", "threads")
+SEQUENCE_INPUTS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
+
+
+def _fields(sizes: tuple[str, ...], *pointers: str) -> list[tuple[str, type]]:
+    return [*((name, ctypes.c_int64) for name in sizes), *((name, ctypes.c_void_p) for name in pointers)]
 
 
 class ImageArguments(ctypes.Structure):
     """Arguments of the two-dimensional scan, in the order of ``csrc/arguments.h``."""
 
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in "batch height width channels d_state dt_rank paths threads".split()),
-        *((name, ctypes.c_void_p) for name in "orders index x x_proj dt_proj dt_bias A_log D c_bias out".split()),
-        *((name, ctypes.c_void_p) for name in "grad_out grad_x grad_rows grad_weights".split()),
-    ]
+    _fields_ = _fields(
+        IMAGE_SIZES, "orders", "index", *IMAGE_INPUTS, "out", "grad_out", "grad_x", "grad_rows", "grad_weights"
+    )
 
 
 class SequenceArguments(ctypes.Structure):
     """Arguments of the plain scan, in the order of ``csrc/arguments.h``."""
 
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in "batch groups channels length d_state delta_softplus threads".split()),
-        *((name, ctypes.c_void_p) for name in "u delta A B C D delta_bias out".split()),
-        *((name, ctypes.c_void_p) for name in "grad_out grad_u grad_delta grad_B grad_C grad_weights".split()),
-    ]
+    _fields_ = _fields(
+        SEQUENCE_SIZES, *SEQUENCE_INPUTS, "out", "grad_out", "grad_u", "grad_delta", "grad_B", "grad_C", "grad_weights"
+    )
 
 
 def address(tensor: Tensor | None) -> int | None:
@@ -113,8 +120,14 @@ def peak_flops(threads: int) -> float:
     return rate
 
 
+def forget() -> None:
+    """Looks for the libraries anew: for tests, and after a build."""
+    _choose.cache_clear()
+    _load.cache_clear()
+
+
 def _path(name: str) -> Path:
-    return Path(__file__).parent / f"_cpu_{name}.so"
+    return FOLDER / f"_cpu_{name}.so"
 
 
 @cache
