@@ -172,7 +172,7 @@ def test_index_paths_match_reference(
     "size", [(1, 1, 1, 1, 1, 1), (2, 23, 31, 72, 10, 4), (1, 9, 8, 17, 256, 3), (1, 16, 9, 180, 16, 12)]
 )
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_image_at_the_edges(isa: str, size: tuple[int, ...], threads: int) -> None:
+def test_image_at_the_edges(isa: str, size: tuple[int, int, int, int, int, int], threads: int) -> None:
     torch.set_num_threads(threads)
     # In float64 too, and tested against the reference, whose gradient takes quadratic time in the length.
     check_image(*image_case(3, *size, 4), CROSS_SCAN, oracle=chunked.scan_2d)
