@@ -1,6 +1,6 @@
 """Every scan backend against the published reference scan: time, ratio, and share of this machine's peak.
 
-python benchmarks/scan.py [--repeats 5] [--training] [--json FILE]
+python -m benchmarks.scan [--repeats 5] [--training] [--json FILE]
 
 One process, baseline and candidates interleaved, medians. The peak is the rate of fp32 multiply-adds that the native
 library reaches on registers alone, measured between the runs with the same number of threads. Work is counted as it is
@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import published_scan
 import torch
 from torch import Tensor
 
+from benchmarks import published_scan
 from mambair_kernels import CROSS_SCAN, dispatch, native
 
 PATHS = len(CROSS_SCAN)

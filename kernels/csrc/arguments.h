@@ -30,3 +30,21 @@ struct SequenceArguments {
     float *grad_B, *grad_C;  // (splits, batch, groups, d_state, length)
     float* grad_weights;     // (batch, groups, vectors, d_state + 2, lanes): A, delta_bias, D
 };
+
+// y = activation(W (norm(x) * silu(gate)) + bias) + residual * scale, pixel by pixel. x and gate: pixels x_stride and
+// gate_stride floats apart; weight: (out, in); residual and y: (pixels, out). Without norm_weight there is no
+// normalisation; norm_bias, gate, bias, residual and scale may be null.
+struct LinearArguments {
+    int64_t pixels, in, out, x_stride, gate_stride, activation, threads;
+    float eps;
+    const float *x, *norm_weight, *norm_bias, *gate, *weight, *bias, *residual, *scale;
+    float* y;
+};
+
+// y = activation(conv(x) + bias), zero padding that keeps the size. x: (batch, height, width) pixels `x_stride` floats
+// apart, `channels` of them used; weight: (channels, kernel, kernel), kernel odd; bias may be null; y: contiguous.
+struct DepthwiseArguments {
+    int64_t batch, height, width, channels, kernel, dilation, x_stride, activation, threads;
+    const float *x, *weight, *bias;
+    float* y;
+};

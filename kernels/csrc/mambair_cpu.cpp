@@ -1,4 +1,6 @@
 // Entry points of the native CPU backend. Compiled once per instruction set; loaded with ctypes.
+#include "depthwise.h"
+#include "linear.h"
 #include "peak.h"
 #include "scan_image.h"
 #include "scan_sequence.h"
@@ -33,4 +35,12 @@ EXPORT int mambair_scan_sequence(const SequenceArguments* job) { return !mambair
 
 EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
     return !mambair::scan_sequence_backward(*job, arena);
+}
+
+// 0, or 1 when there is no memory.
+EXPORT int mambair_linear(const LinearArguments* job) { return !mambair::linear(*job, arena); }
+
+EXPORT int mambair_depthwise(const DepthwiseArguments* job) {
+    mambair::depthwise(*job);
+    return 0;
 }

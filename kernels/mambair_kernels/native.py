@@ -25,24 +25,50 @@ SEQUENCE_SIZES = ("batch", "groups", "channels", "length", "d_state", "delta_sof
 SEQUENCE_INPUTS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
 
-def _fields(sizes: tuple[str, ...], *pointers: str) -> list[tuple[str, type]]:
-    return [*((name, ctypes.c_int64) for name in sizes), *((name, ctypes.c_void_p) for name in pointers)]
+INT, FLOAT, POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
+
+
+def _members(kind: type, names: str) -> list[tuple[str, type]]:
+    return [(name, kind) for name in names.split()]
 
 
 class ImageArguments(ctypes.Structure):
     """Arguments of the two-dimensional scan, in the order of ``csrc/arguments.h``."""
 
-    _fields_ = _fields(
-        IMAGE_SIZES, "orders", "index", *IMAGE_INPUTS, "out", "grad_out", "grad_x", "grad_rows", "grad_weights"
-    )
+    _fields_ = [
+        *_members(INT, "batch height width channels d_state dt_rank paths threads"),
+        *_members(POINTER, "orders index x x_proj dt_proj dt_bias A_log D c_bias out"),
+        *_members(POINTER, "grad_out grad_x grad_rows grad_weights"),
+    ]
 
 
 class SequenceArguments(ctypes.Structure):
     """Arguments of the plain scan, in the order of ``csrc/arguments.h``."""
 
-    _fields_ = _fields(
-        SEQUENCE_SIZES, *SEQUENCE_INPUTS, "out", "grad_out", "grad_u", "grad_delta", "grad_B", "grad_C", "grad_weights"
-    )
+    _fields_ = [
+        *_members(INT, "batch groups channels length d_state delta_softplus threads"),
+        *_members(POINTER, "u delta A B C D delta_bias out"),
+        *_members(POINTER, "grad_out grad_u grad_delta grad_B grad_C grad_weights"),
+    ]
+
+
+class LinearArguments(ctypes.Structure):
+    """Arguments of the fused linear layer, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *_members(INT, "pixels channels out x_stride gate_stride activation threads"),
+        *_members(FLOAT, "eps"),
+        *_members(POINTER, "x norm_weight norm_bias gate weight bias residual scale y"),
+    ]
+
+
+class DepthwiseArguments(ctypes.Structure):
+    """Arguments of the depthwise convolution, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *_members(INT, "batch height width channels kernel dilation x_stride activation threads"),
+        *_members(POINTER, "x weight bias y"),
+    ]
 
 
 def address(tensor: Tensor | None) -> int | None:
@@ -103,8 +129,8 @@ def call(function: str, arguments: ctypes.Structure) -> int:
         MemoryError: a scan could not get its scratch memory.
     """
     result: int = getattr(library(), function)(ctypes.byref(arguments))
-    if result != 0 and function.startswith("mambair_scan"):
-        raise MemoryError("the native scan could not allocate its scratch memory")
+    if result != 0 and not function.endswith("_splits"):
+        raise MemoryError("the native library could not allocate its scratch memory")
     return result
 
 

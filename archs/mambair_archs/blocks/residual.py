@@ -50,7 +50,10 @@ class VSSBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape."""
-        x = x * self.skip_scale + self.drop_path(self.self_attention(self.ln_1(x)))
+        if self.training and self.drop_path.rate > 0:
+            x = x * self.skip_scale + self.drop_path(self.self_attention(x, self.ln_1))
+        else:
+            x = self.self_attention(x, self.ln_1, self.skip_scale)
         out: Tensor = x * self.skip_scale2 + self.conv_blk(self.ln_2(x))
         return out
 

@@ -3,10 +3,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mambair_kernels import CROSS_SCAN, Paths, scan_2d
+from mambair_kernels.fused import depthwise_conv2d, gated_norm_linear, norm_linear
 
 from .convolution import depthwise
 
@@ -55,9 +55,15 @@ class SS2D(SelectiveScan2d):
         self.out_norm = nn.LayerNorm(d_inner)
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, d_model) to the same shape."""
-        x, gate = self.in_proj(x).chunk(2, dim=-1)
-        y = self.scan(F.silu(self.conv2d(x)))
-        out: Tensor = self.out_proj(self.out_norm(y) * F.silu(gate))
-        return out
+    def forward(self, x: Tensor, norm: nn.LayerNorm, skip_scale: Tensor | None = None) -> Tensor:
+        """(batch, height, width, d_model) to the same shape.
+
+        ``norm`` is applied to the input first. With ``skip_scale`` (d_model,) the result includes ``x * skip_scale``.
+        """
+        u, gate = norm_linear(x, norm.weight, norm.bias, self.in_proj.weight).chunk(2, dim=-1)
+        u = depthwise_conv2d(u, self.conv2d.weight, self.conv2d.bias, activation="silu")
+        y = self.scan(u)
+        out_norm, residual = self.out_norm, None if skip_scale is None else x
+        return gated_norm_linear(
+            y, gate, out_norm.weight, out_norm.bias, self.out_proj.weight, residual=residual, scale=skip_scale
+        )

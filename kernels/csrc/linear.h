@@ -1,0 +1,101 @@
+// A linear layer with what usually surrounds it in a network, over pixels that stay in the cache in between.
+#pragma once
+
+#include <algorithm>
+
+#include "activation.h"
+#include "arena.h"
+#include "arguments.h"
+#include "norm.h"
+#include "parallel.h"
+#include "project.h"
+
+namespace mambair {
+
+constexpr int64_t PIXEL_BLOCK = 32;
+
+struct LinearScratch {
+    Vec* matrix;
+    float *local;
+    int64_t vectors, rows_size, local_size, bytes;
+
+    LinearScratch(Carver carver, const LinearArguments& job) : vectors((job.out + LANES - 1) / LANES) {
+        rows_size = (PIXEL_BLOCK * job.in + LANES - 1) / LANES * LANES;
+        local_size = rows_size + PIXEL_BLOCK * vectors * LANES;
+        matrix = carver.take<Vec>(job.in * vectors);
+        local = carver.take<float>(job.threads * local_size);
+        bytes = carver.used();
+    }
+};
+
+// Rows as the matrix product wants them: normalised, gated, contiguous.
+inline void prepare_rows(const LinearArguments& job, int64_t start, int64_t count, float* to) {
+    const Norm norm{job.norm_weight, job.norm_bias, job.eps};
+    for (int64_t p = 0; p < count; p += LANES) {
+        const int pixels = static_cast<int>(std::min<int64_t>(LANES, count - p));
+        const float* x = job.x + (start + p) * job.x_stride;
+        if (job.norm_weight != nullptr) normalise(norm, x, job.x_stride, pixels, job.in, to + p * job.in);
+        else for (int i = 0; i < pixels; i++) std::copy_n(x + i * job.x_stride, job.in, to + (p + i) * job.in);
+    }
+    if (job.gate == nullptr) return;
+    for (int64_t c = 0; c < job.in; c += LANES) {
+        const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.in - c));
+        for (int64_t p = 0; p < count; p += 4) {
+            const int pixels = static_cast<int>(std::min<int64_t>(4, count - p));
+            Vec gate[4] = {};
+            for (int i = 0; i < pixels; i++) gate[i] = load_part(job.gate + (start + p + i) * job.gate_stride + c, lanes);
+            silu<4>(gate);
+            for (int i = 0; i < pixels; i++) {
+                float* value = to + (p + i) * job.in + c;
+                store_part(value, load_part(value, lanes) * gate[i], lanes);
+            }
+        }
+    }
+}
+
+inline void finish_row(const LinearArguments& job, int64_t pixel, const float* from) {
+    const float* residual = job.residual == nullptr ? nullptr : job.residual + pixel * job.out;
+    float* to = job.y + pixel * job.out;
+    for (int64_t c = 0; c < job.out; c += LANES) {
+        const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.out - c));
+        Vec value[1] = {load(from + c)};
+        if (job.bias != nullptr) value[0] += load_part(job.bias + c, lanes);
+        activate<1>(static_cast<Activation>(job.activation), value);
+        if (residual != nullptr) {
+            const Vec scale = job.scale == nullptr ? broadcast(1.0f) : load_part(job.scale + c, lanes);
+            value[0] += load_part(residual + c, lanes) * scale;
+        }
+        store_part(to + c, value[0], lanes);
+    }
+}
+
+// weight (out, in) transposed to (in, vectors).
+inline void pack_linear(const LinearArguments& job, const LinearScratch& scratch) {
+    float* to = reinterpret_cast<float*>(scratch.matrix);
+    const int64_t stride = scratch.vectors * LANES;
+    parallel_for((job.in + 15) / 16, static_cast<int>(job.threads), [&](int64_t block, int) {
+        for (int64_t c = block * 16; c < std::min(job.in, block * 16 + 16); c++) {
+            for (int64_t o = 0; o < job.out; o++) to[c * stride + o] = job.weight[o * job.in + c];
+            std::fill(to + c * stride + job.out, to + (c + 1) * stride, 0.0f);
+        }
+    });
+}
+
+// False when there is no memory.
+inline bool linear(const LinearArguments& job, Arena& arena) {
+    char* block = arena.reserve(LinearScratch(Carver(nullptr), job).bytes);
+    if (block == nullptr) return false;
+    const LinearScratch scratch(Carver(block), job);
+    pack_linear(job, scratch);
+    parallel_for((job.pixels + PIXEL_BLOCK - 1) / PIXEL_BLOCK, static_cast<int>(job.threads), [&](int64_t i, int thread) {
+        const int64_t start = i * PIXEL_BLOCK, count = std::min(PIXEL_BLOCK, job.pixels - start);
+        float* rows = scratch.local + thread * scratch.local_size;
+        float* products = rows + scratch.rows_size;
+        prepare_rows(job, start, count, rows);
+        project(rows, count, job.in, scratch.matrix, scratch.vectors, products);
+        for (int64_t p = 0; p < count; p++) finish_row(job, start + p, products + p * scratch.vectors * LANES);
+    });
+    return true;
+}
+
+}  // namespace mambair

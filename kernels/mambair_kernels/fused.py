@@ -1,0 +1,255 @@
+"""Generic fused operations: a linear layer or a depthwise convolution with what usually surrounds it.
+
+Each is defined by its torch form. float32 tensors on a CPU take the native form, which keeps what lies in between in
+the cache, wherever the dispatcher would choose the native scan.
+"""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import dispatch, native
+from .native import DepthwiseArguments, LinearArguments, address
+
+Activation = Literal["identity", "silu", "gelu"]
+CODES: dict[Activation, int] = {"identity": 0, "silu": 1, "gelu": 2}
+MAX_KERNEL = 7
+
+
+def norm_linear(
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    activation: Activation = "identity",
+    eps: float = 1e-5,
+) -> Tensor:
+    """``activation(linear(layer_norm(x)))``.
+
+    Args:
+        x: (..., channels).
+        norm_weight: (channels,), as ``norm_bias``.
+        norm_bias: see ``norm_weight``.
+        weight: (out, channels).
+        bias: (out,).
+        activation: applied last.
+        eps: of the normalisation.
+
+    Returns:
+        (..., out).
+    """
+    if _native(x):
+        return _run_linear(x, norm_weight, norm_bias, None, weight, bias, None, None, CODES[activation], eps)
+    return _activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
+
+
+def gated_norm_linear(
+    x: Tensor,
+    gate: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    weight: Tensor,
+    residual: Tensor | None = None,
+    scale: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """``linear(layer_norm(x) * silu(gate)) + residual * scale``.
+
+    Args:
+        x: (..., channels).
+        gate: shaped like ``x``; a slice of the last dimension will do.
+        norm_weight: (channels,), as ``norm_bias``.
+        norm_bias: see ``norm_weight``.
+        weight: (out, channels).
+        residual: (..., out), left out if None.
+        scale: (out,), ones if None.
+        eps: of the normalisation.
+
+    Returns:
+        (..., out).
+    """
+    if _native(x):
+        return _run_linear(x, norm_weight, norm_bias, gate, weight, None, residual, scale, CODES["identity"], eps)
+    gated = F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps) * F.silu(gate)
+    y = F.linear(gated, weight)
+    if residual is None:
+        return y
+    return y + (residual if scale is None else residual * scale)
+
+
+def depthwise_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1, activation: Activation = "identity"
+) -> Tensor:
+    """``activation(conv2d(x))`` with one filter per channel and zero padding that keeps the size.
+
+    Args:
+        x: channels-last, (batch, height, width, channels); a slice of the last dimension will do.
+        weight: (channels, 1, kernel, kernel), kernel odd.
+        bias: (channels,).
+        dilation: distance of taps.
+        activation: applied last.
+
+    Returns:
+        (batch, height, width, channels).
+    """
+    if _native(x) and weight.shape[-1] <= MAX_KERNEL:
+        y: Tensor = _depthwise_op(x, weight, bias, dilation, CODES[activation])
+        return y
+    return _activate(_conv(x, weight, bias, dilation), activation)
+
+
+def _native(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32 and dispatch.select(x.device, x.dtype).name == "cpu"
+
+
+def _run_linear(*arguments: Any) -> Tensor:
+    y: Tensor = _linear_op(*arguments)
+    return y
+
+
+def _activate(x: Tensor, activation: Activation) -> Tensor:
+    if activation == "identity":
+        return x
+    return F.silu(x) if activation == "silu" else F.gelu(x)
+
+
+def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+    padding = dilation * (weight.shape[-1] // 2)
+    y = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding, dilation=dilation, groups=len(weight))
+    return y.permute(0, 2, 3, 1)
+
+
+def _activation_backward(grad: Tensor, before: Tensor, code: int) -> Tensor:
+    """Gradient before an activation from the gradient after it."""
+    if code == CODES["identity"]:
+        return grad
+    backward = torch.ops.aten.silu_backward if code == CODES["silu"] else torch.ops.aten.gelu_backward
+    result: Tensor = backward(grad, before)
+    return result
+
+
+def _rows(x: Tensor) -> Tensor:
+    """X as (pixels, channels) with a constant distance between pixels; a copy only if there is none."""
+    dense = all(x.stride(i) == x.stride(i + 1) * x.shape[i + 1] for i in range(x.dim() - 2))
+    x = x if dense and x.stride(-1) == 1 else x.contiguous()
+    return x.as_strided((x.numel() // x.shape[-1], x.shape[-1]), (x.stride(-2), 1))
+
+
+@torch.library.custom_op("mambair::cpu_linear", mutates_args=(), device_types="cpu")
+def _linear_op(
+    x: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    gate: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    scale: Tensor | None,
+    activation: int,
+    eps: float,
+) -> Tensor:
+    rows, gates = _rows(x), None if gate is None else _rows(gate)
+    y = x.new_empty(*x.shape[:-1], len(weight))
+    job = LinearArguments(len(rows), rows.shape[1], len(weight), rows.stride(0))
+    job.gate_stride = 0 if gates is None else gates.stride(0)
+    job.activation, job.threads, job.eps = activation, torch.get_num_threads(), eps
+    named = {"norm_weight": norm_weight, "norm_bias": norm_bias, "weight": weight, "bias": bias}
+    named |= {"residual": residual, "scale": scale}
+    dense = {name: None if tensor is None else tensor.contiguous() for name, tensor in named.items()}
+    for name, tensor in (dense | {"x": rows, "gate": gates, "y": y}).items():
+        setattr(job, name, address(tensor))
+    native.call("mambair_linear", job)
+    return y
+
+
+@_linear_op.register_fake
+def _(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, gate: Tensor | None, weight: Tensor, *_: Any) -> Tensor:
+    return x.new_empty(*x.shape[:-1], weight.shape[0])
+
+
+def _save_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.activation, ctx.eps = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Closed form; the normalised input is computed again."""
+    x, norm_weight, norm_bias, gate, weight, bias, residual, scale = ctx.saved_tensors
+    shape = list(x.shape[-1:])
+    grad = grad.contiguous()
+    normalised, mean, rstd = torch.ops.aten.native_layer_norm(x, shape, norm_weight, norm_bias, ctx.eps)
+    silu = None if gate is None else F.silu(gate)
+    value = normalised if silu is None else normalised * silu
+    grad_out = grad
+    if ctx.activation != CODES["identity"]:
+        grad_out = _activation_backward(grad, F.linear(value, weight, bias), ctx.activation)
+    flat = grad_out.flatten(0, -2)
+    grad_value = grad_out @ weight
+    grad_normalised = grad_value if silu is None else grad_value * silu
+    grad_x, grad_norm_weight, grad_norm_bias = torch.ops.aten.native_layer_norm_backward(
+        grad_normalised, x, shape, mean, rstd, norm_weight, norm_bias, [True, True, True]
+    )
+    return (
+        grad_x,
+        grad_norm_weight,
+        grad_norm_bias,
+        None if gate is None else torch.ops.aten.silu_backward(grad_value * normalised, gate),
+        flat.mT @ value.flatten(0, -2),
+        None if bias is None else flat.sum(0),
+        None if residual is None else grad if scale is None else grad * scale,
+        None if scale is None else (grad * residual).flatten(0, -2).sum(0),
+        None,
+        None,
+    )
+
+
+_linear_op.register_autograd(_linear_backward, setup_context=_save_linear)
+
+
+@torch.library.custom_op("mambair::cpu_depthwise", mutates_args=(), device_types="cpu")
+def _depthwise_op(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
+    batch, height, width, channels = x.shape
+    rows, dense, y = _rows(x), weight.contiguous(), x.new_empty(x.shape)
+    job = DepthwiseArguments(batch, height, width, channels, weight.shape[-1], dilation, rows.stride(0), activation)
+    job.threads = torch.get_num_threads()
+    for name, tensor in {"x": rows, "weight": dense, "bias": bias, "y": y}.items():
+        setattr(job, name, address(tensor))
+    native.call("mambair_depthwise", job)
+    return y
+
+
+@_depthwise_op.register_fake
+def _(x: Tensor, *_: Any) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _save_depthwise(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.dilation, ctx.activation = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _depthwise_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, bias = ctx.saved_tensors
+    if ctx.activation != CODES["identity"]:
+        grad = _activation_backward(grad.contiguous(), _conv(x, weight, bias, ctx.dilation), ctx.activation)
+    padding = ctx.dilation * (weight.shape[-1] // 2)
+    grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
+        grad.permute(0, 3, 1, 2),
+        x.permute(0, 3, 1, 2),
+        weight,
+        None if bias is None else list(bias.shape),
+        [1, 1],
+        [padding, padding],
+        [ctx.dilation, ctx.dilation],
+        False,
+        [0, 0],
+        len(weight),
+        [True, True, bias is not None],
+    )
+    return grad_x.permute(0, 2, 3, 1), grad_weight, grad_bias if bias is not None else None, None, None
+
+
+_depthwise_op.register_autograd(_depthwise_backward, setup_context=_save_depthwise)

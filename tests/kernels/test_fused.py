@@ -1,0 +1,137 @@
+"""The native forms of the fused operations against their torch forms in float64."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mambair_kernels import dispatch, fused, native
+
+Operation = Callable[..., Tensor]
+LINEAR: Any = fused.norm_linear
+GATED: Any = fused.gated_norm_linear
+DEPTHWISE: Any = fused.depthwise_conv2d
+ACTIVATIONS = st.sampled_from(["identity", "silu", "gelu"])
+
+fuzz = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module", params=["v4", "v3", "v2", "generic"])
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    name: str = request.param
+    if name not in native.supported():
+        pytest.skip(f"this processor cannot run {native.DESCRIPTIONS[name]} code")
+    if name not in native.built():
+        pytest.skip("this installation has no native library")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(native.VARIABLE, name)
+        patch.setenv(dispatch.VARIABLE, "cpu")
+        yield name
+
+
+def check(operation: Operation, arguments: list[Tensor | None], **options: Any) -> None:
+    """Result and all gradients: native in float32 against the torch form in float64."""
+    single = [None if tensor is None else tensor.float().requires_grad_() for tensor in arguments]
+    double = [None if tensor is None else tensor.detach().double().requires_grad_() for tensor in single]
+    assert fused._native(next(tensor for tensor in single if tensor is not None))
+    found, expected = operation(*single, **options), operation(*double, **options)
+    cotangent = torch.randn(expected.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    leaves = [[tensor for tensor in tensors if tensor is not None] for tensors in (single, double)]
+    results = [found, *torch.autograd.grad(found, leaves[0], cotangent.float())]
+    wanted = [expected, *torch.autograd.grad(expected, leaves[1], cotangent)]
+    for a, b in zip(results, wanted, strict=True):
+        scale = b.abs().max().clamp(min=1)
+        torch.testing.assert_close(a.double() / scale, b / scale, rtol=0, atol=1e-4)
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@fuzz
+@given(st.integers(1, 70), st.integers(5, 40), st.integers(1, 40), ACTIVATIONS, st.booleans())
+def test_norm_linear(isa: str, pixels: int, channels: int, out: int, activation: str, biased: bool) -> None:
+    bias = draw(out) if biased else None
+    x = draw(pixels, channels + 1)[:, 1:] * 3 + 2
+    check(LINEAR, [x, draw(channels), draw(channels), draw(out, channels), bias], activation=activation)
+
+
+@fuzz
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(5, 40), st.integers(1, 20), st.integers(0, 2))
+def test_gated_norm_linear(isa: str, height: int, width: int, channels: int, out: int, residuals: int) -> None:
+    gate = draw(2, height, width, 2 * channels)[..., channels:]
+    x = draw(2, height, width, channels)
+    tensors: list[Tensor | None] = [x, gate, draw(channels), draw(channels), draw(out, channels)]
+    check(GATED, [*tensors, *[draw(2, height, width, out), draw(out)][:residuals]])
+
+
+@fuzz
+@given(
+    st.integers(1, 2),
+    st.integers(1, 12),
+    st.integers(1, 20),
+    st.integers(1, 40),
+    st.sampled_from([1, 3, 5, 7]),
+    st.integers(1, 3),
+    ACTIVATIONS,
+)
+def test_depthwise_convolution(
+    isa: str, batch: int, height: int, width: int, channels: int, kernel: int, dilation: int, activation: str
+) -> None:
+    x = draw(batch, height, width, channels + 3)[..., 3:]
+    tensors: list[Tensor | None] = [x, draw(channels, 1, kernel, kernel), draw(channels)]
+    check(DEPTHWISE, tensors, dilation=dilation, activation=activation)
+    check(DEPTHWISE, [*tensors[:2], None], dilation=dilation, activation=activation)
+
+
+def test_extreme_values_stay_finite_and_exact(isa: str) -> None:
+    x = torch.tensor([-1e4, -100.0, -20.0, -5.0, -1e-3, 0.0, 1e-3, 5.0, 20.0, 100.0, 1e4]).view(1, 1, -1, 1)
+    weight = torch.ones(1, 1, 1, 1)
+    for activation in ("silu", "gelu"):
+        found = DEPTHWISE(x, weight, activation=activation)
+        expected = DEPTHWISE(x.double(), weight.double(), activation=activation)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_large_mean_does_not_spoil_the_normalisation(isa: str) -> None:
+    x = (1000 + torch.randn(9, 37, dtype=torch.float64)).float()
+    ones, eye = torch.ones(37), torch.eye(37)
+    found = LINEAR(x, ones, 0 * ones, eye)
+    expected = torch.nn.functional.layer_norm(x.double(), (37,))
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-3)
+
+
+def test_nothing_outside_the_result_is_written(isa: str) -> None:
+    # The result is the middle of a larger block whose rest must stay as it was.
+    height, width, channels = 3, 5, 13
+    block = torch.full((3, height * width * channels), float("nan"))
+    x, weight = torch.randn(1, height, width, channels), torch.randn(channels, 1, 3, 3)
+    job = native.DepthwiseArguments(1, height, width, channels, 3, 1, channels, 0, 2)
+    job.x, job.weight, job.y = (native.address(tensor) for tensor in (x, weight, block[1]))
+    native.call("mambair_depthwise", job)
+    assert block[[0, 2]].isnan().all()
+    expected = DEPTHWISE(x.double(), weight.double()).float()
+    torch.testing.assert_close(block[1].view(1, height, width, channels), expected)
+
+
+def test_the_torch_form_runs_where_the_native_scan_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(dispatch.VARIABLE, "chunked")
+    assert not fused._native(torch.zeros(1))
+    assert not fused._native(torch.zeros(1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("operation", ["mambair::cpu_linear", "mambair::cpu_depthwise"])
+def test_operations_are_good_citizens_of_torch(isa: str, operation: str) -> None:
+    x = torch.randn(1, 4, 5, 6, requires_grad=True)
+    channels = [torch.randn(6, requires_grad=True) for _ in range(2)]
+    if operation == "mambair::cpu_linear":
+        weight = torch.randn(3, 6, requires_grad=True)
+        arguments: tuple[Any, ...] = (x, *channels, None, weight, None, None, None, 2, 1e-5)
+    else:
+        arguments = (x, torch.randn(6, 1, 3, 3, requires_grad=True), channels[0], 1, 1)
+    namespace, name = operation.split("::")
+    torch.library.opcheck(getattr(getattr(torch.ops, namespace), name).default, arguments)
