@@ -143,11 +143,11 @@ def infer_backbone(state_dict: StateDict, blocks: str) -> dict[str, Any]:
     Raises:
         InferenceError: a key that is needed is missing, or the head is none of the known ones.
     """
-    dim, in_chans = shape(state_dict, "conv_first.weight")[:2]
+    dim, in_chans = shape(state_dict, "conv_first.weight", 4)[:2]
     groups = count(state_dict, "layers.")
     depths = tuple(count(state_dict, f"layers.{g}.residual_group.{blocks}.") for g in range(groups))
     if not depths or not min(depths):
-        raise InferenceError(f"key layers.0.residual_group.{blocks}.0 is missing")
+        raise InferenceError(f"layers.0.residual_group.{blocks}.0 is missing")
     upsampler, upscale = _infer_head(state_dict, in_chans)
     return {
         "upscale": upscale,
@@ -163,13 +163,13 @@ def _infer_head(state_dict: StateDict, in_chans: int) -> tuple[Upsampler, int]:
     if "conv_up1.weight" in state_dict:
         return "nearest+conv", 4
     if "upsample.0.weight" not in state_dict:
-        shape(state_dict, "conv_last.weight")
+        shape(state_dict, "conv_last.weight", 4)
         return "", 1
-    growth = shape(state_dict, "upsample.0.weight")[0]
+    growth = shape(state_dict, "upsample.0.weight", 4)[0]
     if "conv_before_upsample.0.weight" in state_dict:
         steps = sum(key.startswith("upsample.") and key.endswith(".weight") for key in state_dict)
         return "pixelshuffle", 3 if growth == 9 * FEATURES else 2**steps
     scale = round((growth / in_chans) ** 0.5)
     if scale < 2 or scale**2 * in_chans != growth:
-        raise InferenceError(f"key upsample.0.weight has {growth} output channels, which fit no scale")
+        raise InferenceError(f"upsample.0.weight has {growth} output channels, which fit no scale")
     return "pixelshuffledirect", scale

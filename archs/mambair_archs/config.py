@@ -31,15 +31,18 @@ def create(config: type[ConfigT], options: Mapping[str, Any]) -> ConfigT:
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
 
 
-def shape(state_dict: StateDict, key: str) -> tuple[int, ...]:
-    """Shape of a tensor that must be there.
+def shape(state_dict: StateDict, key: str, dims: int) -> tuple[int, ...]:
+    """Shape of a tensor that must be there, with ``dims`` dimensions and no empty one.
 
     Raises:
-        InferenceError: the key is missing.
+        InferenceError: the key is missing, or its tensor cannot be right.
     """
     if key not in state_dict:
-        raise InferenceError(f"key {key} is missing")
-    return tuple(state_dict[key].shape)
+        raise InferenceError(f"{key} is missing")
+    found = tuple(state_dict[key].shape)
+    if len(found) != dims or 0 in found:
+        raise InferenceError(f"{key} is {found} instead of {dims} dimensions of at least 1")
+    return found
 
 
 def count(state_dict: StateDict, prefix: str) -> int:

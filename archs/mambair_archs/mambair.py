@@ -75,7 +75,7 @@ def _groups(config: MambaIRConfig) -> Iterator[nn.Module]:
 
 def matches(state_dict: StateDict) -> bool:
     """Whether the keys look like MambaIR's."""
-    return BLOCK + "self_attention.A_logs" in state_dict
+    return any(".residual_group.blocks." in key for key in state_dict)
 
 
 def infer(state_dict: StateDict) -> MambaIRConfig:
@@ -93,15 +93,15 @@ def infer(state_dict: StateDict) -> MambaIRConfig:
         conv_block, gate = "bottleneck", 3
     else:
         conv_block, gate = "depthwise", 1
-    squeeze = shape(state_dict, f"{BLOCK}conv_blk.cab.{gate}.attention.1.weight")[0]
+    squeeze = shape(state_dict, f"{BLOCK}conv_blk.cab.{gate}.attention.1.weight", 4)[0]
     compress = None
     if conv_block != "depthwise":
-        hidden = shape(state_dict, BLOCK + "conv_blk.cab.0.weight")[0]
+        hidden = shape(state_dict, BLOCK + "conv_blk.cab.0.weight", 4)[0]
         compress = divisor(dim, hidden, usual=2 if conv_block == "light" else 3)
     return MambaIRConfig(
         **options,
-        d_state=shape(state_dict, BLOCK + "self_attention.A_logs")[1],
-        mlp_ratio=ratio(shape(state_dict, BLOCK + "self_attention.in_proj.weight")[0] // 2, dim),
+        d_state=shape(state_dict, BLOCK + "self_attention.A_logs", 2)[1],
+        mlp_ratio=ratio(shape(state_dict, BLOCK + "self_attention.in_proj.weight", 2)[0] // 2, dim),
         conv_block=conv_block,
         compress_ratio=compress,
         squeeze_factor=divisor(dim, squeeze, usual=30),

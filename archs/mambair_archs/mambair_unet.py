@@ -149,7 +149,7 @@ class MambaIRUNet(nn.Module):
 
 def matches(state_dict: StateDict) -> bool:
     """Whether the keys look like MambaIRUNet's."""
-    return "encoder_level1.0.self_attention.A_logs" in state_dict
+    return any(key.startswith("encoder_level1.") for key in state_dict)
 
 
 def infer(state_dict: StateDict) -> MambaIRUNetConfig:
@@ -158,19 +158,19 @@ def infer(state_dict: StateDict) -> MambaIRUNetConfig:
     Raises:
         InferenceError: the tensors do not determine a configuration.
     """
-    dim, in_channels = shape(state_dict, "patch_embed.proj.weight")[:2]
+    dim, in_channels = shape(state_dict, "patch_embed.proj.weight", 4)[:2]
     block = "latent.0.self_attention."
     depths = tuple(count(state_dict, f"{level}.") for level in LEVELS)
     if not min(depths):
-        raise InferenceError(f"key {LEVELS[depths.index(0)]}.0 is missing")
+        raise InferenceError(f"{LEVELS[depths.index(0)]}.0 is missing")
     return MambaIRUNetConfig(
         inp_channels=in_channels,
-        out_channels=shape(state_dict, "output.weight")[0],
+        out_channels=shape(state_dict, "output.weight", 4)[0],
         dim=dim,
         num_blocks=depths,
         num_refinement_blocks=count(state_dict, "refinement."),
-        d_state=shape(state_dict, block + "A_logs")[1],
-        mlp_ratio=ratio(shape(state_dict, block + "in_proj.weight")[0] // 2, 8 * dim),
+        d_state=shape(state_dict, block + "A_logs", 2)[1],
+        mlp_ratio=ratio(shape(state_dict, block + "in_proj.weight", 2)[0] // 2, 8 * dim),
         bias="output.bias" in state_dict,
         dual_pixel_task="skip_conv.weight" in state_dict,
     )

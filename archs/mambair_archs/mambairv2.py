@@ -85,7 +85,8 @@ class MambaIRv2(Backbone):
         self.config = config = create(MambaIRv2Config, options)
         index = relative_position_index(config.window_size)
         super().__init__(config, list(self._groups(config, index)), multiple=config.window_size)
-        self.register_buffer("relative_position_index_SA", index)
+        # A copy, because what a file holds under this name must not reach the layers.
+        self.register_buffer("relative_position_index_SA", index.clone())
 
     def _groups(self, config: MambaIRv2Config, index: Tensor) -> Iterator[nn.Module]:
         for depth, heads in zip(config.depths, config.num_heads, strict=True):
@@ -104,12 +105,12 @@ class MambaIRv2Light(MambaIRv2):
 
 def matches(state_dict: StateDict) -> bool:
     """Whether the keys look like those of :class:`MambaIRv2`."""
-    return LAYER + "assm.selectiveScan.A_logs" in state_dict and not matches_light(state_dict)
+    return any(".residual_group.layers." in key for key in state_dict) and not matches_light(state_dict)
 
 
 def matches_light(state_dict: StateDict) -> bool:
     """Whether the keys look like those of :class:`MambaIRv2Light`."""
-    return LAYER + "convffn1.sg.conv.weight" in state_dict
+    return any(".convffn1.sg." in key for key in state_dict)
 
 
 def infer(state_dict: StateDict) -> MambaIRv2Config:
@@ -121,25 +122,23 @@ def infer(state_dict: StateDict) -> MambaIRv2Config:
     options = infer_backbone(state_dict, "layers")
     dim = options["embed_dim"]
     tables = [
-        shape(state_dict, f"layers.{g}.residual_group.layers.0.win_mhsa.relative_position_bias_table")
+        shape(state_dict, f"layers.{g}.residual_group.layers.0.win_mhsa.relative_position_bias_table", 2)
         for g in range(len(options["depths"]))
     ]
     window = (round(tables[0][0] ** 0.5) + 1) // 2
     if (2 * window - 1) ** 2 != tables[0][0]:
-        raise InferenceError(
-            f"key {LAYER}win_mhsa.relative_position_bias_table has {tables[0][0]} rows, fits no window"
-        )
+        raise InferenceError(f"{LAYER}win_mhsa.relative_position_bias_table has {tables[0][0]} rows, fits no window")
     light = matches_light(state_dict)
     kernel = "convffn1.sg.conv.weight" if light else "convffn1.dwconv.depthwise_conv.0.weight"
     return MambaIRv2Config(
         **options,
         num_heads=tuple(table[1] for table in tables),
-        d_state=shape(state_dict, LAYER + "assm.selectiveScan.A_logs")[1],
-        mlp_ratio=ratio(shape(state_dict, LAYER + "assm.in_proj.0.weight")[0], dim),
+        d_state=shape(state_dict, LAYER + "assm.selectiveScan.A_logs", 2)[1],
+        mlp_ratio=ratio(shape(state_dict, LAYER + "assm.in_proj.0.weight", 4)[0], dim),
         window_size=window,
-        inner_rank=shape(state_dict, LAYER + "embeddingA.weight")[0],
-        num_tokens=shape(state_dict, LAYER + "assm.embeddingB.weight")[0],
-        convffn_kernel_size=shape(state_dict, LAYER + kernel)[-1],
+        inner_rank=shape(state_dict, LAYER + "embeddingA.weight", 2)[0],
+        num_tokens=shape(state_dict, LAYER + "assm.embeddingB.weight", 2)[0],
+        convffn_kernel_size=shape(state_dict, LAYER + kernel, 4)[-1],
         qkv_bias=LAYER + "wqkv.bias" in state_dict,
     )
 

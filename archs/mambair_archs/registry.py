@@ -106,7 +106,12 @@ def compare(state_dict: StateDict, expected: StateDict, most: int = 3) -> list[s
         for key in expected
         if key in state_dict and state_dict[key].shape != expected[key].shape
     ]
-    differences = shapes + missing + surplus
+    kinds = [
+        f"{key} holds {str(state_dict[key].dtype).removeprefix('torch.')} values"
+        for key in expected
+        if key in state_dict and state_dict[key].is_floating_point() != expected[key].is_floating_point()
+    ]
+    differences = missing + surplus + shapes + kinds
     more = len(differences) - most
     return differences[:most] + ([f"{more} more"] if more > 0 else [])
 

@@ -63,17 +63,16 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"The model file {path} is damaged or truncated ({error}).", AGAIN) from None
+        raise ModelError(f"The model file {path} is damaged or truncated ({error}).", AGAIN) from error
 
 
 def _pickle(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                raise ModelError(f"The model file {path} unpacks to more than any known model.", "Do not use it.")
     try:
+        _check_archive(path)
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):
             raise ModelError(
@@ -81,9 +80,15 @@ def _pickle(path: Path) -> Any:
                 "Use a file that holds only tensors, best a .safetensors file.",
             ) from None
         raise ModelError(f"The model file {path} is not a file of weights; it was not loaded.", AGAIN) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError):
-        # The unpickler meets damage in many ways; none of them says more than this.
-        raise ModelError(f"The model file {path} is damaged or truncated.", AGAIN) from None
+    except Exception as error:  # damage shows in any of a dozen ways, each of them a reason not to use the file
+        raise ModelError(f"The model file {path} is damaged or truncated ({type(error).__name__}).", AGAIN) from error
+
+
+def _check_archive(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise ModelError(f"The model file {path} unpacks to more than any known model.", "Do not use it.")
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
@@ -91,7 +96,13 @@ def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         content = next((content[name] for name in CONTAINERS if isinstance(content.get(name), Mapping)), content)
         if content and all(isinstance(value, Tensor) for value in content.values()):
-            return {str(key): value for key, value in content.items()}
+            return {str(key): _dense(path, str(key), value) for key, value in content.items()}
         found = ", ".join(map(str, list(content)[:5])) or "nothing"
         raise ModelError(f"The model file {path} holds no set of tensors, but {found}.", "Give a file of weights.")
     raise ModelError(f"The model file {path} holds a {type(content).__name__}.", "Give a file of weights.")
+
+
+def _dense(path: Path, key: str, value: Tensor) -> Tensor:
+    if value.layout != torch.strided or value.is_complex() or value.is_quantized:
+        raise ModelError(f"The model file {path} holds {key} as no plain tensor of numbers.", "Give plain weights.")
+    return value

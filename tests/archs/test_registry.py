@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2, MambaIRv2Light, UnknownWeightsError, identify
+from mambair_archs.mambair import BLOCK
+from mambair_archs.mambairv2 import LAYER
 
 ODD: list[tuple[type[nn.Module], dict[str, Any]]] = [
     (MambaIR, {"upscale": 3, "upsampler": "pixelshuffledirect", "embed_dim": 37, "depths": (1, 3, 2), "d_state": 7}),
@@ -96,15 +98,43 @@ def test_only_the_first_differences_are_listed() -> None:
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("conv_first.weight", "key conv_first.weight is missing"),
+        ("conv_first.weight", "conv_first.weight is missing"),
         ("layers.0.residual_group.blocks.0.self_attention.in_proj.weight", "in_proj.weight is missing"),
         ("layers.0.residual_group.blocks.0.conv_blk.cab.5.attention.1.weight", "attention.1.weight is missing"),
+        ("layers.0.residual_group.blocks.0.self_attention.A_logs", "blocks.0.self_attention.A_logs is missing"),
     ],
 )
 def test_a_key_needed_for_the_configuration_is_named(key: str, expected: str) -> None:
     state_dict = tensors(*LIGHT)
     del state_dict[key]
     assert expected in error_for(state_dict).differences[0]
+
+
+DECISIVE: list[tuple[type[nn.Module], list[str]]] = [
+    (
+        MambaIR,
+        ["conv_first.weight", "upsample.0.weight", f"{BLOCK}self_attention.A_logs", f"{BLOCK}conv_blk.cab.0.weight"],
+    ),
+    (MambaIRUNet, ["patch_embed.proj.weight", "output.weight", "latent.0.self_attention.in_proj.weight"]),
+    (MambaIRv2Light, [f"{LAYER}win_mhsa.relative_position_bias_table", f"{LAYER}embeddingA.weight"]),
+]
+
+
+@pytest.mark.parametrize("wrong", [(), (3,), (0, 3), (3, 0, 3, 3)])
+@pytest.mark.parametrize(("network", "keys"), DECISIVE)
+def test_tensors_of_impossible_shape_are_named(
+    network: type[nn.Module], keys: list[str], wrong: tuple[int, ...]
+) -> None:
+    state_dict = tensors(network, {} if network is MambaIRUNet else LIGHT[1])
+    for key in keys:
+        error = error_for(state_dict | {key: torch.zeros(wrong)})
+        assert error.closest == network.__name__
+        assert key in error.differences[0]
+
+
+def test_values_of_another_kind_are_named() -> None:
+    state_dict = tensors(*LIGHT) | {"norm.bias": torch.zeros(60, dtype=torch.int8)}
+    assert error_for(state_dict).differences == ["norm.bias holds int8 values"]
 
 
 def test_a_scale_that_fits_nothing() -> None:

@@ -1,5 +1,6 @@
 """Opening weight files without trusting them."""
 
+import contextlib
 import os
 import pickle
 import zipfile
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -99,6 +101,27 @@ def test_what_is_no_model_is_refused(suffix: str, content: bytes, message: str, 
     path.write_bytes(content)
     with pytest.raises(ModelError, match=message):
         files.read(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_flipped_byte_is_damage_or_harmless(legacy: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"params": {f"w{k}": torch.ones(3) for k in range(4)}}, path, _use_new_zipfile_serialization=not legacy)
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(data), 200):
+        flipped = bytearray(data)
+        flipped[position] ^= int(rng.integers(1, 256))
+        path.write_bytes(flipped)
+        with contextlib.suppress(ModelError):
+            files.read(path)
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2, dtype=torch.complex64), torch.eye(3).to_sparse()])
+def test_tensors_that_are_no_plain_numbers_are_refused(value: torch.Tensor, tmp_path: Path) -> None:
+    torch.save({"params": {"a": value}}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match="no plain tensor"):
+        files.read(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize("content", [{"params": {"a": 3}}, [1, 2], {"epoch": 3}, {}, torch.zeros(2)])

@@ -63,10 +63,18 @@ def test_weights_of_another_network_are_explained(tmp_path: Path, x2: Path) -> N
         mambair_cli.load_model(tmp_path / "a.pth")
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x"])
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x", "hpu", "mkldnn", ""])
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(DeviceError):
         loader.resolve_device(device)
+
+
+def test_a_window_index_in_the_file_does_not_reach_the_layers(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    state_dict = torch.load(checkpoint(MambaIRv2Light), weights_only=True)["params"]
+    state_dict["relative_position_index_SA"].fill_(10**6)
+    torch.save(state_dict, tmp_path / "a.pth")
+    image = np.zeros((5, 5, 3), np.uint8)
+    assert mambair_cli.restore(image, mambair_cli.load_model(tmp_path / "a.pth")).shape == (10, 10, 3)
 
 
 def test_catalogue_entries_are_sound() -> None:
