@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks.convolution import conv3x3, residual_conv
-from .blocks.heads import FEATURES, Upsampler, add_head, apply_head, check_scale
+from .blocks.heads import FEATURES, Upsampler, add_head, apply_head, check_scale, working_floats
 from .blocks.padding import pad_to_multiple
 from .config import InferenceError, StateDict, count, shape
 
@@ -40,6 +40,11 @@ class BackboneConfig:
         sizes = (self.in_chans, self.embed_dim, self.d_state, *self.depths)
         if min(sizes) < 1 or not self.depths or self.d_inner < 1:
             raise ValueError("in_chans, embed_dim, d_state, depths and embed_dim * mlp_ratio must be at least 1")
+
+    @property
+    def head_floats(self) -> int:
+        """Values per input pixel that the reconstruction head needs."""
+        return working_floats(self.upsampler, self.upscale, self.embed_dim, self.in_chans)
 
     @property
     def d_inner(self) -> int:

@@ -115,5 +115,5 @@ def describe(config: MambaIRConfig) -> Descriptor:
         in_channels=config.in_chans,
         size_multiple=1,
         tile=256 if config.embed_dim <= 96 else 192,
-        bytes_per_pixel=4 * 12 * (config.embed_dim + config.d_inner),
+        bytes_per_pixel=4 * max(12 * (config.embed_dim + config.d_inner), config.head_floats),
     )

@@ -150,5 +150,5 @@ def describe(config: MambaIRv2Config) -> Descriptor:
         in_channels=config.in_chans,
         size_multiple=config.window_size,
         tile=256 if config.embed_dim <= 96 else 192,
-        bytes_per_pixel=4 * (20 * config.embed_dim + 8 * config.d_inner),
+        bytes_per_pixel=4 * max(20 * config.embed_dim + 8 * config.d_inner, config.head_floats),
     )

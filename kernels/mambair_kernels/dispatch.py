@@ -73,19 +73,21 @@ class Verdict:
     reason: str
 
 
+def _eligible(backend: Backend, wanted: str | None) -> bool:
+    return backend.name == wanted if wanted else backend.automatic
+
+
 def verdicts(device: torch.device, dtype: torch.dtype = torch.float32) -> list[Verdict]:
-    """Every backend with the reason why it is or is not used for such a tensor."""
+    """Every backend with the reason why it is or is not used for such a tensor; none is if the variable is wrong."""
     wanted = os.environ.get(VARIABLE)
     rows: list[Verdict] = []
-    taken = False
     for backend in BACKENDS:
         usable, reason = backend.accepts(device, dtype)
-        chosen = usable and not taken and (backend.name == wanted if wanted else backend.automatic)
-        taken = taken or chosen
-        if chosen and wanted:
-            reason += f"; asked for by {VARIABLE}"
+        chosen = usable and _eligible(backend, wanted) and not any(row.chosen for row in rows)
+        if usable and wanted:
+            reason += f"; {VARIABLE} asks for {'it' if chosen else wanted}"
         elif usable and not chosen:
-            reason += "; only on request" if not backend.automatic else "; a preferred backend is in use"
+            reason += "; a preferred backend is in use" if backend.automatic else "; only on request"
         rows.append(Verdict(backend.name, usable, chosen, reason))
     return rows
 
@@ -98,12 +100,11 @@ def select(device: torch.device, dtype: torch.dtype = torch.float32) -> Backend:
     """
     wanted = os.environ.get(VARIABLE)
     for backend in BACKENDS:
-        if wanted and backend.name == wanted:
+        if _eligible(backend, wanted):
             usable, reason = backend.accepts(device, dtype)
-            if not usable:
+            if usable:
+                return backend
+            if wanted:
                 raise BackendError(f"{VARIABLE}={wanted} cannot be used: {reason}")
-            return backend
-        if not wanted and backend.automatic and backend.accepts(device, dtype)[0]:
-            return backend
     names = ", ".join(backend.name for backend in BACKENDS)
     raise BackendError(f"{VARIABLE}={wanted} is not a scan backend; choose one of {names} or unset the variable")

@@ -41,7 +41,7 @@ def norm_linear(
     Returns:
         (..., out).
     """
-    if _native(x):
+    if _native(x, weight):
         return _run_linear(x, norm_weight, norm_bias, None, weight, bias, None, None, CODES[activation], eps)
     return _activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
 
@@ -71,7 +71,7 @@ def gated_norm_linear(
     Returns:
         (..., out).
     """
-    if _native(x):
+    if _native(x, gate, weight, *(() if residual is None else (residual,))):
         return _run_linear(x, norm_weight, norm_bias, gate, weight, None, residual, scale, CODES["identity"], eps)
     gated = F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps) * F.silu(gate)
     y = F.linear(gated, weight)
@@ -95,14 +95,16 @@ def depthwise_conv2d(
     Returns:
         (batch, height, width, channels).
     """
-    if _native(x) and weight.shape[-1] <= MAX_KERNEL:
+    if _native(x, weight) and weight.shape[-1] <= MAX_KERNEL:
         y: Tensor = _depthwise_op(x, weight, bias, dilation, CODES[activation])
         return y
     return _activate(_conv(x, weight, bias, dilation), activation)
 
 
-def _native(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and dispatch.select(x.device, x.dtype).name == "cpu"
+def _native(*tensors: Tensor) -> bool:
+    x = tensors[0]
+    single = all(tensor.dtype == torch.float32 for tensor in tensors)
+    return single and x.device.type == "cpu" and dispatch.select(x.device, x.dtype).name == "cpu"
 
 
 def _run_linear(*arguments: Any) -> Tensor:

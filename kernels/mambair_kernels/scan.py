@@ -5,6 +5,7 @@ The recurrence is that of Mamba (arXiv 2312.00752, section 3.2, with the Euler s
 (float64 for float64 input).
 """
 
+import torch
 from torch import Tensor
 
 from . import dispatch
@@ -15,6 +16,11 @@ from .paths import CROSS_SCAN, Paths
 def _check(name: str, tensor: Tensor | None, *shape: int) -> None:
     if tensor is not None and tuple(tensor.shape) != shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+
+
+def _check_type(x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise ValueError(f"the input has type {x.dtype}, expected a floating-point type")
 
 
 def selective_scan(
@@ -48,6 +54,7 @@ def selective_scan(
     """
     if u.dim() != 3 or B.dim() != 4 or A.dim() != 2 or 0 in u.shape:
         raise ValueError(f"expected non-empty u (b, g*c, l), A (g*c, n), B (b, g, n, l); got u {tuple(u.shape)}")
+    _check_type(u)
     batch, channels, length = u.shape
     groups, state = B.shape[1], A.shape[1]
     if groups == 0 or channels % groups:
@@ -59,7 +66,8 @@ def selective_scan(
     _check("D", D, channels)
     _check("delta_bias", delta_bias, channels)
     backend = dispatch.select(u.device, u.dtype)
-    return backend.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    with torch.autocast(u.device.type, enabled=False):  # the state and what leads to it stay in float32
+        return backend.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
 
 def scan_2d(
@@ -97,6 +105,7 @@ def scan_2d(
         raise ValueError(
             f"expected a non-empty x (b, h, w, c), dt_proj (k, c, r), A_log (k*c, n); got x {tuple(x.shape)}"
         )
+    _check_type(x)
     batch, height, width, channels = x.shape
     directions, state, rank = scan_paths.count(paths), A_log.shape[1], dt_proj.shape[2]
     _check("x_proj", x_proj, directions, rank + 2 * state, channels)
@@ -107,4 +116,6 @@ def scan_2d(
     _check("c_bias", c_bias, batch, height * width, state)
     if isinstance(paths, Tensor):
         _check("paths", paths, batch, directions, height * width)
-    return dispatch.select(x.device, x.dtype).scan_2d(x, x_proj, dt_proj, dt_bias, A_log, D, paths, c_bias)
+    backend = dispatch.select(x.device, x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return backend.scan_2d(x, x_proj, dt_proj, dt_bias, A_log, D, paths, c_bias)

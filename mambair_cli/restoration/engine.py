@@ -13,6 +13,7 @@ from ..images.picture import Pixels
 from . import memory, tiles
 
 CPU = torch.device("cpu")
+BLOCK = 64
 
 Network = Callable[[Tensor], Tensor]
 """(1, channels, height, width) to (1, channels, height * scale, width * scale), values in [0, 1]."""
@@ -67,11 +68,14 @@ def restore(
     beside = planes.enlarge(source, scale) if settings.channels == 1 else source
     row = 0
     for rows in _Rows(source, network, settings, report or Report(), progress or _silent):
-        stop = row + len(rows)
-        out[row:stop, :, :channels] = planes.quantise(planes.from_network(rows, beside[row:stop]), pixels.dtype)
-        row = stop
+        for first in range(0, len(rows), BLOCK):  # conversions make copies, so they see a few rows at a time
+            part = rows[first : first + BLOCK]
+            there = slice(row, row + len(part))
+            out[there, :, :channels] = planes.quantise(planes.from_network(part, beside[there]), pixels.dtype)
+            row += len(part)
     if planes.has_alpha(pixels):
-        out[:, :, -1:] = planes.enlarge(pixels[:, :, -1:], scale)
+        alpha = planes.enlarge(pixels[:, :, -1:], scale)
+        out[:, :, -1:] = np.clip(alpha, 0, planes.white(pixels))  # bicubic weights overshoot
     return out
 
 
@@ -154,20 +158,30 @@ def _step_down(tile: int, overlap: int, report: Report) -> int:
     edge = tiles.smaller(tile, overlap)
     if edge is None:
         raise OutOfMemoryError(
-            f"Memory ran out even with tiles of {tile} pixels.", "Close other programs or use a smaller model."
+            f"Memory ran out even with tiles of {tile} pixels.",
+            "Close other programs, give a smaller --overlap or use a smaller model.",
         )
     report.retries.append(f"memory ran out with tiles of {tile} pixels, going on with {edge}")
     report.tile = edge
     return edge
 
 
-def fitting(tile: int, overlap: int, size: int, room: int, bytes_per_pixel: int) -> int:
-    """``tile`` (0: the whole image of ``size`` pixels) if it should fit into ``room`` bytes, else a smaller one.
+def fitting(shape: tuple[int, int], settings: Settings, room: int, bytes_per_pixel: int) -> int:
+    """The tile of ``settings`` if the work on an image of ``shape`` should fit into ``room`` bytes, else a smaller one.
 
     An estimate only: when nothing on the ladder fits, its smallest usable edge is tried.
     """
-    wanted = min(tile or size, size)
+    wanted = min(settings.tile or max(shape), max(shape))
     edge = wanted
-    while memory.needed(edge, bytes_per_pixel) > room and (lower := tiles.smaller(edge, overlap)):
+    while _needed(shape, edge, settings, bytes_per_pixel) > room and (lower := tiles.smaller(edge, settings.overlap)):
         edge = lower
-    return tile if edge == wanted else edge
+    return settings.tile if edge == wanted else edge
+
+
+def _needed(shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int) -> int:
+    """Bytes for one tile, the strip being put together with what is left of the one above, and the result."""
+    height, width = min(edge, shape[0]), min(edge, shape[1])
+    out_width = shape[1] * settings.scale
+    strip = 2 * height * settings.scale * out_width * settings.channels * np.dtype(np.float32).itemsize
+    result = shape[0] * settings.scale * out_width * 4 * np.dtype(np.uint16).itemsize
+    return memory.RESERVE + height * width * bytes_per_pixel + strip + result

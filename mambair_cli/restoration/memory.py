@@ -10,6 +10,15 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 RESERVE = 192 << 20
 """Bytes left for code, buffers of the scan and the allocator."""
 
+SIGNS = (
+    "can't allocate memory",
+    "std::bad_alloc",
+    "could not create a memory object",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+)
+"""What the allocators of torch, C++, oneDNN, CUDA, cuDNN and cuBLAS say in a plain RuntimeError."""
+
 
 def available(device: torch.device) -> int:
     """Free bytes for tensors on ``device``: for a CPU the smaller of free memory and what the cgroup leaves."""
@@ -19,29 +28,40 @@ def available(device: torch.device) -> int:
 
 
 def _cgroup_room() -> list[int]:
-    """Bytes left under every memory limit of this process' control groups (version 2, Linux)."""
+    """Bytes left under every memory limit of this process' control groups (Linux, versions 1 and 2).
+
+    Cached file pages count as free, because the kernel gives them up before it refuses memory.
+    """
     try:
-        own = next(line[3:] for line in OWN_CGROUP.read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
+        lines = [line.split(":", 2) for line in OWN_CGROUP.read_text().splitlines()]
+    except OSError:
         return []
     rooms = []
-    folder = CGROUP / own.strip("/")
-    for group in (folder, *folder.parents):
-        limit, usage = group / "memory.max", group / "memory.current"
-        if limit.is_file() and (text := limit.read_text().strip()) != "max":
-            rooms.append(max(0, int(text) - int(usage.read_text())))
-        if group == CGROUP:
-            break
+    for _, controllers, path in lines:
+        if controllers == "":
+            rooms += _rooms(CGROUP, path, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            rooms += _rooms(CGROUP / "memory", path, *names)
     return rooms
 
 
-def needed(tile: int, bytes_per_pixel: int) -> int:
-    """Bytes that a square tile takes at most."""
-    return RESERVE + tile * tile * bytes_per_pixel
+def _rooms(root: Path, path: str, limit: str, usage: str, reclaimable: str) -> list[int]:
+    """Room under the limits of one group and all that enclose it."""
+    folder = root / path.strip("/")
+    rooms = []
+    for group in (folder, *folder.parents):
+        if (group / limit).is_file() and (most := (group / limit).read_text().strip()) != "max":
+            statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            used = int((group / usage).read_text()) - int(statistics.get(reclaimable, 0))
+            rooms.append(max(0, int(most) - used))
+        if group == root:
+            break
+    return rooms
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that an allocation failed, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)

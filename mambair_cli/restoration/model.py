@@ -1,5 +1,8 @@
 """A loaded model applied to a picture: default tile, memory check, then the engine."""
 
+import numpy as np
+
+from ..errors import UsageError
 from ..images.picture import Pixels
 from ..weights.loader import Model
 from . import memory
@@ -40,14 +43,16 @@ def restore(
     """Restore one picture (height, width, channels) with a model; the tile is made smaller if memory is short.
 
     Raises:
-        UsageError: tile and overlap do not fit together.
+        UsageError: tile and overlap do not fit together, or float pixels lie outside [0, 1].
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced values that are not numbers.
     """
+    if pixels.dtype == np.float32 and not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails both
+        raise UsageError("The picture holds values outside 0 to 1.", "Scale it, or give uint8 or uint16.")
     wanted = settings(model, tile, overlap)
     report = report or Report()
     room = memory.available(model.device)
-    edge = fitting(wanted.tile, wanted.overlap, max(pixels.shape[:2]), room, model.descriptor.bytes_per_pixel)
+    edge = fitting((pixels.shape[0], pixels.shape[1]), wanted, room, model.descriptor.bytes_per_pixel)
     if edge != wanted.tile:
         wanted = settings(model, edge, wanted.overlap)
         report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")

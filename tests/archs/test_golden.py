@@ -59,6 +59,7 @@ def test_configuration_is_read_back_from_the_tensors(name: str) -> None:
         ("mambair_light_x4", 180, 320, 84.6),
         ("mambairv2_light_x2", 360, 640, 286.3),
         ("mambairv2_light_x4", 180, 320, 75.6),
+        ("mambair_unet_realdn", 256, 256, 230),
     ],
 )
 def test_multiply_accumulates_equal_the_papers_table(name: str, height: int, width: int, published: float) -> None:

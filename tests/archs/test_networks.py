@@ -71,6 +71,16 @@ def test_every_parameter_learns(name: str) -> None:
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
+@pytest.mark.parametrize("name", ["light", "v2 light"])
+def test_training_under_autocast(name: str) -> None:
+    network, options, _ = NETWORKS[name]
+    model = network(**options)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(torch.rand(1, 3, 8, 8)).float().square().mean()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_stochastic_routing_is_random_and_off_by_default() -> None:
     x = torch.rand(1, 3, 16, 16)
     model = MambaIRv2Light(**TINY_V2, stochastic_routing=True).eval()

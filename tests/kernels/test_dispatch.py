@@ -28,6 +28,9 @@ def test_an_unknown_backend_is_an_error_that_lists_the_known(monkeypatch: pytest
     monkeypatch.setenv(dispatch.VARIABLE, "fast")
     with pytest.raises(BackendError, match=r"fast is not a scan backend; choose one of .*chunked"):
         dispatch.select(CPU)
+    rows = dispatch.verdicts(CPU)
+    assert not any(row.chosen for row in rows)
+    assert all(f"{dispatch.VARIABLE} asks for fast" in row.reason for row in rows if row.usable)
 
 
 def test_a_backend_that_cannot_run_is_passed_over_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

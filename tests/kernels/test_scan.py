@@ -176,7 +176,9 @@ def test_long_memory_and_large_steps_stay_finite() -> None:
     u, delta, A, B, C, D, bias = (tensor.float() for tensor in sequences(1, 1, 4, 3, 600))
     y = selective_scan(u, delta * 50, A * 100, B, C, D, bias, True)
     assert y.isfinite().all()
-    torch.testing.assert_close(y, reference.selective_scan(u, delta * 50, A * 100, B, C, D, bias, True))
+    torch.testing.assert_close(
+        y, reference.selective_scan(u, delta * 50, A * 100, B, C, D, bias, True), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -188,6 +190,25 @@ def test_low_precision_input_keeps_a_float32_state(dtype: torch.dtype) -> None:
     assert y.dtype == dtype
     exact = reference.selective_scan(*(tensor.double() for tensor in low), True)
     torch.testing.assert_close(y.double(), exact, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked"])
+def test_autocast_leaves_the_scan_in_float32(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMBAIR_SCAN_BACKEND", backend)
+    arguments = [tensor.float().requires_grad_() for tensor in images(1, 4, 5, 6, 3, 2)]
+    expected = scan_2d(*arguments)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = scan_2d(*arguments)
+    assert torch.equal(found, expected)
+    results = (torch.autograd.grad(y.sum(), arguments) for y in (found, expected))
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_integers_are_refused() -> None:
+    arguments = images(1, 2, 3, 4, 2, 1)
+    with pytest.raises(ValueError, match="floating-point"):
+        scan_2d(arguments[0].long(), *arguments[1:])
 
 
 class LargestTensor(TorchDispatchMode):

@@ -182,11 +182,39 @@ def test_a_luminance_network_keeps_the_chroma(rng: np.random.Generator) -> None:
 
 
 def test_the_estimate_steps_down_only_when_memory_is_short() -> None:
-    per_pixel = 1000
-    enough = memory.needed(256, per_pixel)
-    assert fitting(256, 32, 1000, enough, per_pixel) == 256
-    assert fitting(256, 32, 1000, enough - 1, per_pixel) == 192
-    assert fitting(0, 32, 1000, memory.needed(1000, per_pixel), per_pixel) == 0
-    assert fitting(0, 32, 1000, enough, per_pixel) == 256
-    assert fitting(256, 32, 100, memory.needed(100, per_pixel), per_pixel) == 256
-    assert fitting(256, 32, 1000, 0, per_pixel) == 48
+    per_pixel, mebi = 1000, 1 << 20
+    tiled, untiled = (Settings(scale=1, channels=3, tile=tile, overlap=32) for tile in (256, 0))
+    large = (1000, 1000)
+    around = memory.RESERVE + 8 * 1000 * 1000  # what does not depend on the tile: reserve and result
+
+    def enough(edge: int) -> int:
+        return around + edge * edge * per_pixel + 24 * edge * 1000
+
+    assert fitting(large, tiled, enough(256), per_pixel) == 256
+    assert fitting(large, tiled, enough(256) - 1, per_pixel) == 192
+    assert fitting(large, untiled, enough(1000), per_pixel) == 0
+    assert fitting(large, untiled, enough(1000) - 1, per_pixel) == 768
+    assert fitting(large, tiled, 0, per_pixel) == 48
+    # Only pixels that exist count: a band of 100 x 8000 is not a square of 8000.
+    assert fitting((100, 8000), untiled, memory.RESERVE + 800 * mebi, per_pixel) == 0
+
+
+def test_tiles_meet_in_a_ramp() -> None:
+    # Each call answers with a constant of its own, so the result shows the weights.
+    calls = iter(np.linspace(0, 1, 3))
+
+    def constant(x: Tensor) -> Tensor:
+        return torch.full_like(x, float(next(calls)))
+
+    pixels = np.zeros((4, 32 + 2 * 16, 3), np.float32)
+    row = restore(pixels, constant, Settings(scale=1, channels=3, tile=32, overlap=16))[0, :, 0]
+    assert np.all(np.diff(row) >= 0)
+    ramp = row[(row > 0) & (row < 0.5)]
+    np.testing.assert_allclose(ramp, 0.5 * np.arange(1, 9) / 9, rtol=1e-6)
+
+
+def test_enlarged_float_alpha_stays_in_range() -> None:
+    pixels = np.zeros((8, 8, 4), np.float32)
+    pixels[:, 4:, 3] = 1
+    found = restore(pixels, pointwise(2), Settings(scale=2, channels=3, tile=0))[:, :, 3]
+    assert (found.min(), found.max()) == (0, 1)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -7,23 +8,35 @@ import torch
 from mambair_cli.restoration import memory
 
 
-def test_free_memory_is_at_most_what_the_system_reports() -> None:
-    assert 0 < memory.available(torch.device("cpu")) <= psutil.virtual_memory().total
+def test_free_memory_is_what_the_system_calls_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_cgroup_room", list)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=123, total=456, free=78))
+    assert memory.available(torch.device("cpu")) == 123
 
 
-def test_a_limit_of_any_enclosing_control_group_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("line", "folder", "limit", "usage", "cached"),
+    [
+        ("0::/user/job", "", "memory.max", "memory.current", "inactive_file"),
+        ("4:cpu,memory:/user/job", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_a_limit_of_any_enclosing_control_group_counts(
+    line: str, folder: str, limit: str, usage: str, cached: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = tmp_path / "own"
-    own.write_text("1:name=systemd:/\n0::/user/job\n")
-    folder = tmp_path / "user" / "job"
-    folder.mkdir(parents=True)
-    (folder / "memory.max").write_text("max\n")
-    (folder / "memory.current").write_text("5\n")
+    own.write_text(f"1:name=systemd:/\n{line}\n")
+    group = tmp_path / folder / "user" / "job"
+    group.mkdir(parents=True)
+    (group / limit).write_text("max\n")
     monkeypatch.setattr(memory, "OWN_CGROUP", own)
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory._cgroup_room() == []
-    (folder.parent / "memory.max").write_text("1000\n")
-    (folder.parent / "memory.current").write_text("400\n")
-    assert memory._cgroup_room() == [600]
+    (group.parent / limit).write_text("1000\n")
+    (group.parent / usage).write_text("700\n")
+    (group.parent / "memory.stat").write_text(f"anon 400\n{cached} 300\n")
+    assert memory._cgroup_room() == [600]  # cached pages are given back on demand
     assert memory.available(torch.device("cpu")) == 600
     monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "missing")
     assert memory._cgroup_room() == []
@@ -35,6 +48,10 @@ def test_a_limit_of_any_enclosing_control_group_counts(tmp_path: Path, monkeypat
         (MemoryError(), True),
         (torch.OutOfMemoryError("x"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("could not create a memory object"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("shapes"), False),
         (ValueError("can't allocate memory"), False),
     ],

@@ -113,19 +113,27 @@ def test_restore_refuses_what_is_no_image(image: np.ndarray, x2: Path) -> None:
 
 
 def test_short_memory_makes_the_tile_smaller_and_says_so(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mambair_cli.restoration import memory
+    from mambair_cli.restoration import engine, memory
     from mambair_cli.restoration.engine import Report
     from mambair_cli.restoration.model import restore
 
     model = mambair_cli.load_model(x2)
     image = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
     expected = restore(image, model, tile=64, overlap=8)
-    per_pixel = model.descriptor.bytes_per_pixel
-    monkeypatch.setattr(memory, "available", lambda device: memory.needed(64, per_pixel))
+    tiling, per_pixel = settings(model, 64, 8), model.descriptor.bytes_per_pixel
+    room = engine._needed((100, 100), 64, tiling, per_pixel)
+    monkeypatch.setattr(memory, "available", lambda device: room)
     report = Report()
     assert np.array_equal(restore(image, model, overlap=8, report=report), expected)
     assert report.tile == 64
     assert "free memory are too little, using tiles of 64 pixels" in report.retries[0]
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
+def test_float_pixels_outside_the_range_are_refused(value: float, x2: Path) -> None:
+    image = np.full((4, 4, 3), value, np.float32)
+    with pytest.raises(UsageError, match="outside 0 to 1"):
+        mambair_cli.restore(image, mambair_cli.load_model(x2))
 
 
 def test_default_tiling_comes_from_the_network(x2: Path) -> None:

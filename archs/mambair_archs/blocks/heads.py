@@ -60,6 +60,12 @@ def add_head(network: nn.Module, upsampler: Upsampler, scale: int, dim: int, out
     network.conv_last = conv3x3(FEATURES, out_channels)
 
 
+def working_floats(upsampler: str, scale: int, dim: int, out_channels: int) -> int:
+    """Values per input pixel that a head keeps at its widest, with the features and images around it."""
+    channels = out_channels if upsampler in ("", "pixelshuffledirect") else FEATURES
+    return 16 * dim + 2 * channels * scale**2
+
+
 def _nearest_conv(x: Tensor, conv: nn.Module) -> Tensor:
     doubled = x.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
     return F.leaky_relu(conv(doubled), 0.2)
