@@ -7,7 +7,7 @@
 namespace mambair {
 
 // Both states and factors of a chunk should stay in the L1 cache with the rest.
-constexpr int BACKWARD_BLOCK = 4;
+constexpr int BACKWARD_BLOCK = 5;
 
 struct BackwardTile : Tile {
     Vec slope[CHUNK];  // derivative of the step size by its argument
@@ -29,14 +29,17 @@ void backward_block(int steps, BackwardTile& tile, const Weights& w, const Rows&
                     const Vec* states, Vec* carry, Vec* grad_A, Vec* grad_rows) {
     const int d_state = rows.d_state, row = rows.rank + 2 * d_state;
     Vec decay[CHUNK][BLOCK], h[CHUNK + 1][BLOCK];
-    for (int i = 0; i < BLOCK; i++) h[0][i] = states[n + i];
+    Vec state[BLOCK];
+    for (int i = 0; i < BLOCK; i++) h[0][i] = state[i] = states[n + i];
     for (int t = 0; t < steps; t++) {
         const float* b = rows.b(t) + n;
-        ahead.fetch(t);
+        const Vec dt = tile.dt[t], input = tile.input[t];
+        ahead.fetch_backward(t);
 #pragma GCC unroll 8
         for (int i = 0; i < BLOCK; i++) {
-            decay[t][i] = exp2(tile.dt[t] * w.A[n + i]);
-            h[t + 1][i] = decay[t][i] * h[t][i] + tile.input[t] * b[i];
+            const Vec factor = exp2(dt * w.A[n + i]);
+            state[i] = factor * state[i] + input * b[i];
+            decay[t][i] = factor, h[t + 1][i] = state[i];
         }
     }
     Vec grad_h[BLOCK], grad_a[BLOCK];
@@ -67,7 +70,7 @@ inline void backward_states(int steps, BackwardTile& tile, const Weights& w, con
     using Function = void (*)(int, BackwardTile&, const Weights&, const Rows&, const Ahead&, int, const Vec*, Vec*,
                               Vec*, Vec*);
     static constexpr Function blocks[BACKWARD_BLOCK] = {backward_block<1>, backward_block<2>, backward_block<3>,
-                                                        backward_block<4>};
+                                                        backward_block<4>, backward_block<5>};
     for (int n = 0, size; n < rows.d_state; n += size) {
         size = block_size(n, rows.d_state, BACKWARD_BLOCK);
         blocks[size - 1](steps, tile, w, rows, ahead, n, states, carry, grad_A, grad_rows);

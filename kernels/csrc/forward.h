@@ -18,9 +18,10 @@ void prepare_tile(const Shape& shape, const Weights& w, const Rows& rows, int st
         for (int t = 0; t < STEP; t++) dt[t] = LOW_RANK ? w.dt_bias[0] : tile.dt[t0 + t] + w.dt_bias[0];
         for (int r = 0; r < shape.rank; r++)
             for (int t = 0; t < STEP; t++) dt[t] += rows.data[(t0 + t) * rows.stride + r] * w.dt_proj[r];
-        for (int t = 0; slope != nullptr && t < STEP; t++)
-            slope[t0 + t] = shape.softplus ? sigmoid(dt[t]) : broadcast(1.0f);
-        if (shape.softplus) softplus<STEP>(dt);
+        if (shape.softplus)
+            softplus<STEP>(dt, slope == nullptr ? nullptr : slope + t0);
+        else if (slope != nullptr)
+            std::fill_n(slope + t0, STEP, broadcast(1.0f));
         for (int t = 0; t < STEP; t++) {
             const Vec size = minimum(dt[t], broadcast(LARGEST));
             tile.dt[t0 + t] = size;

@@ -72,7 +72,9 @@ class ImageSource {
 
     Ahead ahead(int v) const {
         const int64_t channel = int64_t{v} * LANES, row = (v - task_.vector) * LINE % shape_.row();
-        return {x_ + channel, out_ + channel, rows_ + row, next_.pixels, next_.rows};
+        Ahead next{x_ + channel, out_ + channel, rows_ + row, next_.pixels, next_.rows};
+        if (job_.grad_out != nullptr) next.grad_output = grad_output() + channel, next.grad_row = grad_rows() + row;
+        return next;
     }
 
     void load(int v, Tile& tile) const { load_pixels(x_, v, tile.u); }
@@ -93,7 +95,7 @@ class ImageSource {
     }
 
     void load_gradient(int v, Vec* grad_y) const {
-        load_pixels(job_.grad_out + task_.batch * shape_.length * shape_.channels, v, grad_y);
+        load_pixels(grad_output(), v, grad_y);
     }
 
     // `out` is then the gradient of the image. That of the step size is already in the rows.
@@ -101,13 +103,14 @@ class ImageSource {
 
     // An index may visit a pixel twice: its gradients add up in memory that the caller has cleared.
     void store_row_gradients(int64_t, const float* from) const {
-        const int64_t first = (task_.split * shape_.batch + task_.batch) * shape_.length * rows_stride_;
-        float* to = job_.grad_rows + first + path_ * shape_.row();
-        for (int t = 0; t < steps_; t++)
-            for (int i = 0; i < shape_.row(); i++) {
-                float& sum = to[current_.rows[t] + i];
-                sum = from[t * shape_.row() + i] + (job_.index == nullptr ? 0.0f : sum);
-            }
+        for (int t = 0; t < steps_; t++) {
+            const float* row = from + t * shape_.row();
+            float* sum = grad_rows() + current_.rows[t];
+            if (job_.index == nullptr)
+                std::copy_n(row, shape_.row(), sum);
+            else
+                for (int i = 0; i < shape_.row(); i++) sum[i] += row[i];
+        }
     }
 
   private:
@@ -117,6 +120,13 @@ class ImageSource {
     struct Offsets {
         int64_t pixels[CHUNK], rows[CHUNK];
     };
+
+    const float* grad_output() const { return job_.grad_out + task_.batch * shape_.length * shape_.channels; }
+
+    float* grad_rows() const {
+        const int64_t first = (task_.split * shape_.batch + task_.batch) * shape_.length;
+        return job_.grad_rows + first * rows_stride_ + path_ * shape_.row();
+    }
 
     void locate(int64_t start, int steps, Offsets& to) const {
         visit(job_, task_.batch, path_, start, steps, to.pixels);

@@ -83,22 +83,19 @@ inline void log1p_unit(Vecs<K>& x) {
     for (int i = 0; i < K; i++) x[i] *= p[i];
 }
 
-// x = log(1 + e^x). Above torch's threshold of 20 the correction is below half a unit in the last place: x itself.
+// x = log(1 + e^x), and the derivative of that unless `slope` is null. Above torch's threshold of 20 the logarithm is
+// below half a unit in the last place, which leaves x itself.
 template <int K>
-inline void softplus(Vecs<K>& x) {
+inline void softplus(Vecs<K>& x, Vec* slope) {
     Vec small[K];
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) small[i] = negative_magnitude(x[i]) * LOG2_E;
     exp2<K>(small);
+    for (int i = 0; slope != nullptr && i < K; i++)
+        slope[i] = select(x[i] >= Vec{}, broadcast(1.0f), small[i]) / (small[i] + 1.0f);
     log1p_unit<K>(small);
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] = maximum(x[i], Vec{}) + small[i];
-}
-
-// Derivative of softplus.
-inline Vec sigmoid(Vec x) {
-    const Vec small = exp(negative_magnitude(x));
-    return select(x >= Vec{}, broadcast(1.0f), small) / (small + 1.0f);
 }
 
 }  // namespace mambair

@@ -34,7 +34,9 @@ class SequenceSource {
     Ahead ahead(int v) const {
         const int64_t from = channel(v);
         const float* to = job_.out != nullptr ? job_.out : job_.grad_u;
-        return {job_.u + from, job_.delta + from, to + from, next_, next_};
+        Ahead next{job_.u + from, job_.delta + from, to + from, next_, next_};
+        if (job_.grad_out != nullptr) next.grad_output = job_.grad_out + from, next.grad_row = job_.grad_delta + from;
+        return next;
     }
 
     void load(int v, Tile& tile) const {

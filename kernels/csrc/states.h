@@ -6,7 +6,7 @@
 namespace mambair {
 
 // Long enough to amortise the traffic of the states, short enough for everything of a chunk to stay in the L1 cache.
-constexpr int CHUNK = 32;
+constexpr int CHUNK = 16;
 constexpr int MAX_BLOCK = 8;
 
 // Values of one vector of channels at every step of a chunk.
@@ -23,17 +23,25 @@ struct Rows {
     const float* c(int t) const { return b(t) + d_state; }
 };
 
-// What the next chunk will touch: at step t, `input` and `output` + pixels[t] and `row` + rows[t]. Fetched a line at a
+// What the next chunk will touch: at step t, `input` and `output` + pixels[t] and `row` + rows[t]; in the backward pass
+// also the gradients of output and row. Fetched a line at a
 // time between the arithmetic of the current chunk; asked for all at once, the lines would queue up and stall it. The
 // offsets are ready to use because integer instructions would compete with the arithmetic for its ports.
 struct Ahead {
     const float *input, *output, *row;
     const int64_t *pixels, *rows;
+    const float *grad_output = nullptr, *grad_row = nullptr;
 
     void fetch(int t) const {
         __builtin_prefetch(input + pixels[t]);
         __builtin_prefetch(output + pixels[t]);
         __builtin_prefetch(row + rows[t]);
+    }
+
+    void fetch_backward(int t) const {
+        fetch(t);
+        __builtin_prefetch(grad_output + pixels[t]);
+        __builtin_prefetch(grad_row + rows[t]);
     }
 };
 

@@ -99,32 +99,48 @@ inline Vec round_down(Vec x) {
 #endif
 }
 
+// Which lanes of two vectors side by side meet when every 2 * HALF lanes are folded onto HALF.
+template <int HALF>
+struct FoldLanes {
+    int32_t low[LANES], high[LANES];
+
+    constexpr FoldLanes() : low{}, high{} {
+        for (int lane = 0; lane < LANES; lane++) {
+            const int from_second = lane % (2 * HALF) < HALF ? 0 : LANES;
+            low[lane] = lane / (2 * HALF) * (2 * HALF) + lane % HALF + from_second;
+            high[lane] = low[lane] + HALF;
+        }
+    }
+};
+
+inline Vec pick(Vec a, Vec b, const int32_t* lanes) {
+#if defined(__clang__)
+    Vec value;
+    for (int i = 0; i < LANES; i++) value[i] = lanes[i] < LANES ? a[lanes[i]] : b[lanes[i] - LANES];
+    return value;
+#else
+    IntVec indices;
+    std::memcpy(&indices, lanes, sizeof indices);
+    return __builtin_shuffle(a, b, indices);
+#endif
+}
+
+// Folds 2 * HALF vectors into HALF, and so on down to one.
+template <int HALF>
+inline void fold(Vec* level) {
+    static constexpr FoldLanes<HALF> lanes;
+#pragma GCC unroll 8
+    for (int i = 0; i < HALF; i++)
+        level[i] = pick(level[i], level[i + HALF], lanes.low) + pick(level[i], level[i + HALF], lanes.high);
+    if constexpr (HALF > 1) fold<HALF / 2>(level);
+}
+
 // Sum over the lanes of each of LANES consecutive vectors: out[i] = sum(in[i]).
 inline void sum_lanes(const Vec* in, float* out) {
     Vec level[LANES];
+#pragma GCC unroll 16
     for (int i = 0; i < LANES; i++) level[i] = in[i];
-    for (int half = LANES / 2; half > 0; half /= 2) {
-        IntVec low{}, high{};
-        for (int lane = 0; lane < LANES; lane++) {
-            const int base = lane / (2 * half) * (2 * half) + lane % half;
-            const int source = lane % (2 * half) < half ? 0 : LANES;
-            low[lane] = base + source;
-            high[lane] = base + half + source;
-        }
-        for (int i = 0; i < half; i++) {
-            const Vec a = level[i], b = level[i + half];
-#if defined(__clang__)
-            Vec even, odd;
-            for (int lane = 0; lane < LANES; lane++) {
-                even[lane] = low[lane] < LANES ? a[low[lane]] : b[low[lane] - LANES];
-                odd[lane] = high[lane] < LANES ? a[high[lane]] : b[high[lane] - LANES];
-            }
-#else
-            const Vec even = __builtin_shuffle(a, b, low), odd = __builtin_shuffle(a, b, high);
-#endif
-            level[i] = even + odd;
-        }
-    }
+    fold<LANES / 2>(level);
     store(out, level[0]);
 }
 
