@@ -93,11 +93,29 @@ def differentiate(function: Callable[[list[Tensor]], Tensor], inputs: list[Tenso
     return [y.detach(), *torch.autograd.grad(y, leaves, grad.to(y.dtype))]
 
 
-def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float = 2e-5) -> None:
+def errors(got: list[Tensor], exact: list[Tensor]) -> list[float]:
     """Largest difference relative to the largest entry: entries that cancel to nothing have no relative accuracy."""
-    for i, (ours, exact) in enumerate(zip(got, expected, strict=True)):
-        error = (ours.double() - exact).abs().max() / exact.abs().max().clamp(min=1e-6)
-        assert error < tolerance, f"tensor {i} is off by {error:.1e}"
+    return [
+        ((one.double() - other).abs().max() / other.abs().max().clamp(min=1e-6)).item()
+        for one, other in zip(got, exact, strict=True)
+    ]
+
+
+def assert_close(
+    got: list[Tensor],
+    exact: list[Tensor],
+    tolerance: float = 2e-5,
+    float32: Callable[[], list[Tensor]] | None = None,
+) -> None:
+    """Within ``tolerance``, or as close as torch's own float32 where whole sums cancel (a single channel, say)."""
+    found = errors(got, exact)
+    if max(found) < tolerance:
+        return
+    allowed = [tolerance] * len(found)
+    if float32 is not None:
+        allowed = [max(tolerance, 10 * error) for error in errors(float32(), exact)]
+    for i, error in enumerate(found):
+        assert error < allowed[i], f"tensor {i} is off by {error:.1e}, more than {allowed[i]:.1e}"
 
 
 def check_image(
@@ -112,8 +130,13 @@ def check_image(
     def run(backend: Scan) -> Callable[[list[Tensor]], Tensor]:
         return lambda leaves: backend(*leaves[:6], paths, leaves[6] if c_bias is not None else None)
 
-    got = differentiate(run(NATIVE), [tensor.float() for tensor in inputs], grad)
-    assert_close(got, differentiate(run(oracle), inputs, grad))
+    single = [tensor.float() for tensor in inputs]
+    exact = differentiate(run(oracle), inputs, grad)
+    assert_close(
+        differentiate(run(NATIVE), single, grad),
+        exact,
+        float32=lambda: differentiate(run(chunked.scan_2d), single, grad),
+    )
 
 
 @fuzz
@@ -227,8 +250,12 @@ def test_sequences_match_reference(
         return lambda leaves: backend(*leaves[:5], leaves[5] if skip else None, leaves[-1] if bias else None, softplus)
 
     grad = torch.randn_like(tensors[0])
-    got = differentiate(run(NATIVE_SEQUENCES), [tensor.float() for tensor in inputs], grad)
-    assert_close(got, differentiate(run(reference.selective_scan), inputs, grad))
+    single = [tensor.float() for tensor in inputs]
+    assert_close(
+        differentiate(run(NATIVE_SEQUENCES), single, grad),
+        differentiate(run(reference.selective_scan), inputs, grad),
+        float32=lambda: differentiate(run(chunked.selective_scan), single, grad),
+    )
 
 
 @pytest.mark.parametrize("magnitude", [5.0, 40.0, 90.0, 1e4])
