@@ -75,7 +75,7 @@ inline void add_partials(const Shape& shape, const Plan& plan, const float* part
 }
 
 inline void prepare_image(const ImageArguments& job, const Shape& shape, const ImageScratch& scratch, int threads) {
-    pack_weights(shape, {job.A_log, job.dt_proj, job.dt_bias, job.D, true}, scratch.weights);
+    pack_weights(shape, {job.A_log, job.dt_proj, job.dt_bias, job.D, true}, scratch.weights, threads);
     pack_matrix(job, shape, scratch.vectors, scratch.matrix);
     project_image(job, shape, scratch, threads);
 }

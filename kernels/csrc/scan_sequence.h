@@ -22,7 +22,7 @@ bool run_sequence(const SequenceArguments& job, const Shape& shape, Arena& arena
     char* block = arena.reserve(weights_bytes + threads * task_bytes);
     if (block == nullptr) return false;
     Vec* weights = reinterpret_cast<Vec*>(block + threads * task_bytes);
-    pack_weights(shape, {job.A, nullptr, job.delta_bias, job.D, false}, weights);
+    pack_weights(shape, {job.A, nullptr, job.delta_bias, job.D, false}, weights, threads);
     parallel_for(plan.tasks(shape), threads, [&](int64_t i, int thread) {
         const TaskScratch local(Carver(block + thread * task_bytes), shape);
         const Task task = plan.task(shape, i);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "math.h"
+#include "parallel.h"
 #include "shape.h"
 
 namespace mambair {
@@ -49,9 +50,10 @@ inline void pack_weights(const Shape& shape, const WeightArrays& from, int64_t g
     *to = gather_channels(offset(from.D, first), 1, lanes);
 }
 
-inline void pack_weights(const Shape& shape, const WeightArrays& from, Vec* packed) {
-    for (int64_t group = 0; group < shape.groups; group++)
-        for (int v = 0; v < shape.vectors(); v++) pack_weights(shape, from, group, v, packed);
+inline void pack_weights(const Shape& shape, const WeightArrays& from, Vec* packed, int threads) {
+    parallel_for(shape.groups * shape.vectors(), threads, [&](int64_t i, int) {
+        pack_weights(shape, from, i / shape.vectors(), static_cast<int>(i % shape.vectors()), packed);
+    });
 }
 
 }  // namespace mambair
