@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mambair_kernels.fused import norm_linear
+
 from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.attentive_state_space import ASSM
 from .blocks.feed_forward import ConvFFN, GatedMLP
@@ -68,10 +70,11 @@ class AttentiveLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape; sizes are multiples of the window."""
-        local = self.win_mhsa(self.wqkv(self.norm1(x)), self.position_index, self.shift) + x
-        x = x * self.scale1 + self.convffn1(self.norm2(local)) + local
+        qkv = norm_linear(x, self.norm1.weight, self.norm1.bias, self.wqkv.weight, self.wqkv.bias)
+        local = self.win_mhsa(qkv, self.position_index, self.shift) + x
+        x = torch.addcmul(self.convffn1(local, self.norm2), x, self.scale1) + local
         scanned = self.assm(self.norm3(x), self.embeddingA.weight) + x
-        out: Tensor = x * self.scale2 + scanned + self.convffn2(self.norm4(scanned))
+        out: Tensor = torch.addcmul(self.convffn2(scanned, self.norm4), x, self.scale2) + scanned
         return out
 
 

@@ -46,6 +46,23 @@ def norm_linear(
     return _activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Activation = "identity") -> Tensor:
+    """``activation(linear(x))``.
+
+    Args:
+        x: (..., channels).
+        weight: (out, channels).
+        bias: (out,).
+        activation: applied last.
+
+    Returns:
+        (..., out).
+    """
+    if _native(x, weight):
+        return _run_linear(x, None, None, None, weight, bias, None, None, CODES[activation], 0.0)
+    return _activate(F.linear(x, weight, bias), activation)
+
+
 def gated_norm_linear(
     x: Tensor,
     gate: Tensor,
@@ -143,8 +160,8 @@ def _rows(x: Tensor) -> Tensor:
 @torch.library.custom_op("mambair::cpu_linear", mutates_args=(), device_types="cpu")
 def _linear_op(
     x: Tensor,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
     gate: Tensor | None,
     weight: Tensor,
     bias: Tensor | None,
@@ -168,7 +185,7 @@ def _linear_op(
 
 
 @_linear_op.register_fake
-def _(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, gate: Tensor | None, weight: Tensor, *_: Any) -> Tensor:
+def _(x: Tensor, norm_weight: Any, norm_bias: Any, gate: Any, weight: Tensor, *_: Any) -> Tensor:
     return x.new_empty(*x.shape[:-1], weight.shape[0])
 
 
@@ -180,9 +197,10 @@ def _save_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """Closed form; the normalised input is computed again."""
     x, norm_weight, norm_bias, gate, weight, bias, residual, scale = ctx.saved_tensors
-    shape = list(x.shape[-1:])
-    grad = grad.contiguous()
-    normalised, mean, rstd = torch.ops.aten.native_layer_norm(x, shape, norm_weight, norm_bias, ctx.eps)
+    shape, grad = list(x.shape[-1:]), grad.contiguous()
+    normalised, mean, rstd = x, x, x
+    if norm_weight is not None:
+        normalised, mean, rstd = torch.ops.aten.native_layer_norm(x, shape, norm_weight, norm_bias, ctx.eps)
     silu = None if gate is None else F.silu(gate)
     value = normalised if silu is None else normalised * silu
     grad_out = grad
@@ -190,14 +208,15 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_out = _activation_backward(grad, F.linear(value, weight, bias), ctx.activation)
     flat = grad_out.flatten(0, -2)
     grad_value = grad_out @ weight
-    grad_normalised = grad_value if silu is None else grad_value * silu
-    grad_x, grad_norm_weight, grad_norm_bias = torch.ops.aten.native_layer_norm_backward(
-        grad_normalised, x, shape, mean, rstd, norm_weight, norm_bias, [True, True, True]
-    )
+    grad_x = grad_value if silu is None else grad_value * silu
+    grad_norm: list[Tensor | None] = [None, None]
+    if norm_weight is not None:
+        grad_x, *grad_norm = torch.ops.aten.native_layer_norm_backward(
+            grad_x, x, shape, mean, rstd, norm_weight, norm_bias, [True, True, True]
+        )
     return (
         grad_x,
-        grad_norm_weight,
-        grad_norm_bias,
+        *grad_norm,
         None if gate is None else torch.ops.aten.silu_backward(grad_value * normalised, gate),
         flat.mT @ value.flatten(0, -2),
         None if bias is None else flat.sum(0),

@@ -61,6 +61,13 @@ def test_norm_linear(isa: str, pixels: int, channels: int, out: int, activation:
 
 
 @fuzz
+@given(st.integers(1, 70), st.integers(1, 40), st.integers(1, 40), ACTIVATIONS, st.booleans())
+def test_linear(isa: str, pixels: int, channels: int, out: int, activation: str, biased: bool) -> None:
+    bias = draw(out) if biased else None
+    check(fused.linear, [draw(pixels, channels), draw(out, channels), bias], activation=activation)
+
+
+@fuzz
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(5, 40), st.integers(1, 20), st.integers(0, 2))
 def test_gated_norm_linear(isa: str, height: int, width: int, channels: int, out: int, residuals: int) -> None:
     gate = draw(2, height, width, 2 * channels)[..., channels:]

@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from mambair_kernels.fused import norm_linear
+
 from .convolution import Conv2d, conv3x3, depthwise
 
 ConvBlock = Literal["bottleneck", "light", "depthwise"]
@@ -33,13 +35,13 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale every channel by a weight computed from the whole image."""
+        """The weight of every channel, (batch, 1, 1, channels), computed from the whole image."""
         gate: Tensor = self.attention(x)
-        return x * gate
+        return gate
 
 
 class CAB(nn.Module):
-    """Convolutions followed by channel attention, (batch, height, width, channels) to the same shape.
+    """Convolutions followed by channel attention, on (batch, height, width, channels).
 
     Layers sit at the indices of the published checkpoints.
     """
@@ -63,7 +65,14 @@ class CAB(nn.Module):
             layers = [depthwise(channels, 3)]
         self.cab = nn.Sequential(*layers, ChannelAttention(channels, squeeze_factor))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Local enhancement."""
-        out: Tensor = self.cab(x)
-        return out
+    def forward(self, x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+        """Local enhancement of ``norm(x)``: the features, and the gate that is to scale them."""
+        first, *others, attention = self.cab
+        assert isinstance(first, nn.Conv2d)
+        if first.kernel_size == (1, 1):
+            x = norm_linear(x, norm.weight, norm.bias, first.weight[:, :, 0, 0], first.bias)
+        else:
+            x = first(norm(x))
+        for layer in others:
+            x = layer(x)
+        return x, attention(x)

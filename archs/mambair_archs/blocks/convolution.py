@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_kernels.fused import depthwise_conv2d
+from mambair_kernels.fused import depthwise_conv2d, linear
 
 
 class Conv2d(nn.Conv2d):
@@ -14,7 +14,7 @@ class Conv2d(nn.Conv2d):
         if self.groups > 1:  # only depthwise ones are built here
             return depthwise_conv2d(input, self.weight, self.bias, self.dilation[0])
         if self.kernel_size == (1, 1):
-            return F.linear(input, self.weight[:, :, 0, 0], self.bias)
+            return linear(input, self.weight[:, :, 0, 0], self.bias)
         return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 

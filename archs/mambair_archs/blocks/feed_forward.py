@@ -1,7 +1,8 @@
 """Feed-forward halves of a MambaIRv2 layer; both mix neighbouring pixels with a depthwise convolution."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mambair_kernels.fused import linear, norm_linear
 
 from .convolution import depthwise
 
@@ -27,11 +28,10 @@ class ConvFFN(nn.Module):
         self.dwconv = _DepthwiseConv(hidden, kernel_size)
         self.fc2 = nn.Linear(hidden, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, dim) to the same shape."""
-        x = F.gelu(self.fc1(x))
-        out: Tensor = self.fc2(x + self.dwconv(x))
-        return out
+    def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """(batch, height, width, dim) to the same shape; ``norm`` comes first."""
+        x = norm_linear(x, norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, activation="gelu")
+        return linear(x + self.dwconv(x), self.fc2.weight, self.fc2.bias)
 
 
 class _SpatialGate(nn.Module):
@@ -55,7 +55,7 @@ class GatedMLP(nn.Module):
         self.sg = _SpatialGate(hidden // 2, kernel_size)
         self.fc2 = nn.Linear(hidden // 2, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, dim) to the same shape."""
-        out: Tensor = self.fc2(self.sg(F.gelu(self.fc1(x))))
-        return out
+    def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """(batch, height, width, dim) to the same shape; ``norm`` comes first."""
+        x = norm_linear(x, norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, activation="gelu")
+        return linear(self.sg(x), self.fc2.weight, self.fc2.bias)

@@ -54,8 +54,8 @@ class VSSBlock(nn.Module):
             x = x * self.skip_scale + self.drop_path(self.self_attention(x, self.ln_1))
         else:
             x = self.self_attention(x, self.ln_1, self.skip_scale)
-        out: Tensor = x * self.skip_scale2 + self.conv_blk(self.ln_2(x))
-        return out
+        features, gate = self.conv_blk(x, self.ln_2)
+        return torch.addcmul(x * self.skip_scale2, features, gate)
 
 
 def run_blocks(blocks: nn.ModuleList, x: Tensor, use_checkpoint: bool) -> Tensor:
