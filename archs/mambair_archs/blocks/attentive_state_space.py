@@ -1,10 +1,13 @@
 """Attentive state-space module of MambaIRv2 (arXiv 2411.15269): semantic sorting and a prompted scan."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .convolution import Conv2d, depthwise
+from .pointwise import apply_linear, norm_linear
 from .selective_scan import SelectiveScan2d, dt_rank
 
 
@@ -35,25 +38,26 @@ class ASSM(nn.Module):
         self.route = nn.Sequential(nn.Linear(dim, dim // 3), nn.GELU(), nn.Linear(dim // 3, num_tokens))
         nn.init.uniform_(self.embeddingB.weight, -1 / num_tokens, 1 / num_tokens)
 
-    def _policy(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Token of every pixel, (batch, length), and the one-hot choice that carries the gradient."""
-        logits = F.log_softmax(self.route(x).flatten(1, 2), dim=-1)
+    def _prompt(self, x: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
+        """Token of every pixel, (batch, length), and its prompt, (batch, length, d_state)."""
+        first, last = cast(nn.Linear, self.route[0]), cast(nn.Linear, self.route[2])
+        logits = apply_linear(last, apply_linear(first, x, "gelu")).flatten(1, 2)
         if self.stochastic_routing:
-            choice = F.gumbel_softmax(logits, hard=True)
-            return choice.argmax(-1), choice
+            choice = F.gumbel_softmax(F.log_softmax(logits, dim=-1), hard=True)
+            return choice.argmax(-1), choice @ pool
         token = logits.argmax(-1)
-        soft = logits.exp()
-        hard = F.one_hot(token, logits.shape[-1]).to(soft.dtype)
-        return token, hard + soft - soft.detach() if torch.is_grad_enabled() else hard
+        prompt = F.embedding(token, pool)
+        if torch.is_grad_enabled():  # the value of the choice, the gradient of the probabilities
+            soft = logits.softmax(-1)
+            prompt = prompt + (soft - soft.detach()) @ pool
+        return token, prompt
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape; ``embedding`` (inner_rank, d_state) completes the pool."""
-        token, choice = self._policy(x)
-        prompt = choice @ (self.embeddingB.weight @ embedding)
+        token, prompt = self._prompt(x, self.embeddingB.weight @ embedding)
         order = token.argsort(dim=-1, stable=True)
         u = self.in_proj(x)
         u = u * self.CPE(u).sigmoid()
         # The published prompt stays in image order while the pixels are sorted; weights depend on it.
         y = self.selectiveScan.scan(u, order[:, None], prompt)
-        out: Tensor = self.out_proj(self.out_norm(y))
-        return out
+        return norm_linear(self.out_norm, self.out_proj, y)

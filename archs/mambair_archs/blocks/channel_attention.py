@@ -4,9 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from mambair_kernels.fused import norm_linear
-
 from .convolution import Conv2d, conv3x3, depthwise
+from .pointwise import norm_conv1x1
 
 ConvBlock = Literal["bottleneck", "light", "depthwise"]
 """``bottleneck``: 3x3, GELU, 3x3. ``light``: the present MambaIR-light. ``depthwise``: its first generation."""
@@ -70,7 +69,7 @@ class CAB(nn.Module):
         first, *others, attention = self.cab
         assert isinstance(first, nn.Conv2d)
         if first.kernel_size == (1, 1):
-            x = norm_linear(x, norm.weight, norm.bias, first.weight[:, :, 0, 0], first.bias)
+            x = norm_conv1x1(norm, first, x)
         else:
             x = first(norm(x))
         for layer in others:

@@ -2,9 +2,8 @@
 
 from torch import Tensor, nn
 
-from mambair_kernels.fused import linear, norm_linear
-
 from .convolution import depthwise
+from .pointwise import apply_linear, norm_linear
 
 
 class _DepthwiseConv(nn.Module):
@@ -30,8 +29,8 @@ class ConvFFN(nn.Module):
 
     def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         """(batch, height, width, dim) to the same shape; ``norm`` comes first."""
-        x = norm_linear(x, norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, activation="gelu")
-        return linear(x + self.dwconv(x), self.fc2.weight, self.fc2.bias)
+        x = norm_linear(norm, self.fc1, x, "gelu")
+        return apply_linear(self.fc2, x + self.dwconv(x))
 
 
 class _SpatialGate(nn.Module):
@@ -57,5 +56,4 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
         """(batch, height, width, dim) to the same shape; ``norm`` comes first."""
-        x = norm_linear(x, norm.weight, norm.bias, self.fc1.weight, self.fc1.bias, activation="gelu")
-        return linear(self.sg(x), self.fc2.weight, self.fc2.bias)
+        return apply_linear(self.fc2, self.sg(norm_linear(norm, self.fc1, x, "gelu")))

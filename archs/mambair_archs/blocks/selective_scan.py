@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mambair_kernels import CROSS_SCAN, Paths, scan_2d
-from mambair_kernels.fused import depthwise_conv2d, gated_norm_linear, norm_linear
+from mambair_kernels.fused import depthwise_conv2d, gated_norm_linear
 
 from .convolution import depthwise
+from .pointwise import norm_linear
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
 
@@ -60,7 +61,7 @@ class SS2D(SelectiveScan2d):
 
         ``norm`` is applied to the input first. With ``skip_scale`` (d_model,) the result includes ``x * skip_scale``.
         """
-        u, gate = norm_linear(x, norm.weight, norm.bias, self.in_proj.weight).chunk(2, dim=-1)
+        u, gate = norm_linear(norm, self.in_proj, x).chunk(2, dim=-1)
         u = depthwise_conv2d(u, self.conv2d.weight, self.conv2d.bias, activation="silu")
         y = self.scan(u)
         out_norm, residual = self.out_norm, None if skip_scale is None else x
