@@ -1,5 +1,6 @@
 # make test   install everything into a virtual environment of its own, check style and types, run all tests
 # make lint   style and types only
+# make wheel  one wheel for this platform, every Python 3 and every torch, in dist/
 # make clean  remove what was built
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV ?= .venv-test
 TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 
-.PHONY: test lint clean
+.PHONY: test lint wheel clean
 
 test: lint
 	$(BIN)/python -m pytest
@@ -17,7 +18,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/installed: pyproject.toml Makefile
+wheel: $(VENV)/installed
+	rm -rf build
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+$(VENV)/installed: pyproject.toml setup.py Makefile $(wildcard kernels/csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77"
 	$(BIN)/pip install --quiet "$(TORCH)"

@@ -10,23 +10,33 @@ from pathlib import Path
 
 import pytest
 
+from mambair_kernels import native
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build(place: Path, **environment: str) -> Path:
     """A wheel of the files that git tracks, as they are in the working tree."""
-    place = tmp_path_factory.mktemp("wheel")
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in listing.decode().split("\0"):
         if name and (ROOT / name).is_file():
             (place / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place / "tree" / name)
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(place), "."]
-    subprocess.run([sys.executable, "-m", *build], cwd=place / "tree", check=True, capture_output=True)
+    command = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(place), "."]
+    variables = {**os.environ, **environment}
+    subprocess.run([sys.executable, "-m", *command], cwd=place / "tree", env=variables, check=True, capture_output=True)
     return next(place.glob("mambair-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+def libraries(wheel: Path) -> set[str]:
+    return {name for name in names(wheel) if ".so" in name}
 
 
 def names(wheel: Path) -> set[str]:
@@ -77,3 +87,34 @@ def test_mamba_ssm_and_basicsr_are_never_required() -> None:
     assert "basicsr" not in required + " ".join(name for extra in extras.values() for name in extra)
     assert set(extras["cuda"]) == {"mamba-ssm", "causal-conv1d"}
     assert "opencv-python-headless" in required
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="this machine has no C++ compiler")
+def test_the_wheel_serves_every_python_and_bundles_no_openmp(wheel: Path) -> None:
+    assert "-py3-none-" in wheel.name
+    assert libraries(wheel) == {f"mambair_kernels/_cpu_{name}.so" for name in native.built()} != set()
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="this machine has no C++ compiler")
+def test_the_installed_wheel_runs_natively_without_a_compiler(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    program = (
+        "from mambair_kernels import native; print(native.FOLDER); assert native.available()[0], native.available()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": ""}
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(str(tmp_path))
+
+
+def test_without_a_compiler_the_build_succeeds_and_the_reason_is_told(tmp_path: Path) -> None:
+    wheel = build(tmp_path, CC="/nonexistent/cc", CXX="/nonexistent/c++")
+    assert libraries(wheel) == set()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    program = "from mambair_kernels import native; print(native.available())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"(False, {native.MISSING!r})"

@@ -68,10 +68,7 @@ class CAB(nn.Module):
         """Local enhancement of ``norm(x)``: the features, and the gate that is to scale them."""
         first, *others, attention = self.cab
         assert isinstance(first, nn.Conv2d)
-        if first.kernel_size == (1, 1):
-            x = norm_conv1x1(norm, first, x)
-        else:
-            x = first(norm(x))
+        x = norm_conv1x1(norm, first, x) if first.kernel_size == (1, 1) else first(norm(x))
         for layer in others:
             x = layer(x)
         return x, attention(x)
