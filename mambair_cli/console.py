@@ -1,11 +1,14 @@
 """The only place that prints: data on stdout, everything else on stderr, in four modes."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from .errors import MambairError
 
@@ -21,18 +24,22 @@ class Advance(Protocol):
         """Show that ``done`` of ``total`` are finished."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Console:
     """Output of one command.
 
     Modes: human (default), ``json`` (one object per line on stdout), ``quiet`` (data and errors only) and ``verbose``
     (also tracebacks).
+
+    Attributes:
+        unprinted: whether stdout could not take a result; the work goes on, because files are its real result.
     """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
     no_progress: bool = False
+    unprinted: bool = field(default=False, init=False)
 
     @property
     def stderr(self) -> "RichConsole":
@@ -42,11 +49,8 @@ class Console:
         return RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
     def data(self, text: str, record: Mapping[str, Any]) -> None:
-        """One result: ``text`` for people, ``record`` as a line of JSON."""
-        line = json.dumps(record, ensure_ascii=False, default=str) if self.json else text
-        # A file name may hold bytes that are not text; they must not end the run.
-        sys.stdout.write(line.encode(errors="replace").decode() + "\n")
-        sys.stdout.flush()
+        """One result: ``text`` for people, ``record`` as a line of JSON in ASCII, whatever the names in it hold."""
+        self._print((json.dumps(record, default=str) if self.json else text) + "\n")
 
     def table(self, renderable: "RenderableType", record: Mapping[str, Any]) -> None:
         """A table for people, or its content as a line of JSON."""
@@ -55,8 +59,20 @@ class Console:
             return
         from rich.console import Console as RichConsole
 
-        console = RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
-        console.print(renderable, crop=False)
+        console = RichConsole(highlight=False, soft_wrap=not (sys.stdout and sys.stdout.isatty()))
+        with console.capture() as capture:
+            console.print(renderable, crop=False)
+        self._print(capture.get())
+
+    def _print(self, text: str) -> None:
+        try:
+            _write(sys.stdout, text)
+        except OSError as error:
+            if not self.unprinted:
+                self.warn(f"results cannot be printed any more ({error.strerror}); the work goes on.")
+            self.unprinted = True
+            if sys.stdout is not None:
+                _discard(sys.stdout)
 
     def note(self, text: str) -> None:
         """Something good to know."""
@@ -72,8 +88,17 @@ class Console:
         self._say(f"Error: {error.message}", "bold red")
         self._say(f"Hint: {error.hint}")
 
+    def trace(self, text: str) -> None:
+        """A traceback, for those who asked for it."""
+        if self.verbose:
+            self._say(text)
+
     def _say(self, text: str, style: str = "") -> None:
-        self.stderr.print(text.encode(errors="replace").decode(), style=style, markup=False)
+        console = self.stderr
+        with console.capture() as capture:
+            console.print(text, style=style, markup=False)
+        with suppress(OSError):  # nobody is left to be told
+            _write(sys.stderr, capture.get())
 
     @contextmanager
     def progress(self, description: str) -> Iterator[Advance]:
@@ -100,3 +125,18 @@ class Console:
                     bar.update(task, rate=f"({60 * speed:.0f}/min)")
 
             yield show
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write what the stream's encoding holds and the rest (bytes of a name that are no text, say) as escapes."""
+    if stream is None:  # closed before Python started
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what the stream still holds go nowhere; else Python complains about it once more when it ends."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

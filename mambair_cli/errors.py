@@ -44,3 +44,18 @@ class OutOfMemoryError(MambairError):
 
 class NumericalError(MambairError):
     """The network produced values that are not numbers."""
+
+
+def explained(error: Exception, work: str) -> MambairError:
+    """Any exception as a message; ``work`` says what it stopped, such as "Restoring a.png"."""
+    if isinstance(error, MambairError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(
+            f"{work} takes more memory than there is.", "Close other programs or use smaller inputs."
+        )
+    text = (str(error).splitlines() or ["no details"])[0].rstrip(".")
+    return MambairError(
+        f"{work} ended in an unexpected {type(error).__name__}: {text}.",
+        "Run again with --verbose and report what it prints.",
+    )

@@ -4,14 +4,19 @@ import inspect
 import signal
 import traceback
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..console import Console
-from ..errors import MambairError
+from ..errors import UsageError, explained
 
-INTERRUPTED, TERMINATED = 130, 143
+if TYPE_CHECKING:
+    import torch
+
+_received: list[int] = []
+"""Signals that ended the run. Their exceptions do not always arrive: numpy, interrupted while it loads, raises
+ImportError."""
 
 PANEL = "Output"
 Json = Annotated[bool, typer.Option("--json", help="Print results as lines of JSON.", rich_help_panel=PANEL)]
@@ -43,28 +48,22 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         before = arguments.pop("ctx").obj or {}
         flags = {name: arguments.pop(name) or before.get(name, False) for name in FLAGS}
         console = Console(**flags)
-        signal.signal(signal.SIGTERM, _terminated)
+        _catch_signals()
         try:
             function(console, **arguments)
         except (typer.Exit, typer.Abort):
             raise
-        except MambairError as error:
-            console.error(error)
-            if console.verbose:
-                traceback.print_exc()
-            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            console.warn("interrupted; files written so far are complete.")
-            raise typer.Exit(INTERRUPTED) from None
+            raise _stopped(console) from None
         except Exception as error:
-            if console.verbose:
-                raise
-            unexpected = MambairError(
-                f"An unexpected {type(error).__name__} came up: {error}.",
-                "Run again with --verbose and report what it prints.",
-            )
-            console.error(unexpected)
-            raise typer.Exit(unexpected.exit_code) from None
+            if _received:
+                raise _stopped(console) from None
+            message = explained(error, "The command")
+            console.error(message)
+            console.trace(traceback.format_exc())
+            raise typer.Exit(message.exit_code) from None
+        if console.unprinted:
+            raise typer.Exit(1)
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -72,6 +71,44 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _terminated(number: int, frame: object) -> None:
-    """Leave through the clean-up code, so that no temporary file stays."""
-    raise SystemExit(TERMINATED)
+def _catch_signals() -> None:
+    """Leave through the clean-up code, so that no temporary file stays; a signal that is ignored stays ignored."""
+    _received.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _receive)
+
+
+def _receive(number: int, frame: object) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt
+
+
+def stop_if_interrupted() -> None:
+    """Go on with an interruption that somebody else's code made another exception of.
+
+    Raises:
+        KeyboardInterrupt: a signal came.
+    """
+    if _received:
+        raise KeyboardInterrupt
+
+
+def _stopped(console: Console) -> typer.Exit:
+    """130 after SIGINT, 143 after SIGTERM."""
+    console.warn("interrupted; files written so far are complete.")
+    return typer.Exit(128 + (_received or [signal.SIGINT])[0])
+
+
+def check_backend(device: "torch.device") -> None:
+    """Refuse a scan backend that does not exist or cannot run, before any work.
+
+    Raises:
+        UsageError: the environment asks for one.
+    """
+    from mambair_kernels import BackendError, dispatch
+
+    try:
+        dispatch.select(device)
+    except BackendError as error:
+        raise UsageError(f"{error}.", f"Unset {dispatch.VARIABLE}, or see mambair doctor.") from None

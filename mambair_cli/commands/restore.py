@@ -1,5 +1,7 @@
 """The commands that restore pictures: one pipeline, four tasks."""
 
+import difflib
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +9,7 @@ import typer
 
 from ..console import Console
 from ..errors import MambairError, ModelError, UsageError
-from .common import command
+from .common import check_backend, command, stop_if_interrupted
 
 if TYPE_CHECKING:
     from ..restoration.batch import Job, Result
@@ -86,23 +88,27 @@ def _restore(
     device: str,
     overwrite: bool,
 ) -> None:
-    name = model or _default_model(task, scale)
+    name = _known(model) if model else _default_model(task, scale)
     from ..restoration import batch
     from ..restoration.model import settings
     from ..weights.loader import load
 
     loaded = load(name, device)
     _check(console, loaded, task, scale)
+    check_backend(loaded.device)
     settings(loaded, tile, overlap)
-    plan = batch.jobs(inputs, output, batch.suffix(task, loaded.descriptor.scale))
+    plan = batch.plan(inputs, output, batch.suffix(task, loaded.descriptor.scale))
+    if plan.left_out:
+        console.note(f"Left out, being results of earlier runs: {', '.join(map(str, plan.left_out))}.")
     failed = []
-    for number, job in enumerate(plan, start=1):
-        result = _one(console, job, loaded, (tile, overlap), overwrite, f"{number}/{len(plan)} {job.source.name}")
+    for number, job in enumerate(plan.jobs, start=1):
+        result = _one(console, job, loaded, (tile, overlap), overwrite, f"{number}/{len(plan.jobs)} {job.source.name}")
         if result.error is not None:
+            stop_if_interrupted()
             failed.append(result)
-    if failed and len(plan) > 1:
+    if failed and len(plan.jobs) > 1:
         names = ", ".join(result.input for result in failed)
-        raise MambairError(f"{len(failed)} of {len(plan)} files failed: {names}.", "See the messages above.")
+        raise MambairError(f"{len(failed)} of {len(plan.jobs)} files failed: {names}.", "See the messages above.")
     if failed:
         raise typer.Exit(1)
 
@@ -114,8 +120,8 @@ def _one(
 
     with console.progress(title) as progress:
         result = batch.run(job, model, *tiling, overwrite, progress)
-    for retry in result.retries:
-        console.warn(f"{job.source}: {retry}")
+    for warning in result.retries + result.notes:
+        console.warn(f"{job.source}: {warning}")
     if result.error is None:
         console.note(
             f"{job.source} ({result.width} x {result.height}) in {result.seconds:.1f} s"
@@ -124,9 +130,21 @@ def _one(
         console.data(result.output, result.record())
         return result
     console.error(MambairError(result.error, result.hint or ""))
+    console.trace(result.trace)
     if console.json:
         console.data("", result.record())
     return result
+
+
+def _known(name: str) -> str:
+    """A file or a name of the catalogue; refuses what looks like a mistyped name."""
+    from ..weights import catalog
+
+    if catalog.by_name(name) is None and not os.path.lexists(name):
+        close = difflib.get_close_matches(name, [entry.name for entry in catalog.entries()], n=1, cutoff=0.8)
+        if close:
+            raise ModelError(f"There is no model {name}.", f"Did you mean {close[0]}? See mambair models list.")
+    return name
 
 
 def _default_model(task: str, scale: int | None) -> str:
@@ -153,11 +171,18 @@ def _default_model(task: str, scale: int | None) -> str:
 
 def _check(console: Console, model: "Model", task: str, scale: int | None) -> None:
     """Refuse a model that is known not to do what was asked."""
+    from ..images.planes import check_channels
+
+    check_channels(model.descriptor.in_channels, model.name)
+    possible = model.descriptor.tasks
+    fitting = possible & {model.task} or possible  # a task that weights of this shape cannot do counts as unknown
+    if task not in fitting:
+        commands = " or ".join(f"mambair {name}" for name in sorted(fitting))
+        raise UsageError(
+            f"The model {model.name} is for {' or '.join(sorted(fitting))}, not for {task}.", f"Use {commands}."
+        )
     own = model.descriptor.scale
     if scale is not None and scale != own:
         raise UsageError(f"The model {model.name} enlarges {own} times, not {scale} times.", f"Use --scale {own}.")
-    if task not in model.descriptor.tasks or model.task not in (None, task):
-        does = model.task or " or ".join(sorted(model.descriptor.tasks))
-        raise UsageError(f"The model {model.name} is for {does}, not for {task}.", f"Use mambair {does.split()[0]}.")
-    if model.task is None and task != "upscale":
+    if model.task not in fitting and task != "upscale":
         console.note(f"The file does not say what {model.name} was trained for; it is taken to {task}.")

@@ -9,8 +9,14 @@ DEEP = frozenset({".png", ".tif", ".tiff"})
 
 WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff", ".avif"})
 
-WITH_METADATA = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+WITH_METADATA = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
 """Formats whose EXIF and ICC blocks OpenCV writes."""
+
+WITHOUT_GRAY = frozenset({".webp"})
+"""Formats that hold gray pictures as colour."""
+
+LARGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500, ".avif": 65536}
+"""Longest edge in pixels: WebP's 14 bits, and what libjpeg and libavif take."""
 
 
 def is_image(path: Path) -> bool:

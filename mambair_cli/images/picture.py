@@ -20,7 +20,8 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Picture:
-    """Upright pixels in RGB order and their metadata."""
+    """Upright pixels in RGB order, their metadata, and notes on what of the file is not in here."""
 
     pixels: Pixels
     metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()

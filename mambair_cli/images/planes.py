@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ModelError
 from .picture import Pixels
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -28,6 +29,18 @@ def has_alpha(pixels: Pixels) -> bool:
 def colour(pixels: Pixels) -> Pixels:
     """The picture without its alpha channel."""
     return pixels[:, :, :-1] if has_alpha(pixels) else pixels
+
+
+def check_channels(channels: int, name: str) -> None:
+    """Refuse a network that wants neither luminance nor RGB.
+
+    Raises:
+        ModelError: there is no way to show it a picture.
+    """
+    if channels not in (1, 3):
+        raise ModelError(
+            f"The model {name} works on {channels} channels; pictures have 1 or 3.", "Use a gray or a colour model."
+        )
 
 
 def for_network(region: Pixels, channels: int) -> Floats:

@@ -1,8 +1,12 @@
 """Every wrong input ends with exit code 1 or 2, one sentence what, one sentence what to do, and leaves nothing."""
 
+import json
 import os
 import pickle
-from collections.abc import Callable, Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from mambair_cli.commands import common
+from mambair_cli.restoration import batch
+from mambair_cli.weights import loader
 from tests.cli.run import Outcome, run
 
 
@@ -58,6 +63,11 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "output folder is read-only": ([*UP, "-o", "/proc/out.png"], 1, "/proc/out.png cannot be written"),
     "output equals input": ([*UP, "-o", "good.png", "--overwrite"], 2, "good.png is also an input"),
     "output equals input by another name": ([*UP, "-o", "./nothing/../good.png"], 2, "is also an input"),
+    "output folder is a file and may be replaced": (
+        [*UP, "-o", "file/out.png", "--overwrite"],
+        1,
+        "file/out.png cannot be written",
+    ),
     "output exists": ([*UP, "-o", "taken.png"], 1, "taken.png exists already"),
     "model for another scale": ([*UP, "--scale", "4"], 2, "enlarges 2 times, not 4 times"),
     "scale 5 with a model": ([*UP, "--scale", "5"], 2, "enlarges 2 times, not 5 times"),
@@ -81,7 +91,7 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "pattern without match": (["upscale", "*.gif", "--model", "x2.pth"], 1, r"Nothing matches *.gif"),
     "two inputs, one output": (["upscale", "good.png", "good.png", "--model", "x2.pth"], 2, "both be written to"),
     "show what is no model": (["models", "show", "text.png"], 1, "not a file of weights"),
-    "unknown backend": (UP, 1, "is not a scan backend"),
+    "unknown backend": (UP, 2, "is not a scan backend"),
 }
 
 
@@ -95,6 +105,7 @@ def test_one_sentence_what_and_one_what_to_do(case: str, monkeypatch: pytest.Mon
     assert outcome.out == ""
     assert message in outcome.err
     assert "Traceback" not in outcome.err
+    assert "unexpected" not in outcome.err
     lines = [line for line in outcome.err.splitlines() if line]
     assert len(lines) == 2, outcome.err
     assert lines[0].startswith("Error: ")
@@ -125,31 +136,93 @@ def test_a_mistyped_command_gets_a_suggestion() -> None:
     assert "--tile" in run(*UP, "--tiel", "3").err
 
 
-@pytest.mark.parametrize(
-    ("interruption", "code"), [(KeyboardInterrupt, 130), (lambda: SystemExit(common.TERMINATED), 143)]
-)
-def test_an_interruption_leaves_nothing(
-    interruption: Callable[[], BaseException], code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(descriptor: int) -> None:
-        raise interruption()
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing(number: signal.Signals, code: int, x2: Path) -> None:
+    program = """
+import sys, time
+from mambair_archs import MambaIR
+def forward(network, x):
+    print("working", file=sys.stderr, flush=True)
+    time.sleep(60)
+MambaIR.forward = forward
+from mambair_cli.entry import main
+main()
+"""
+    command = [sys.executable, "-c", program, *UP, "-o", "new/out.png", "--overwrite"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "working\n"
+        assert list(Path("new").iterdir()), "the output is not reserved while the network works"
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert process.stderr.read() == "Warning: interrupted; files written so far are complete.\n"
 
-    monkeypatch.setattr(os, "fsync", interrupted)
-    assert run(*UP).code == code
 
-
-def test_an_unexpected_error_asks_for_a_report_and_shows_its_traceback_on_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from mambair_cli.restoration import model
+@pytest.mark.parametrize("kind", ["import", "file"])
+def test_an_interruption_that_became_another_error_is_still_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when numpy is interrupted while it loads."""
 
     def broken(*arguments: Any, **options: Any) -> None:
-        raise ZeroDivisionError("a bug")
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("numpy cannot be loaded") from None
 
-    monkeypatch.setattr(model, "run", broken)
+    place = (loader, "load") if kind == "import" else (batch, "restore")
+    monkeypatch.setattr(*place, broken)
+    outcome = run(*UP)
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err.endswith("Warning: interrupted; files written so far are complete.\n")
+
+
+def test_an_interruption_of_the_start_is_quiet() -> None:
+    program = """
+import signal, sys
+class Interrupter:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupter())
+from mambair_cli.entry import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", program, "doctor"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ZeroDivisionError("a bug"), "Restoring good.png ended in an unexpected ZeroDivisionError: a bug."),
+        (MemoryError(), "Restoring good.png takes more memory than there is."),
+    ],
+)
+def test_whatever_happens_to_one_file_is_its_error(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(batch, "restore", broken)
+    outcome = run(*UP, "none.png", "--json")
+    assert outcome.code == 1
+    assert [json.loads(line)["error"] for line in outcome.out.splitlines()] == [message, "none.png does not exist."]
+    assert f"Error: {message}" in outcome.err
+    assert "2 of 2 files failed" in outcome.err
+    assert "Traceback" not in outcome.err
+    loud = run(*UP, "none.png", "--verbose").err
+    assert type(error).__name__ in loud
+    assert loud.count("Traceback (most recent call last)") == 3  # both files, and the command
+
+
+def test_an_unexpected_error_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise ZeroDivisionError("a bug\nin two lines")
+
+    monkeypatch.setattr(loader, "load", broken)
     outcome: Outcome = run(*UP)
     assert outcome.code == 1
-    assert "An unexpected ZeroDivisionError came up: a bug." in outcome.err
+    assert "The command ended in an unexpected ZeroDivisionError: a bug." in outcome.err
     assert "--verbose" in outcome.err
-    with pytest.raises(ZeroDivisionError):
-        run(*UP, "--verbose")
+    assert "Traceback" not in outcome.err
+    assert "Traceback" in run(*UP, "--verbose").err

@@ -1,7 +1,6 @@
 """Pixels and metadata in and out, compared with what Pillow reads or writes."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from mambair_cli.errors import InputError, OutputError, UsageError
+from mambair_cli.errors import InputError
 from mambair_cli.images.decode import decode
-from mambair_cli.images.encode import check_suffix, encode, write
+from mambair_cli.images.encode import encode
 from mambair_cli.images.picture import Metadata, Picture
-from mambair_cli.images.planes import enlarge
 
 ORIENTATION = ExifTags.Base.Orientation
 LOSSLESS = [".png", ".tif", ".tiff", ".bmp", ".webp"]
@@ -44,6 +42,8 @@ def test_pixels_come_back_exactly(
         expected = np.rint(expected / 257).astype(np.uint8)
     if channels in (2, 4) and suffix == ".bmp":
         expected = expected[:, :, :-1]
+    if channels == 2 and expected.shape[2] == 2:  # gray with alpha is written as colour with alpha
+        expected = expected[:, :, [0, 0, 0, 1]]
     if expected.shape[2] == 1 and found.shape[2] == 3:  # WebP knows no gray
         expected = np.repeat(expected, 3, axis=2)
     assert found.dtype == expected.dtype
@@ -166,41 +166,3 @@ def test_unreadable_exif_does_not_stop_the_picture(tmp_path: Path, rng: np.rando
     pixels = picture(rng, 3)
     path = save(tmp_path / "a.png", pixels, Metadata(exif=b"MM\0*\xff\xff\xff\xffgarbage"))
     assert np.array_equal(decode(path).pixels, pixels)
-
-
-def test_names_beyond_ascii(tmp_path: Path, rng: np.random.Generator) -> None:
-    path = tmp_path / "ein Bild — 画像 🦅.png"
-    pixels = picture(rng, 3)
-    write(path, encode(Picture(pixels), ".png"))
-    assert np.array_equal(decode(path).pixels, pixels)
-
-
-def test_writing_leaves_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(b"before")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="No space left"):
-        write(path, b"after")
-    assert path.read_bytes() == b"before"
-    assert os.listdir(tmp_path) == ["a.png"]  # noqa: PTH208
-    monkeypatch.undo()
-    write(path, b"after")
-    assert path.read_bytes() == b"after"
-    assert os.listdir(tmp_path) == ["a.png"]  # noqa: PTH208
-
-
-def test_an_unknown_output_suffix_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"a\.xyz"):
-        check_suffix(Path("a.xyz"))
-
-
-@pytest.mark.parametrize("channels", [1, 2, 4])
-def test_enlarging_keeps_shape_and_constants(channels: int) -> None:
-    plane = np.full((3, 5, channels), 77, np.uint16)
-    found = enlarge(plane, 3)
-    assert found.shape == (9, 15, channels)
-    assert np.array_equal(found, np.full_like(found, 77))
