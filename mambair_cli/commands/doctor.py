@@ -22,10 +22,14 @@ PACKAGES = {
 
 def _doctor(console: Console) -> None:
     """Report versions, devices, memory and scan backends, and test the scan."""
+    import os
     import platform
 
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
+
+    from mambair_kernels import dispatch
 
     from .. import __version__
 
@@ -40,16 +44,21 @@ def _doctor(console: Console) -> None:
     }
     facts = Table(show_header=False, box=None, pad_edge=False)
     for key in ("mambair", "python", "platform", "folder"):
-        facts.add_row(key, record[key])
+        facts.add_row(key, Text(record[key]))  # as it stands, not as markup
     for name, version in record["packages"].items():
         facts.add_row(name, version or f"not installed; {PACKAGES[name]}")
     for device, state in record["devices"].items():
-        facts.add_row(device, state)
+        facts.add_row(device, Text(state))
     backends = Table("Scan backend", "Device", "Used", "Error", "Reason", box=None, pad_edge=False)
     for row in record["backends"]:
         error = "" if row["error"] is None else f"{row['error']:.1e}"
-        backends.add_row(row["name"], row["device"], "yes" if row["chosen"] else "no", error, row["reason"])
+        backends.add_row(row["name"], row["device"], "yes" if row["chosen"] else "no", error, Text(row["reason"]))
     console.table(Group(facts, "", backends), record)
+    if not any(row["chosen"] for row in record["backends"]):
+        raise MambairError(
+            f"{dispatch.VARIABLE}={os.environ.get(dispatch.VARIABLE)} names no scan backend that works here.",
+            "Unset it, or choose one from the table.",
+        )
     if any(row["error"] is not None and not row["error"] < 1e-4 for row in record["backends"]):
         raise MambairError("A scan backend computes wrong results on this machine.", "Please report this output.")
 

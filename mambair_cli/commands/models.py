@@ -32,6 +32,7 @@ def _list(console: Console) -> None:
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:
     """Say which network a model file holds."""
     from rich.table import Table
+    from rich.text import Text
 
     from mambair_archs import complexity
 
@@ -58,7 +59,7 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in record.items():
         shown = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(key, f"{value:,}" if isinstance(value, int) else shown)
+        table.add_row(key, Text(f"{value:,}" if isinstance(value, int) else shown))  # as it stands, not as markup
     console.table(table, record)
 
 
