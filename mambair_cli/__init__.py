@@ -49,22 +49,31 @@ def restore(
         overlap: pixels that neighbouring tiles share; default: 32, or a quarter of a small tile.
 
     Returns:
-        The restored image in the type and layout of ``image``, enlarged by the model's scale.
+        The restored image in the type (native byte order) and layout of ``image``, enlarged by the model's scale.
 
     Raises:
         mambair_cli.errors.UsageError: shape, type, tile or overlap make no sense.
+        mambair_cli.errors.ModelError: the model works neither on luminance nor on RGB.
         mambair_cli.errors.OutOfMemoryError: even the smallest tile does not fit.
         mambair_cli.errors.NumericalError: the network produced values that are not numbers.
     """
     import numpy as np
 
     from .errors import UsageError
+    from .images.planes import check_channels
     from .restoration.model import restore as run
 
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"An image of type {type(image).__name__} cannot be restored.", "Give a numpy array.")
     pixels = image[:, :, None] if image.ndim == 2 else image
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
         raise UsageError(f"An image of shape {image.shape} cannot be restored.", "Give (height, width, 1 to 4).")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise UsageError(f"Pixels of type {pixels.dtype} cannot be restored.", "Give uint8, uint16 or float32.")
+    for name, value in (("tile", tile), ("overlap", overlap)):
+        if not isinstance(value, int | np.integer | None):
+            raise UsageError(f"{name} = {value!r} is not a whole number.", "Give pixels as an int, or None.")
+    check_channels(model.descriptor.in_channels, model.name)
     result = run(pixels, model, tile=tile, overlap=overlap)
     return result[:, :, 0] if image.ndim == 2 else result
