@@ -1,0 +1,54 @@
+"""A standard output that takes nothing, or not every letter, costs no result."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+NAMES = ["eins.png", "zw\u00f6lf_\u753b.png"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x2: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        Path(name).write_bytes(cv2.imencode(".png", np.zeros((5, 6, 3), np.uint8))[1].tobytes())
+
+
+def upscale(x2: Path, redirection: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run in a shell, which can close and redirect what Python cannot."""
+    command = [sys.executable, "-m", "mambair_cli.entry", "upscale", *NAMES, "--model", str(x2), "-q", *flags]
+    shell = ["bash", "-o", "pipefail", "-c", f'"$@" {redirection}', "bash"]
+    settings = os.environ | environment
+    return subprocess.run([*shell, *command], capture_output=True, text=True, check=False, env=settings)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "> /dev/full", "| true", "2>&1 >&- | cat >&2"])
+def test_the_work_goes_on_and_the_loss_is_said(redirection: str, x2: Path) -> None:
+    result = upscale(x2, redirection)
+    assert result.returncode == 1
+    assert all(Path(name).with_stem(f"{Path(name).stem}_x2").exists() for name in NAMES)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Warning: results cannot be printed any more (")
+
+
+def test_nobody_listens_at_all(x2: Path) -> None:
+    result = upscale(x2, ">&- 2>&-")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
+    assert Path("eins_x2.png").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_output_without_these_letters(encoding: str, x2: Path) -> None:
+    result = upscale(x2, "| iconv -f latin1 -t utf8", PYTHONIOENCODING=encoding)
+    assert result.returncode == 0, result.stderr
+    letter = "\u00f6" if encoding == "latin-1" else "\\xf6"
+    assert result.stdout.splitlines() == ["eins_x2.png", f"zw{letter}lf_\\u753b_x2.png"]
+    again = upscale(x2, "", "--json", "--overwrite", PYTHONIOENCODING=encoding)
+    assert [json.loads(line)["input"] for line in again.stdout.splitlines()] == NAMES
