@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "activation.h"
+#include "arena.h"
 #include "arguments.h"
 #include "parallel.h"
 
@@ -21,9 +22,9 @@ struct Taps {
     int kernel, dilation, lanes;
 };
 
-template <int KERNEL>
+template <int KERNEL, bool FULL>
 inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
-    const int pad = taps.dilation * (KERNEL / 2);
+    const int lanes = FULL ? LANES : taps.lanes, pad = taps.dilation * (KERNEL / 2);
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = taps.bias;
     for (int ky = 0; ky < KERNEL; ky++) {
         if (taps.rows[ky] == nullptr) continue;
@@ -33,7 +34,7 @@ inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
             const Vec weight = taps.weights[ky * KERNEL + kx];
             const float* tap = from + kx * taps.dilation * taps.stride;
 #pragma GCC unroll 4
-            for (int i = 0; i < NEIGHBOURS; i++) sum[i] += load_part(tap + i * taps.stride, taps.lanes) * weight;
+            for (int i = 0; i < NEIGHBOURS; i++) sum[i] += load_part(tap + i * taps.stride, lanes) * weight;
         }
     }
 }
@@ -52,8 +53,9 @@ inline Vec convolve_border(const Taps& taps, int64_t x) {
 }
 
 inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
-    if (taps.kernel == 3) return convolve_inside<3>(taps, x, sum);
-    if (taps.kernel == 5) return convolve_inside<5>(taps, x, sum);
+    const bool full = taps.lanes == LANES;
+    if (taps.kernel == 3) return full ? convolve_inside<3, true>(taps, x, sum) : convolve_inside<3, false>(taps, x, sum);
+    if (taps.kernel == 5) return full ? convolve_inside<5, true>(taps, x, sum) : convolve_inside<5, false>(taps, x, sum);
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = convolve_border(taps, x + i);
 }
 
@@ -75,16 +77,21 @@ inline void convolve_row(const Taps& taps, Activation activation, int64_t out_st
     }
 }
 
-inline void depthwise_row(const DepthwiseArguments& job, int64_t image, int64_t y) {
-    const int kernel = static_cast<int>(job.kernel), area = kernel * kernel;
+// weight (channels, kernel, kernel) to one vector per channel vector and tap.
+inline void pack_taps(const DepthwiseArguments& job, Vec* to) {
+    const int64_t area = job.kernel * job.kernel;
+    for (int64_t c = 0; c < job.channels; c += LANES)
+        for (int64_t k = 0; k < area; k++, to++)
+            for (int lane = 0; lane < LANES; lane++)
+                (*to)[lane] = c + lane < job.channels ? job.weight[(c + lane) * area + k] : 0.0f;
+}
+
+inline void depthwise_row(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y) {
+    const int kernel = static_cast<int>(job.kernel);
     const float* x = job.x + image * job.height * job.width * job.x_stride;
     float* out = job.y + (image * job.height + y) * job.width * job.channels;
-    for (int64_t c = 0; c < job.channels; c += LANES) {
+    for (int64_t c = 0; c < job.channels; c += LANES, weights += kernel * kernel) {
         const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.channels - c));
-        Vec weights[MAX_KERNEL * MAX_KERNEL];
-        for (int k = 0; k < area; k++)
-            for (int lane = 0; lane < LANES; lane++)
-                weights[k][lane] = lane < lanes ? job.weight[(c + lane) * area + k] : 0.0f;
         Taps taps{{}, weights, job.bias == nullptr ? Vec{} : load_part(job.bias + c, lanes), job.x_stride, job.width,
                   kernel, static_cast<int>(job.dilation), lanes};
         for (int ky = 0; ky < kernel; ky++) {
@@ -95,9 +102,15 @@ inline void depthwise_row(const DepthwiseArguments& job, int64_t image, int64_t 
     }
 }
 
-inline void depthwise(const DepthwiseArguments& job) {
-    parallel_for(job.batch * job.height, static_cast<int>(job.threads),
-                 [&](int64_t i, int) { depthwise_row(job, i / job.height, i % job.height); });
+// False when there is no memory.
+inline bool depthwise(const DepthwiseArguments& job, Arena& arena) {
+    const int64_t vectors = (job.channels + LANES - 1) / LANES * job.kernel * job.kernel;
+    Vec* weights = reinterpret_cast<Vec*>(arena.reserve(vectors * static_cast<int64_t>(sizeof(Vec))));
+    if (weights == nullptr) return false;
+    pack_taps(job, weights);
+    parallel_shares(job.batch * job.height, static_cast<int>(job.threads),
+                 [&](int64_t i, int) { depthwise_row(job, weights, i / job.height, i % job.height); });
+    return true;
 }
 
 }  // namespace mambair

@@ -87,13 +87,18 @@ inline bool linear(const LinearArguments& job, Arena& arena) {
     if (block == nullptr) return false;
     const LinearScratch scratch(Carver(block), job);
     pack_linear(job, scratch);
-    parallel_for((job.pixels + PIXEL_BLOCK - 1) / PIXEL_BLOCK, static_cast<int>(job.threads), [&](int64_t i, int thread) {
+    // Products that nothing is added to, and that fill whole vectors, are written where they belong at once.
+    const bool plain = job.bias == nullptr && job.residual == nullptr && job.activation == IDENTITY &&
+                       job.out == scratch.vectors * LANES;
+    parallel_shares((job.pixels + PIXEL_BLOCK - 1) / PIXEL_BLOCK, static_cast<int>(job.threads), [&](int64_t i, int thread) {
         const int64_t start = i * PIXEL_BLOCK, count = std::min(PIXEL_BLOCK, job.pixels - start);
         float* rows = scratch.local + thread * scratch.local_size;
         float* products = rows + scratch.rows_size;
         prepare_rows(job, start, count, rows);
+        if (plain) products = job.y + start * job.out;
         project(rows, count, job.in, scratch.matrix, scratch.vectors, products);
-        for (int64_t p = 0; p < count; p++) finish_row(job, start + p, products + p * scratch.vectors * LANES);
+        for (int64_t p = 0; p < count && !plain; p++)
+            finish_row(job, start + p, products + p * scratch.vectors * LANES);
     });
     return true;
 }

@@ -40,7 +40,4 @@ EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
 // 0, or 1 when there is no memory.
 EXPORT int mambair_linear(const LinearArguments* job) { return !mambair::linear(*job, arena); }
 
-EXPORT int mambair_depthwise(const DepthwiseArguments* job) {
-    mambair::depthwise(*job);
-    return 0;
-}
+EXPORT int mambair_depthwise(const DepthwiseArguments* job) { return !mambair::depthwise(*job, arena); }

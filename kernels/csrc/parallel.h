@@ -42,4 +42,21 @@ void parallel_for(int64_t count, int threads, Function function) {
 #endif
 }
 
+// The same in equal consecutive shares, one per thread and always the same one, so that a thread finds in its own cache
+// what it wrote in the layer before.
+template <class Function>
+void parallel_shares(int64_t count, int threads, Function function) {
+#if defined(_OPENMP)
+#pragma omp parallel num_threads(count < threads ? static_cast<int>(count) : threads)
+    {
+        const FlushSubnormals mode;
+        const int64_t share = omp_get_thread_num(), shares = omp_get_num_threads();
+        for (int64_t i = count * share / shares; i < count * (share + 1) / shares; i++)
+            function(i, static_cast<int>(share));
+    }
+#else
+    parallel_for(count, threads, function);
+#endif
+}
+
 }  // namespace mambair

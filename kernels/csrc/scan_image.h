@@ -54,7 +54,7 @@ inline void pack_matrix(const ImageArguments& job, const Shape& shape, int64_t v
 inline void project_image(const ImageArguments& job, const Shape& shape, const ImageScratch& scratch, int threads) {
     constexpr int64_t BLOCK = 64;
     const int64_t pixels = shape.batch * shape.length;
-    parallel_for((pixels + BLOCK - 1) / BLOCK, threads, [&](int64_t i, int) {
+    parallel_shares((pixels + BLOCK - 1) / BLOCK, threads, [&](int64_t i, int) {
         const int64_t start = i * BLOCK, count = std::min(BLOCK, pixels - start);
         project(job.x + start * shape.channels, count, shape.channels, scratch.matrix, scratch.vectors,
                 scratch.projected + start * scratch.vectors * LANES);
@@ -65,7 +65,7 @@ inline void add_partials(const Shape& shape, const Plan& plan, const float* part
     constexpr int64_t BLOCK = 4096;
     const int64_t size = ImageScratch::image_size(shape);
     if (plan.slots == 1) return;
-    parallel_for((size + BLOCK - 1) / BLOCK, threads, [&](int64_t block, int) {
+    parallel_shares((size + BLOCK - 1) / BLOCK, threads, [&](int64_t block, int) {
         for (int64_t i = block * BLOCK; i < std::min(size, (block + 1) * BLOCK); i++) {
             float sum = out[i];
             for (int slot = 0; slot < plan.slots - 1; slot++) sum += partial[slot * size + i];

@@ -41,7 +41,8 @@ def scan_2d(
     orders = [] if isinstance(paths, Tensor) else [COLUMN * path.column + REVERSE * path.reverse for path in paths]
     weights = (tensor.float() for tensor in (x_proj, dt_proj, dt_bias, A_log, D))
     bias = None if c_bias is None else c_bias.float()
-    y: Tensor = _scan_2d(x.float(), *weights, orders, index, bias)
+    run = native.choose_call(_scan_2d, _scan_image, x)
+    y: Tensor = run(x.float(), *weights, orders, index, bias)
     return y.to(x.dtype)
 
 
@@ -97,8 +98,7 @@ def _image(tensors: list[Any], orders: Sequence[int], index: Tensor | None) -> I
     return job
 
 
-@torch.library.custom_op("mambair::cpu_scan_2d", mutates_args=(), device_types="cpu")
-def _scan_2d(
+def _scan_image(
     x: Tensor,
     x_proj: Tensor,
     dt_proj: Tensor,
@@ -115,6 +115,9 @@ def _scan_2d(
     job.out = address(out)
     native.call("mambair_scan_image", job)
     return out
+
+
+_scan_2d = torch.library.custom_op("mambair::cpu_scan_2d", _scan_image, mutates_args=(), device_types="cpu")
 
 
 @_scan_2d.register_fake

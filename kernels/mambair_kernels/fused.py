@@ -16,6 +16,7 @@ from .native import DepthwiseArguments, LinearArguments, address
 Activation = Literal["identity", "silu", "gelu"]
 CODES: dict[Activation, int] = {"identity": 0, "silu": 1, "gelu": 2}
 MAX_KERNEL = 7
+SMALL = 1 << 17
 
 
 def norm_linear(
@@ -113,7 +114,8 @@ def depthwise_conv2d(
         (batch, height, width, channels).
     """
     if _native(x, weight) and weight.shape[-1] <= MAX_KERNEL:
-        y: Tensor = _depthwise_op(x, weight, bias, dilation, CODES[activation])
+        run = native.choose_call(_depthwise_op, _depthwise, x)
+        y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
     return _activate(_conv(x, weight, bias, dilation), activation)
 
@@ -125,7 +127,7 @@ def _native(*tensors: Tensor) -> bool:
 
 
 def _run_linear(*arguments: Any) -> Tensor:
-    y: Tensor = _linear_op(*arguments)
+    y: Tensor = native.choose_call(_linear_op, _linear, arguments[0])(*arguments)
     return y
 
 
@@ -150,6 +152,11 @@ def _activation_backward(grad: Tensor, before: Tensor, code: int) -> Tensor:
     return result
 
 
+def _threads(work: int) -> int:
+    """Threads for that many multiply-adds; a second one costs more than it brings where there is little to do."""
+    return torch.get_num_threads() if work >= SMALL else 1
+
+
 def _rows(x: Tensor) -> Tensor:
     """X as (pixels, channels) with a constant distance between pixels; a copy only if there is none."""
     dense = all(x.stride(i) == x.stride(i + 1) * x.shape[i + 1] for i in range(x.dim() - 2))
@@ -157,8 +164,7 @@ def _rows(x: Tensor) -> Tensor:
     return x.as_strided((x.numel() // x.shape[-1], x.shape[-1]), (x.stride(-2), 1))
 
 
-@torch.library.custom_op("mambair::cpu_linear", mutates_args=(), device_types="cpu")
-def _linear_op(
+def _linear(
     x: Tensor,
     norm_weight: Tensor | None,
     norm_bias: Tensor | None,
@@ -174,7 +180,7 @@ def _linear_op(
     y = x.new_empty(*x.shape[:-1], len(weight))
     job = LinearArguments(len(rows), rows.shape[1], len(weight), rows.stride(0))
     job.gate_stride = 0 if gates is None else gates.stride(0)
-    job.activation, job.threads, job.eps = activation, torch.get_num_threads(), eps
+    job.activation, job.threads, job.eps = activation, _threads(len(rows) * weight.numel()), eps
     named = {"norm_weight": norm_weight, "norm_bias": norm_bias, "weight": weight, "bias": bias}
     named |= {"residual": residual, "scale": scale}
     dense = {name: None if tensor is None else tensor.contiguous() for name, tensor in named.items()}
@@ -182,6 +188,9 @@ def _linear_op(
         setattr(job, name, address(tensor))
     native.call("mambair_linear", job)
     return y
+
+
+_linear_op = torch.library.custom_op("mambair::cpu_linear", _linear, mutates_args=(), device_types="cpu")
 
 
 @_linear_op.register_fake
@@ -230,16 +239,18 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _linear_op.register_autograd(_linear_backward, setup_context=_save_linear)
 
 
-@torch.library.custom_op("mambair::cpu_depthwise", mutates_args=(), device_types="cpu")
-def _depthwise_op(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
+def _depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
     batch, height, width, channels = x.shape
     rows, dense, y = _rows(x), weight.contiguous(), x.new_empty(x.shape)
     job = DepthwiseArguments(batch, height, width, channels, weight.shape[-1], dilation, rows.stride(0), activation)
-    job.threads = torch.get_num_threads()
+    job.threads = _threads(y.numel() * weight[0].numel())
     for name, tensor in {"x": rows, "weight": dense, "bias": bias, "y": y}.items():
         setattr(job, name, address(tensor))
     native.call("mambair_depthwise", job)
     return y
+
+
+_depthwise_op = torch.library.custom_op("mambair::cpu_depthwise", _depthwise, mutates_args=(), device_types="cpu")
 
 
 @_depthwise_op.register_fake

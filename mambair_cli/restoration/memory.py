@@ -1,5 +1,7 @@
 """How much memory there is, and which tile fits into it."""
 
+import ctypes
+import platform
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,21 @@ SIGNS = (
     "STATUS_ALLOC_FAILED",
 )
 """What the allocators of torch, C++, oneDNN, CUDA, cuDNN and cuBLAS say in a plain RuntimeError."""
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks instead of giving them back after every layer; does nothing elsewhere.
+
+    Fresh pages have to be zeroed and mapped by the kernel again each time, which costs a network of many small layers
+    about a tenth of its time.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def available(device: torch.device) -> int:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .convolution import Conv2d, depthwise
+from .convolution import Conv2d, DepthwiseConv2d
 from .pointwise import apply_linear, norm_linear
 from .selective_scan import SelectiveScan2d, dt_rank
 
@@ -33,7 +33,7 @@ class ASSM(nn.Module):
         self.out_norm = nn.LayerNorm(hidden)
         self.out_proj = nn.Linear(hidden, dim)
         self.in_proj = nn.Sequential(Conv2d(dim, hidden, 1))
-        self.CPE = nn.Sequential(depthwise(hidden, 3))
+        self.CPE = nn.Sequential(DepthwiseConv2d(hidden, 3))
         self.embeddingB = nn.Embedding(num_tokens, inner_rank)
         self.route = nn.Sequential(nn.Linear(dim, dim // 3), nn.GELU(), nn.Linear(dim // 3, num_tokens))
         nn.init.uniform_(self.embeddingB.weight, -1 / num_tokens, 1 / num_tokens)

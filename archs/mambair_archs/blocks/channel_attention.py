@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from .convolution import Conv2d, conv3x3, depthwise
+from .convolution import Conv2d, DepthwiseConv2d, conv3x3
 from .pointwise import norm_conv1x1
 
 ConvBlock = Literal["bottleneck", "light", "depthwise"]
@@ -55,13 +55,13 @@ class CAB(nn.Module):
             hidden = channels // compress_ratio
             layers = [
                 Conv2d(channels, hidden, 1),
-                depthwise(hidden, 3),
-                nn.GELU(),
+                DepthwiseConv2d(hidden, 3, activation="gelu"),
+                nn.Identity(),  # the activation's place in the published checkpoints
                 Conv2d(hidden, channels, 1),
-                depthwise(channels, 3, dilation=2),
+                DepthwiseConv2d(channels, 3, dilation=2),
             ]
         else:
-            layers = [depthwise(channels, 3)]
+            layers = [DepthwiseConv2d(channels, 3)]
         self.cab = nn.Sequential(*layers, ChannelAttention(channels, squeeze_factor))
 
     def forward(self, x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_kernels.fused import depthwise_conv2d, linear
+from mambair_kernels.fused import Activation, depthwise_conv2d, linear
 
 
 class Conv2d(nn.Conv2d):
@@ -11,22 +11,26 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve; the permutations are views, the memory stays channels-last."""
-        if self.groups > 1:  # only depthwise ones are built here
-            return depthwise_conv2d(input, self.weight, self.bias, self.dilation[0])
         if self.kernel_size == (1, 1):
             return linear(input, self.weight[:, :, 0, 0], self.bias)
         return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
+class DepthwiseConv2d(nn.Conv2d):
+    """One odd filter per channel, size kept, on (batch, height, width, channels), with an activation after it."""
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int = 1, activation: Activation = "identity") -> None:
+        super().__init__(channels, channels, kernel_size, dilation=dilation, groups=channels)
+        self.activation = activation
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve and activate in one pass."""
+        return depthwise_conv2d(input, self.weight, self.bias, self.dilation[0], self.activation)
+
+
 def conv3x3(in_channels: int, out_channels: int, **options: int | bool) -> Conv2d:
     """3x3 convolution that keeps the size; ``options`` as for ``nn.Conv2d``."""
     return Conv2d(in_channels, out_channels, 3, padding=1, **options)  # type: ignore[arg-type]
-
-
-def depthwise(channels: int, kernel_size: int, dilation: int = 1) -> Conv2d:
-    """Depthwise convolution that keeps the size (odd kernels)."""
-    padding = dilation * (kernel_size - 1) // 2
-    return Conv2d(channels, channels, kernel_size, padding=padding, dilation=dilation, groups=channels)
 
 
 class PixelShuffle(nn.Module):

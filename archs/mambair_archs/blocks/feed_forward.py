@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .convolution import depthwise
+from .convolution import DepthwiseConv2d
 from .pointwise import apply_linear, norm_linear
 
 
@@ -11,7 +11,7 @@ class _DepthwiseConv(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
-        self.depthwise_conv = nn.Sequential(depthwise(channels, kernel_size), nn.GELU())
+        self.depthwise_conv = nn.Sequential(DepthwiseConv2d(channels, kernel_size, activation="gelu"))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.depthwise_conv(x)
@@ -37,7 +37,7 @@ class _SpatialGate(nn.Module):
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.conv = depthwise(channels, kernel_size)
+        self.conv = DepthwiseConv2d(channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         x, gate = x.chunk(2, dim=-1)

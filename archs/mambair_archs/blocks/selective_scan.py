@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from mambair_kernels import CROSS_SCAN, Paths, scan_2d
-from mambair_kernels.fused import depthwise_conv2d, gated_norm_linear
+from mambair_kernels.fused import gated_norm_linear
 
-from .convolution import depthwise
+from .convolution import DepthwiseConv2d
 from .pointwise import norm_linear
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
@@ -52,7 +52,7 @@ class SS2D(SelectiveScan2d):
     def __init__(self, d_model: int, d_state: int, d_inner: int) -> None:
         super().__init__(d_inner, d_state, dt_rank(d_model), directions=len(CROSS_SCAN))
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
-        self.conv2d = depthwise(d_inner, 3)
+        self.conv2d = DepthwiseConv2d(d_inner, 3, activation="silu")
         self.out_norm = nn.LayerNorm(d_inner)
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
 
@@ -62,8 +62,7 @@ class SS2D(SelectiveScan2d):
         ``norm`` is applied to the input first. With ``skip_scale`` (d_model,) the result includes ``x * skip_scale``.
         """
         u, gate = norm_linear(norm, self.in_proj, x).chunk(2, dim=-1)
-        u = depthwise_conv2d(u, self.conv2d.weight, self.conv2d.bias, activation="silu")
-        y = self.scan(u)
+        y = self.scan(self.conv2d(u))
         out_norm, residual = self.out_norm, None if skip_scale is None else x
         return gated_norm_linear(
             y, gate, out_norm.weight, out_norm.bias, self.out_proj.weight, residual=residual, scale=skip_scale
