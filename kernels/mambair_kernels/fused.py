@@ -157,8 +157,14 @@ def _threads(work: int) -> int:
     return torch.get_num_threads() if work >= SMALL else 1
 
 
+def _dense(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
+
+
 def _rows(x: Tensor) -> Tensor:
-    """X as (pixels, channels) with a constant distance between pixels; a copy only if there is none."""
+    """The pixels (pixels, channels) of x, a constant distance apart; a copy only if they are not."""
+    if x.is_contiguous():
+        return x.view(-1, x.shape[-1])
     dense = all(x.stride(i) == x.stride(i + 1) * x.shape[i + 1] for i in range(x.dim() - 2))
     x = x if dense and x.stride(-1) == 1 else x.contiguous()
     return x.as_strided((x.numel() // x.shape[-1], x.shape[-1]), (x.stride(-2), 1))
@@ -177,15 +183,21 @@ def _linear(
     eps: float,
 ) -> Tensor:
     rows, gates = _rows(x), None if gate is None else _rows(gate)
-    y = x.new_empty(*x.shape[:-1], len(weight))
-    job = LinearArguments(len(rows), rows.shape[1], len(weight), rows.stride(0))
-    job.gate_stride = 0 if gates is None else gates.stride(0)
-    job.activation, job.threads, job.eps = activation, _threads(len(rows) * weight.numel()), eps
-    named = {"norm_weight": norm_weight, "norm_bias": norm_bias, "weight": weight, "bias": bias}
-    named |= {"residual": residual, "scale": scale}
-    dense = {name: None if tensor is None else tensor.contiguous() for name, tensor in named.items()}
-    for name, tensor in (dense | {"x": rows, "gate": gates, "y": y}).items():
-        setattr(job, name, address(tensor))
+    out, channels = weight.shape
+    y = x.new_empty(*x.shape[:-1], out)
+    parameters = [_dense(tensor) for tensor in (weight, bias, residual, scale)]
+    norm = [_dense(tensor) for tensor in (norm_weight, norm_bias)]
+    job = LinearArguments(
+        len(rows),
+        channels,
+        out,
+        rows.stride(0),
+        0 if gates is None else gates.stride(0),
+        activation,
+        _threads(len(rows) * weight.numel()),
+        eps,
+        *map(address, (rows, *norm, gates, *parameters, y)),
+    )
     native.call("mambair_linear", job)
     return y
 
@@ -240,13 +252,10 @@ _linear_op.register_autograd(_linear_backward, setup_context=_save_linear)
 
 
 def _depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
-    batch, height, width, channels = x.shape
-    rows, dense, y = _rows(x), weight.contiguous(), x.new_empty(x.shape)
-    job = DepthwiseArguments(batch, height, width, channels, weight.shape[-1], dilation, rows.stride(0), activation)
-    job.threads = _threads(y.numel() * weight[0].numel())
-    for name, tensor in {"x": rows, "weight": dense, "bias": bias, "y": y}.items():
-        setattr(job, name, address(tensor))
-    native.call("mambair_depthwise", job)
+    rows, taps, y = _rows(x), _dense(weight), x.new_empty(x.shape)
+    threads = _threads(y.numel() * weight[0].numel())
+    sizes = (*x.shape, weight.shape[-1], dilation, rows.stride(0), activation, threads)
+    native.call("mambair_depthwise", DepthwiseArguments(*sizes, *map(address, (rows, taps, _dense(bias), y))))
     return y
 
 

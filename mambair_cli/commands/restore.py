@@ -90,9 +90,11 @@ def _restore(
 ) -> None:
     name = _known(model) if model else _default_model(task, scale)
     from ..restoration import batch
+    from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
     from ..weights.loader import load
 
+    keep_freed_memory()
     loaded = load(name, device)
     _check(console, loaded, task, scale)
     check_backend(loaded.device)

@@ -53,7 +53,9 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        raise DeviceError(f"The device {name!r} is not available here.", "Use --device auto or cpu.") from None
+        raise DeviceError(
+            f"The device {name or 'without a name'} is not available here.", "Use --device auto or cpu."
+        ) from None
     return device
 
 
