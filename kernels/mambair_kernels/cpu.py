@@ -92,7 +92,7 @@ def _image(tensors: list[Any], orders: Sequence[int], index: Tensor | None) -> I
     job.threads = _threads(x.numel() * paths * d_state)
     job.orders = None if flags is None else ctypes.addressof(flags)
     job.index = address(index)
-    for name, tensor in zip(native.IMAGE_INPUTS, tensors, strict=True):
+    for name, tensor in zip(native.IMAGE_INPUTS.split(), tensors, strict=True):
         setattr(job, name, address(tensor))
     job.alive = (tensors, flags, index)
     return job
@@ -211,7 +211,7 @@ def _sequence(tensors: list[Any], softplus: bool) -> SequenceArguments:
     batch, channels, length = u.shape
     groups, d_state = B.shape[1:3]
     job = SequenceArguments(batch, groups, channels // groups, length, d_state, softplus, _threads(u.numel() * d_state))
-    for name, tensor in zip(native.SEQUENCE_INPUTS, tensors, strict=True):
+    for name, tensor in zip(native.SEQUENCE_INPUTS.split(), tensors, strict=True):
         setattr(job, name, address(tensor))
     job.alive = tensors
     return job

@@ -20,12 +20,8 @@ DESCRIPTIONS = {"v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2", "generic": "porta
 FOLDER = Path(__file__).parent
 MISSING = "no native library was built; a C++ compiler was missing at install"
 
-
-IMAGE_SIZES = ("batch", "height", "width", "channels", "d_state", "dt_rank", "paths", "threads")
-IMAGE_INPUTS = ("x", "x_proj", "dt_proj", "dt_bias", "A_log", "D", "c_bias")
-SEQUENCE_SIZES = ("batch", "groups", "channels", "length", "d_state", "delta_softplus", "threads")
-SEQUENCE_INPUTS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
-
+IMAGE_INPUTS = "x x_proj dt_proj dt_bias A_log D c_bias"
+SEQUENCE_INPUTS = "u delta A B C D delta_bias"
 
 INT, FLOAT, POINTER = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 
@@ -39,7 +35,7 @@ class ImageArguments(ctypes.Structure):
 
     _fields_ = [
         *_members(INT, "batch height width channels d_state dt_rank paths threads"),
-        *_members(POINTER, "orders index x x_proj dt_proj dt_bias A_log D c_bias out"),
+        *_members(POINTER, f"orders index {IMAGE_INPUTS} out"),
         *_members(POINTER, "grad_out grad_x grad_rows grad_weights"),
     ]
 
@@ -49,7 +45,7 @@ class SequenceArguments(ctypes.Structure):
 
     _fields_ = [
         *_members(INT, "batch groups channels length d_state delta_softplus threads"),
-        *_members(POINTER, "u delta A B C D delta_bias out"),
+        *_members(POINTER, f"{SEQUENCE_INPUTS} out"),
         *_members(POINTER, "grad_out grad_u grad_delta grad_B grad_C grad_weights"),
     ]
 
