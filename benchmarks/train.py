@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mambair_archs import MambaIR
+from mambair_cli.restoration.memory import keep_freed_memory
 from mambair_kernels import dispatch
 
 SIZE, SCALE = 64, 2
@@ -76,6 +77,7 @@ def measure(backend: str, batch: int, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print a table, and write JSON on request."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backends", nargs="+", default=[dispatch.select(torch.device("cpu")).name])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])

@@ -273,11 +273,13 @@ def _save_depthwise(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _depthwise_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradient of the input is again such a convolution, with the filters turned round."""
     x, weight, bias = ctx.saved_tensors
     if ctx.activation != CODES["identity"]:
-        grad = _activation_backward(grad.contiguous(), _conv(x, weight, bias, ctx.dilation), ctx.activation)
+        grad = _activation_backward(grad.contiguous(), depthwise_conv2d(x, weight, bias, ctx.dilation), ctx.activation)
+    grad_x = depthwise_conv2d(grad, weight.flip(-1, -2), None, ctx.dilation)
     padding = ctx.dilation * (weight.shape[-1] // 2)
-    grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
+    _, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
         grad.permute(0, 3, 1, 2),
         x.permute(0, 3, 1, 2),
         weight,
@@ -288,9 +290,9 @@ def _depthwise_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         False,
         [0, 0],
         len(weight),
-        [True, True, bias is not None],
+        [False, True, bias is not None],
     )
-    return grad_x.permute(0, 2, 3, 1), grad_weight, grad_bias if bias is not None else None, None, None
+    return grad_x, grad_weight, grad_bias if bias is not None else None, None, None
 
 
 _depthwise_op.register_autograd(_depthwise_backward, setup_context=_save_depthwise)
