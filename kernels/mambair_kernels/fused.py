@@ -41,8 +41,11 @@ def norm_linear(
 
     Returns:
         (..., out).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, weight):
+    if _native(x, norm_weight, norm_bias, weight, bias):
         return _run_linear(x, norm_weight, norm_bias, None, weight, bias, None, None, CODES[activation], eps)
     return _activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
 
@@ -58,8 +61,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Ac
 
     Returns:
         (..., out).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, weight):
+    if _native(x, weight, bias):
         return _run_linear(x, None, None, None, weight, bias, None, None, CODES[activation], 0.0)
     return _activate(F.linear(x, weight, bias), activation)
 
@@ -88,8 +94,11 @@ def gated_norm_linear(
 
     Returns:
         (..., out).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, gate, weight, *(() if residual is None else (residual,))):
+    if _native(x, gate, norm_weight, norm_bias, weight, residual, scale):
         return _run_linear(x, norm_weight, norm_bias, gate, weight, None, residual, scale, CODES["identity"], eps)
     gated = F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps) * F.silu(gate)
     y = F.linear(gated, weight)
@@ -112,18 +121,29 @@ def depthwise_conv2d(
 
     Returns:
         (batch, height, width, channels).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, weight) and weight.shape[-1] <= MAX_KERNEL:
+    if _native(x, weight, bias) and weight.shape[-1] <= MAX_KERNEL:
         run = native.choose_call(_depthwise_op, _depthwise, x)
         y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
     return _activate(_conv(x, weight, bias, dilation), activation)
 
 
-def _native(*tensors: Tensor) -> bool:
-    x = tensors[0]
-    single = all(tensor.dtype == torch.float32 for tensor in tensors)
-    return single and x.device.type == "cpu" and dispatch.select(x.device, x.dtype).name == "cpu"
+def _native(*tensors: Tensor | None) -> bool:
+    """Whether all are float32 on a CPU, there is something to do, and the native scan would be chosen."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    single = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in given)
+    x = given[0]
+    return single and x.numel() > 0 and dispatch.select(x.device, x.dtype).name == "cpu"
+
+
+def _check(name: str, tensor: Tensor | None, *shape: int) -> None:
+    """The library reads as far as the sizes say, so they must be true."""
+    if tensor is not None and tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
 
 
 def _run_linear(*arguments: Any) -> Tensor:
@@ -184,6 +204,13 @@ def _linear(
 ) -> Tensor:
     rows, gates = _rows(x), None if gate is None else _rows(gate)
     out, channels = weight.shape
+    _check("x", x, *x.shape[:-1], channels)
+    _check("gate", gate, *x.shape)
+    _check("residual", residual, *x.shape[:-1], out)
+    for name, tensor in (("norm_weight", norm_weight), ("norm_bias", norm_bias)):
+        _check(name, tensor, channels)
+    for name, tensor in (("bias", bias), ("scale", scale)):
+        _check(name, tensor, out)
     y = x.new_empty(*x.shape[:-1], out)
     parameters = [_dense(tensor) for tensor in (weight, bias, residual, scale)]
     norm = [_dense(tensor) for tensor in (norm_weight, norm_bias)]
@@ -252,10 +279,12 @@ _linear_op.register_autograd(_linear_backward, setup_context=_save_linear)
 
 
 def _depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
-    rows, taps, y = _rows(x), _dense(weight), x.new_empty(x.shape)
+    _check("weight", weight, x.shape[3], 1, weight.shape[-1], weight.shape[-1])
+    _check("bias", bias, x.shape[3])
+    rows, taps, shift, y = _rows(x), _dense(weight), _dense(bias), x.new_empty(x.shape)
     threads = _threads(y.numel() * weight[0].numel())
     sizes = (*x.shape, weight.shape[-1], dilation, rows.stride(0), activation, threads)
-    native.call("mambair_depthwise", DepthwiseArguments(*sizes, *map(address, (rows, taps, _dense(bias), y))))
+    native.call("mambair_depthwise", DepthwiseArguments(*sizes, *map(address, (rows, taps, shift, y))))
     return y
 
 

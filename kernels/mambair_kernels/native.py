@@ -80,8 +80,16 @@ def choose_call(operation: Callable[..., Any], function: Callable[..., Any], x: 
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Where a contiguous tensor begins; None for None."""
-    return None if tensor is None else tensor.data_ptr()
+    """Where a contiguous tensor begins; None for None.
+
+    Raises:
+        ValueError: it is not in the memory that the library can read.
+    """
+    if tensor is None:
+        return None
+    if tensor.device.type != "cpu":
+        raise ValueError(f"a tensor on {tensor.device} cannot be used together with one on the CPU")
+    return tensor.data_ptr()
 
 
 def supported() -> tuple[str, ...]:

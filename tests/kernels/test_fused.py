@@ -142,3 +142,40 @@ def test_operations_are_good_citizens_of_torch(isa: str, operation: str) -> None
         arguments = (x, torch.randn(6, 1, 3, 3, requires_grad=True), channels[0], 1, 1)
     namespace, name = operation.split("::")
     torch.library.opcheck(getattr(getattr(torch.ops, namespace), name).default, arguments)
+
+
+@pytest.mark.parametrize("form", ["cpu", "chunked"])
+@pytest.mark.parametrize(
+    ("operation", "shapes"),
+    [
+        (LINEAR, [(2, 8), (7,), (8,), (3, 8)]),
+        (LINEAR, [(2, 8), (8,), (8,), (3, 9)]),
+        (LINEAR, [(2, 8), (8,), (8,), (3, 8), (2,)]),
+        (fused.linear, [(2, 8), (3, 9)]),
+        (GATED, [(2, 8), (2, 7), (8,), (8,), (3, 8)]),
+        (GATED, [(2, 8), (2, 8), (8,), (8,), (3, 8), (2, 4)]),
+        (GATED, [(2, 8), (2, 8), (8,), (8,), (3, 8), (2, 3), (4,)]),
+        (DEPTHWISE, [(1, 4, 4, 8), (7, 1, 3, 3)]),
+        (DEPTHWISE, [(1, 4, 4, 8), (8, 1, 3, 3), (7,)]),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_before_memory_is_read(
+    operation: Operation, shapes: list[tuple[int, ...]], form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(dispatch.VARIABLE, form)
+    if form == "cpu" and not native.available()[0]:
+        pytest.skip(native.available()[1])
+    with torch.inference_mode(), pytest.raises((ValueError, RuntimeError)):
+        operation(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_mixed_types_devices_and_empty_batches_are_left_to_torch(isa: str) -> None:
+    x, ones = torch.randn(2, 4), torch.ones(4)
+    assert fused._native(x, ones)
+    assert not fused._native(x, ones.double())
+    assert not fused._native(x, ones.to("meta"))
+    with torch.inference_mode():
+        assert LINEAR(x[:0], ones, ones, torch.ones(3, 4)).shape == (0, 3)
+        assert DEPTHWISE(torch.zeros(0, 3, 3, 4), torch.ones(4, 1, 3, 3)).shape == (0, 3, 3, 4)
+    with pytest.raises(ValueError, match="meta"):
+        native.address(ones.to("meta"))
