@@ -7,23 +7,15 @@ namespace mambair {
 
 enum Activation : int64_t { IDENTITY = 0, SILU = 1, GELU = 2 };
 
-// Logistic function of K vectors; exp of a negative magnitude cannot overflow.
-template <int K>
-inline void logistic(Vecs<K>& x) {
-    Vec small[K];
-#pragma GCC unroll 8
-    for (int i = 0; i < K; i++) small[i] = negative_magnitude(x[i]) * LOG2_E;
-    exp2<K>(small);
-#pragma GCC unroll 8
-    for (int i = 0; i < K; i++) x[i] = select(x[i] >= Vec{}, broadcast(1.0f), small[i]) / (small[i] + 1.0f);
-}
-
+// x / (1 + e^-x). The bound keeps the exponential finite; where it acts the result is below 1e-36 anyway.
 template <int K>
 inline void silu(Vecs<K>& x) {
-    Vec gate[K];
-    for (int i = 0; i < K; i++) gate[i] = x[i];
-    logistic<K>(gate);
-    for (int i = 0; i < K; i++) x[i] *= gate[i];
+    Vec power[K];
+#pragma GCC unroll 8
+    for (int i = 0; i < K; i++) power[i] = minimum(x[i] * -LOG2_E, broadcast(125.0f));
+    exp2<K>(power);
+#pragma GCC unroll 8
+    for (int i = 0; i < K; i++) x[i] *= reciprocal(power[i] + 1.0f);
 }
 
 // x Phi(x) with the complementary error function of Abramowitz and Stegun 7.1.26 (absolute error 1.5e-7):
@@ -32,10 +24,10 @@ template <int K>
 inline void gelu(Vecs<K>& x) {
     Vec t[K], p[K], tail[K];
     for (int i = 0; i < K; i++) {
-        const Vec z = maximum(x[i], -x[i]) * 0.70710678118654752f;
-        t[i] = 1.0f / (1.0f + 0.3275911f * z);
+        const Vec z = minimum(maximum(x[i], -x[i]) * 0.70710678118654752f, broadcast(16.0f));
+        t[i] = reciprocal(1.0f + 0.3275911f * z);
         p[i] = t[i] * 1.061405429f - 1.453152027f;
-        tail[i] = maximum(-z * z * LOG2_E, broadcast(-127.0f));
+        tail[i] = -z * z * LOG2_E;
     }
     horner<K>(p, t, 1.421413741f);
     horner<K>(p, t, -0.284496736f);

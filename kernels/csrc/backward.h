@@ -34,7 +34,7 @@ void backward_block(int steps, BackwardTile& tile, const Weights& w, const Rows&
     for (int t = 0; t < steps; t++) {
         const float* b = rows.b(t) + n;
         const Vec dt = tile.dt[t], input = tile.input[t];
-        ahead.fetch_backward(t);
+        if (n == 0) ahead.fetch_backward(t);
 #pragma GCC unroll 8
         for (int i = 0; i < BLOCK; i++) {
             const Vec factor = exp2(dt * w.A[n + i]);

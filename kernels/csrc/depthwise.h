@@ -22,19 +22,23 @@ struct Taps {
     int kernel, dilation, lanes;
 };
 
-template <int KERNEL, bool FULL>
+// Every input pixel is loaded once for all the outputs that it reaches.
+template <int KERNEL, int DILATION, bool FULL>
 inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
-    const int lanes = FULL ? LANES : taps.lanes, pad = taps.dilation * (KERNEL / 2);
+    constexpr int PAD = DILATION * (KERNEL / 2), REACH = NEIGHBOURS + 2 * PAD;
+    const int lanes = FULL ? LANES : taps.lanes;
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = taps.bias;
     for (int ky = 0; ky < KERNEL; ky++) {
         if (taps.rows[ky] == nullptr) continue;
-        const float* from = taps.rows[ky] + (x - pad) * taps.stride;
+        const float* from = taps.rows[ky] + (x - PAD) * taps.stride;
+        Vec pixels[REACH];
+#pragma GCC unroll 16
+        for (int i = 0; i < REACH; i++) pixels[i] = load_part(from + i * taps.stride, lanes);
 #pragma GCC unroll 8
         for (int kx = 0; kx < KERNEL; kx++) {
             const Vec weight = taps.weights[ky * KERNEL + kx];
-            const float* tap = from + kx * taps.dilation * taps.stride;
 #pragma GCC unroll 4
-            for (int i = 0; i < NEIGHBOURS; i++) sum[i] += load_part(tap + i * taps.stride, lanes) * weight;
+            for (int i = 0; i < NEIGHBOURS; i++) sum[i] += pixels[i + kx * DILATION] * weight;
         }
     }
 }
@@ -52,17 +56,25 @@ inline Vec convolve_border(const Taps& taps, int64_t x) {
     return sum;
 }
 
+template <int KERNEL, int DILATION>
 inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
-    const bool full = taps.lanes == LANES;
-    if (taps.kernel == 3) return full ? convolve_inside<3, true>(taps, x, sum) : convolve_inside<3, false>(taps, x, sum);
-    if (taps.kernel == 5) return full ? convolve_inside<5, true>(taps, x, sum) : convolve_inside<5, false>(taps, x, sum);
+    if (taps.lanes == LANES) convolve_inside<KERNEL, DILATION, true>(taps, x, sum);
+    else convolve_inside<KERNEL, DILATION, false>(taps, x, sum);
+}
+
+inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
+    if (taps.kernel == 3 && taps.dilation == 1) return convolve_inside<3, 1>(taps, x, sum);
+    if (taps.kernel == 3 && taps.dilation == 2) return convolve_inside<3, 2>(taps, x, sum);
+    if (taps.kernel == 5 && taps.dilation == 1) return convolve_inside<5, 1>(taps, x, sum);
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = convolve_border(taps, x + i);
 }
 
 inline void convolve_row(const Taps& taps, Activation activation, int64_t out_stride, float* out) {
     const int64_t pad = taps.dilation * (taps.kernel / 2);
+    const int64_t last = taps.width - pad - NEIGHBOURS;  // the last block of neighbours may overlap the one before
     for (int64_t x = 0; x < taps.width;) {
-        if (x >= pad && x + NEIGHBOURS + pad <= taps.width) {
+        if (x >= pad && x < taps.width - pad && last >= pad) {
+            x = std::min(x, last);
             Vec sum[NEIGHBOURS];
             convolve_inside(taps, x, sum);
             activate<NEIGHBOURS>(activation, sum);

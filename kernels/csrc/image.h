@@ -57,7 +57,10 @@ class ImageSource {
     // Makes the chunk at `start` current and returns its projected rows.
     Rows begin(int64_t start, int steps) {
         steps_ = steps;
-        locate(start, steps, current_);
+        if (start == next_start_)
+            current_ = next_;
+        else
+            locate(start, steps, current_);
         const int stride = shape_.row_stride();
         for (int t = 0; t < steps; t++) copy_row(start + t, rows_ + current_.rows[t], buffer_ + t * stride);
         return {buffer_, stride, shape_.rank, shape_.d_state};
@@ -67,13 +70,22 @@ class ImageSource {
     // prefetchers do not follow.
     void look_ahead(int64_t start) {
         if (start < 0 || start >= shape_.length) return;
+        next_start_ = start;
         locate(start, static_cast<int>(std::min<int64_t>(CHUNK, shape_.length - start)), next_);
     }
 
     Ahead ahead(int v) const {
         const int64_t channel = int64_t{v} * LANES, row = (v - task_.vector) * LINE % shape_.row();
-        Ahead next{x_ + channel, out_ + channel, rows_ + row, next_.pixels, next_.rows};
-        if (job_.grad_out != nullptr) next.grad_output = grad_output() + channel, next.grad_row = grad_rows() + row;
+        Ahead next;
+        for (int t = 0; t < CHUNK; t++) {
+            next.pixels[t] = reinterpret_cast<const char*>(x_ + next_.pixels[t] + channel);
+            next.rows[t] = reinterpret_cast<const char*>(rows_ + next_.rows[t] + row);
+        }
+        next.output = distance(x_, out_);
+        if (job_.grad_out != nullptr) {
+            next.grad_output = distance(x_, grad_output());
+            next.grad_row = distance(rows_, grad_rows());
+        }
         return next;
     }
 
@@ -82,7 +94,10 @@ class ImageSource {
     void load_pixels(const float* image, int v, Vec* to) const {
         const int lanes = shape_.lanes(v);
         const float* from = image + v * LANES;
-        for (int t = 0; t < steps_; t++) to[t] = load_part(from + current_.pixels[t], lanes);
+        if (lanes == LANES)
+            for (int t = 0; t < steps_; t++) to[t] = mambair::load(from + current_.pixels[t]);
+        else
+            for (int t = 0; t < steps_; t++) to[t] = load_part(from + current_.pixels[t], lanes);
     }
 
     void store(int v, const Vec* from) const {
@@ -153,6 +168,7 @@ class ImageSource {
     bool first_;
     float* buffer_;
     int steps_ = 0;
+    int64_t next_start_ = -1;
     Offsets current_{}, next_{};
 };
 

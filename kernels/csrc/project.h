@@ -9,14 +9,19 @@ namespace mambair {
 
 // As many accumulators as the registers hold: PIXELS x COLUMNS, plus one row of the matrix.
 #if defined(__AVX512F__)
-constexpr int PIXELS = 4, COLUMNS = 6;
+constexpr int PIXELS = 8, COLUMNS = 3;
 #else
 constexpr int PIXELS = 4, COLUMNS = 2;
 #endif
 
 template <int ROWS, int WIDTH>
 void project_tile(const float* x, int64_t channels, const Vec* matrix, int64_t vectors, float* out) {
-    Vec sum[ROWS][WIDTH] = {};
+    Vec sum[ROWS][WIDTH];
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < WIDTH; j++) sum[i][j] = Vec{};
+#pragma GCC unroll 2
     for (int64_t c = 0; c < channels; c++) {
 #pragma GCC unroll 8
         for (int j = 0; j < WIDTH; j++) {
@@ -25,7 +30,9 @@ void project_tile(const float* x, int64_t channels, const Vec* matrix, int64_t v
             for (int i = 0; i < ROWS; i++) sum[i][j] += x[i * channels + c] * weight;
         }
     }
+#pragma GCC unroll 8
     for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
         for (int j = 0; j < WIDTH; j++) store(out + (i * vectors + j) * LANES, sum[i][j]);
 }
 

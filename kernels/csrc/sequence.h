@@ -32,10 +32,17 @@ class SequenceSource {
     }
 
     Ahead ahead(int v) const {
-        const int64_t from = channel(v);
-        const float* to = job_.out != nullptr ? job_.out : job_.grad_u;
-        Ahead next{job_.u + from, job_.delta + from, to + from, next_, next_};
-        if (job_.grad_out != nullptr) next.grad_output = job_.grad_out + from, next.grad_row = job_.grad_delta + from;
+        const float *u = job_.u + channel(v), *delta = job_.delta + channel(v);
+        Ahead next;
+        for (int t = 0; t < CHUNK; t++) {
+            next.pixels[t] = reinterpret_cast<const char*>(u + next_[t]);
+            next.rows[t] = reinterpret_cast<const char*>(delta + next_[t]);
+        }
+        next.output = distance(job_.u, job_.out != nullptr ? job_.out : job_.grad_u);
+        if (job_.grad_out != nullptr) {
+            next.grad_output = distance(job_.u, job_.grad_out);
+            next.grad_row = distance(job_.delta, job_.grad_delta);
+        }
         return next;
     }
 

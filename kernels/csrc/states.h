@@ -23,27 +23,31 @@ struct Rows {
     const float* c(int t) const { return b(t) + d_state; }
 };
 
-// What the next chunk will touch: at step t, `input` and `output` + pixels[t] and `row` + rows[t]; in the backward pass
-// also the gradients of output and row. Fetched a line at a
-// time between the arithmetic of the current chunk; asked for all at once, the lines would queue up and stall it. The
-// offsets are ready to use because integer instructions would compete with the arithmetic for its ports.
+// What the next chunk will touch: at step t, the lines at `pixels[t]` (of the input), that far plus `output` and, in the
+// backward pass, plus `grad_output`; and at `rows[t]` and that far plus `grad_row`. Fetched a line at a time between the
+// arithmetic of the current chunk; asked for all at once, the lines would queue up and stall it. Whole addresses, because
+// integer instructions would compete with the arithmetic for its ports and pointers would run out of registers.
 struct Ahead {
-    const float *input, *output, *row;
-    const int64_t *pixels, *rows;
-    const float *grad_output = nullptr, *grad_row = nullptr;
+    const char *pixels[CHUNK], *rows[CHUNK];
+    int64_t output, grad_output = 0, grad_row = 0;
 
     void fetch(int t) const {
-        __builtin_prefetch(input + pixels[t]);
-        __builtin_prefetch(output + pixels[t]);
-        __builtin_prefetch(row + rows[t]);
+        __builtin_prefetch(pixels[t]);
+        __builtin_prefetch(pixels[t] + output);
+        __builtin_prefetch(rows[t]);
     }
 
     void fetch_backward(int t) const {
         fetch(t);
-        __builtin_prefetch(grad_output + pixels[t]);
-        __builtin_prefetch(grad_row + rows[t]);
+        __builtin_prefetch(pixels[t] + grad_output);
+        __builtin_prefetch(rows[t] + grad_row);
     }
 };
+
+// From one array to another, in bytes.
+inline int64_t distance(const float* from, const float* to) {
+    return static_cast<int64_t>(reinterpret_cast<uintptr_t>(to) - reinterpret_cast<uintptr_t>(from));
+}
 
 // Size of the block that starts at state n: d_state split into as few blocks as possible, as even as possible.
 inline int block_size(int n, int d_state, int limit) {
@@ -51,33 +55,39 @@ inline int block_size(int n, int d_state, int limit) {
     return (left + blocks - 1) / blocks;
 }
 
-// h = 2^(dt A) h + input B; y += C h, for states n to n + BLOCK. A is in units of log2.
-template <int BLOCK>
-void scan_block(int steps, Tile& tile, const Vec* A, const Rows& rows, const Ahead& ahead, int n, Vec* states) {
+// h = 2^(dt A) h + input B; y += C h, for BLOCK states. A is in units of log2; b and c: B and C of these states at the
+// first step.
+template <int BLOCK, bool FETCH>
+void scan_block(int steps, Tile& tile, const Vec* A, const float* b, const float* c, int64_t stride, const Ahead& ahead,
+                Vec* states) {
     Vec h[BLOCK];
-    for (int i = 0; i < BLOCK; i++) h[i] = states[n + i];
-    for (int t = 0; t < steps; t++) {
+    for (int i = 0; i < BLOCK; i++) h[i] = states[i];
+    for (int t = 0; t < steps; t++, b += stride, c += stride) {
         const Vec dt = tile.dt[t], input = tile.input[t];
-        const float *b = rows.b(t) + n, *c = rows.c(t) + n;
         Vec y = tile.y[t];
-        ahead.fetch(t);
+        if constexpr (FETCH) ahead.fetch(t);
 #pragma GCC unroll 8
         for (int i = 0; i < BLOCK; i++) {
-            h[i] = exp2(dt * A[n + i]) * h[i] + input * b[i];
+            h[i] = exp2(dt * A[i]) * h[i] + input * b[i];
             y += h[i] * c[i];
         }
         tile.y[t] = y;
     }
-    for (int i = 0; i < BLOCK; i++) states[n + i] = h[i];
+    for (int i = 0; i < BLOCK; i++) states[i] = h[i];
 }
 
+using ScanBlock = void (*)(int, Tile&, const Vec*, const float*, const float*, int64_t, const Ahead&, Vec*);
+
+template <bool FETCH>
+constexpr ScanBlock SCAN_BLOCKS[MAX_BLOCK] = {
+    scan_block<1, FETCH>, scan_block<2, FETCH>, scan_block<3, FETCH>, scan_block<4, FETCH>,
+    scan_block<5, FETCH>, scan_block<6, FETCH>, scan_block<7, FETCH>, scan_block<8, FETCH>};
+
 inline void scan_states(int steps, Tile& tile, const Vec* A, const Rows& rows, const Ahead& ahead, Vec* states) {
-    using Function = void (*)(int, Tile&, const Vec*, const Rows&, const Ahead&, int, Vec*);
-    static constexpr Function blocks[MAX_BLOCK] = {scan_block<1>, scan_block<2>, scan_block<3>, scan_block<4>,
-                                                   scan_block<5>, scan_block<6>, scan_block<7>, scan_block<8>};
     for (int n = 0, size; n < rows.d_state; n += size) {
         size = block_size(n, rows.d_state, MAX_BLOCK);
-        blocks[size - 1](steps, tile, A, rows, ahead, n, states);
+        const ScanBlock block = n == 0 ? SCAN_BLOCKS<true>[size - 1] : SCAN_BLOCKS<false>[size - 1];
+        block(steps, tile, A + n, rows.b(0) + n, rows.c(0) + n, rows.stride, ahead, states + n);
     }
 }
 
