@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.attentive_state_space import ASSM
 from .blocks.feed_forward import ConvFFN, GatedMLP
-from .blocks.pointwise import norm_linear
 from .blocks.residual import ResidualGroup
 from .blocks.window_attention import WindowAttention, relative_position_index
 from .config import InferenceError, StateDict, create, ratio, shape
@@ -69,7 +68,7 @@ class AttentiveLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape; sizes are multiples of the window."""
-        local = self.win_mhsa(norm_linear(self.norm1, self.wqkv, x), self.position_index, self.shift) + x
+        local = self.win_mhsa(x, self.norm1, self.wqkv, self.position_index, self.shift) + x
         x = torch.addcmul(self.convffn1(local, self.norm2), x, self.scale1) + local
         scanned = self.assm(self.norm3(x), self.embeddingA.weight) + x
         out: Tensor = torch.addcmul(self.convffn2(scanned, self.norm4), x, self.scale2) + scanned

@@ -48,3 +48,12 @@ struct DepthwiseArguments {
     const float *x, *weight, *bias;
     float* y;
 };
+
+// y = softmax(q k^T / sqrt(head_dim) + bias) v among the tokens of each window. qkv: (batch, rows, columns, tokens, 3,
+// heads, head_dim); bias: (variants, heads, tokens, tokens), one variant for all windows or four: 2 * (last row) + (last
+// column); y: (batch, rows, columns, tokens, heads, head_dim).
+struct AttentionArguments {
+    int64_t batch, rows, columns, tokens, heads, head_dim, variants, threads;
+    const float *qkv, *bias;
+    float* y;
+};

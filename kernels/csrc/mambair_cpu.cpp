@@ -1,4 +1,5 @@
 // Entry points of the native CPU backend. Compiled once per instruction set; loaded with ctypes.
+#include "attention.h"
 #include "depthwise.h"
 #include "linear.h"
 #include "peak.h"
@@ -41,3 +42,5 @@ EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
 EXPORT int mambair_linear(const LinearArguments* job) { return !mambair::linear(*job, arena); }
 
 EXPORT int mambair_depthwise(const DepthwiseArguments* job) { return !mambair::depthwise(*job, arena); }
+
+EXPORT int mambair_attention(const AttentionArguments* job) { return !mambair::attention(*job, arena); }

@@ -1,4 +1,4 @@
-"""Generic fused operations: a linear layer or a depthwise convolution with what usually surrounds it.
+"""Generic fused operations: linear layers and depthwise convolutions with their surroundings, and window attention.
 
 Each is defined by its torch form. float32 tensors on a CPU take the native form, which keeps what lies in between in
 the cache, wherever the dispatcher would choose the native scan.
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import dispatch, native
-from .native import DepthwiseArguments, LinearArguments, address
+from .native import AttentionArguments, DepthwiseArguments, LinearArguments, address
 
 Activation = Literal["identity", "silu", "gelu"]
 CODES: dict[Activation, int] = {"identity": 0, "silu": 1, "gelu": 2}
@@ -130,6 +130,44 @@ def depthwise_conv2d(
         y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
     return _activate(_conv(x, weight, bias, dilation), activation)
+
+
+def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
+    """``softmax(q k^T / sqrt(head_dim) + bias) v`` among the tokens of each window of a grid.
+
+    Args:
+        qkv: (batch, rows, columns, tokens, 3, heads, head_dim).
+        bias: (variants, heads, tokens, tokens): one variant for all windows, or four, of which a window uses number
+            ``2 * (it is in the last row) + (it is in the last column)``.
+
+    Returns:
+        (batch, rows, columns, tokens, heads * head_dim).
+
+    Raises:
+        ValueError: bias does not fit.
+    """
+    batch, rows, columns, tokens, _, heads, head_dim = qkv.shape
+    if len(bias) not in (1, 4):
+        raise ValueError(f"bias has {len(bias)} variants, expected 1 or 4")
+    _check("bias", bias, len(bias), heads, tokens, tokens)
+    _check("qkv", qkv, batch, rows, columns, tokens, 3, heads, head_dim)
+    if _native(qkv, bias) and not (torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)):
+        y: Tensor = native.choose_call(_attention_op, _attention, qkv)(qkv, bias)
+        return y
+    if len(bias) == 1:
+        return _attend(qkv, bias)
+    parts = [[_attend(qkv[:, y, x], bias[2 * i + j, None]) for j, x in enumerate(ENDS)] for i, y in enumerate(ENDS)]
+    return torch.cat([torch.cat(row, 2) for row in parts], 1)
+
+
+ENDS = (slice(None, -1), slice(-1, None))
+"""All but the last row or column of windows, and the last."""
+
+
+def _attend(qkv: Tensor, bias: Tensor) -> Tensor:
+    q, k, v = qkv.flatten(0, 2).permute(2, 0, 3, 1, 4)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    return out.transpose(1, 2).reshape(*qkv.shape[:4], qkv.shape[5] * qkv.shape[6])
 
 
 def _native(*tensors: Tensor | None) -> bool:
@@ -325,3 +363,23 @@ def _depthwise_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _depthwise_op.register_autograd(_depthwise_backward, setup_context=_save_depthwise)
+
+
+def _attention(qkv: Tensor, bias: Tensor) -> Tensor:
+    batch, rows, columns, tokens, _, heads, head_dim = qkv.shape
+    qkv, bias = qkv.contiguous(), bias.contiguous()
+    y = qkv.new_empty(batch, rows, columns, tokens, heads * head_dim)
+    threads = _threads(qkv.numel() * tokens)
+    sizes = (batch, rows, columns, tokens, heads, head_dim, len(bias), threads)
+    native.call("mambair_attention", AttentionArguments(*sizes, *map(address, (qkv, bias, y))))
+    return y
+
+
+_attention_op = torch.library.custom_op(
+    "mambair::cpu_window_attention", _attention, mutates_args=(), device_types="cpu"
+)
+
+
+@_attention_op.register_fake
+def _(qkv: Tensor, _: Tensor) -> Tensor:
+    return qkv.new_empty(*qkv.shape[:4], qkv.shape[5] * qkv.shape[6])

@@ -69,6 +69,15 @@ class DepthwiseArguments(ctypes.Structure):
     ]
 
 
+class AttentionArguments(ctypes.Structure):
+    """Arguments of the attention within windows, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *_members(INT, "batch rows columns tokens heads head_dim variants threads"),
+        *_members(POINTER, "qkv bias y"),
+    ]
+
+
 def choose_call(operation: Callable[..., Any], function: Callable[..., Any], x: Tensor) -> Callable[..., Any]:
     """The function itself where torch need not know of it, else the operation that torch sees.
 

@@ -179,3 +179,44 @@ def test_mixed_types_devices_and_empty_batches_are_left_to_torch(isa: str) -> No
         assert DEPTHWISE(torch.zeros(0, 3, 3, 4), torch.ones(4, 1, 3, 3)).shape == (0, 3, 3, 4)
     with pytest.raises(ValueError, match="meta"):
         native.address(ones.to("meta"))
+
+
+@fuzz
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 70), st.integers(1, 3), st.integers(1, 40), st.booleans())
+def test_window_attention(
+    isa: str, rows: int, columns: int, tokens: int, heads: int, head_dim: int, seams: bool
+) -> None:
+    qkv = draw(2, rows, columns, tokens, 3, heads, head_dim) * 2
+    bias = draw(4 if seams else 1, heads, tokens, tokens) * 3
+    bias[-1, :, :, : tokens // 2] -= 100.0
+    expected = fused.window_attention(qkv, bias)
+    with torch.no_grad():
+        found = fused.window_attention(qkv.float(), bias.float())
+        recorded = fused._attention_op(qkv.float(), bias.float())
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=5e-5)
+    assert torch.equal(found, recorded)
+
+
+def test_window_attention_formula() -> None:
+    qkv, bias = draw(1, 2, 2, 5, 3, 2, 3), draw(4, 2, 5, 5)
+    y = fused.window_attention(qkv, bias)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        for head in range(2):
+            q, k, v = qkv[0, row, column, :, :, head].unbind(1)
+            weights = (q @ k.T / 3**0.5 + bias[2 * row + column, head]).softmax(-1)
+            torch.testing.assert_close(y[0, row, column].unflatten(-1, (2, 3))[:, head], weights @ v)
+
+
+def test_window_attention_refuses_bias_that_does_not_fit() -> None:
+    qkv = draw(1, 2, 2, 5, 3, 2, 3)
+    for shape in ((2, 2, 5, 5), (1, 1, 5, 5), (4, 2, 5, 4)):
+        with pytest.raises(ValueError, match="bias"):
+            fused.window_attention(qkv, draw(*shape))
+
+
+def test_window_attention_has_gradients() -> None:
+    qkv = draw(1, 2, 1, 4, 3, 1, 2).requires_grad_()
+    bias = draw(4, 1, 4, 4).requires_grad_()
+    assert torch.autograd.gradcheck(fused.window_attention, (qkv, bias))
+    single = fused.window_attention(qkv.float(), bias.float())
+    assert single.requires_grad

@@ -1,8 +1,11 @@
 """Window self-attention with relative position bias and cyclic shift (Swin, arXiv 2103.14030)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mambair_kernels.fused import window_attention
+
+from .pointwise import apply_linear, norm_linear
 
 MASKED = -100.0
 """Added to the logits of pixels that are neighbours only through the cyclic shift."""
@@ -24,13 +27,6 @@ def _seam_mask(window: int, shift: int, rows: bool, columns: bool, like: Tensor)
     return (region[:, None] != region[None]).to(like.dtype) * MASKED
 
 
-def _attend(qkv: Tensor, bias: Tensor) -> Tensor:
-    """Attention within windows: (..., window**2, 3, heads, head_dim) to (..., window**2, heads * head_dim)."""
-    q, k, v = qkv.flatten(0, -5).permute(2, 0, 3, 1, 4)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-    return out.transpose(1, 2).reshape(*qkv.shape[:-3], -1)
-
-
 class WindowAttention(nn.Module):
     """Attention inside ``window`` x ``window`` pixels; height and width must be multiples of ``window``."""
 
@@ -41,37 +37,34 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def forward(self, qkv: Tensor, index: Tensor, shift: int) -> Tensor:
+    def forward(self, x: Tensor, norm: nn.LayerNorm, wqkv: nn.Linear, index: Tensor, shift: int) -> Tensor:
         """Attend within windows that are displaced by ``shift`` pixels.
 
         Args:
-            qkv: (batch, height, width, 3 * dim).
+            x: (batch, height, width, dim).
+            norm: applied to ``x`` first.
+            wqkv: from the normalised ``x`` to queries, keys and values.
             index: :func:`relative_position_index` of the window.
             shift: 0 or less than the window.
 
         Returns:
             (batch, height, width, dim).
         """
-        batch, height, width, channels = qkv.shape
+        batch, height, width, channels = x.shape
         window = self.window
         if shift:
-            qkv = qkv.roll((-shift, -shift), (1, 2))
-        grid = qkv.view(batch, height // window, window, width // window, window, channels).transpose(2, 3)
-        tokens = grid.reshape(*grid.shape[:3], window**2, 3, self.heads, -1)
-        bias = self.relative_position_bias_table[index].permute(2, 0, 1).to(qkv.dtype)
-        out = self._shifted(tokens, bias, shift) if shift else _attend(tokens, bias)
-        out = out.view(*out.shape[:3], window, window, -1).transpose(2, 3).reshape(batch, height, width, -1)
-        if shift:
-            out = out.roll((shift, shift), (1, 2))
-        projected: Tensor = self.proj(out)
-        return projected
+            x = x.roll((-shift, -shift), (1, 2))
+        grid = x.view(batch, height // window, window, width // window, window, channels).transpose(2, 3)
+        tokens = grid.reshape(*grid.shape[:3], window**2, channels)
+        qkv = norm_linear(norm, wqkv, tokens).unflatten(-1, (3, self.heads, -1))
+        out = apply_linear(self.proj, window_attention(qkv, self._bias(index, shift, x)))
+        out = out.view(*grid.shape).transpose(2, 3).reshape(batch, height, width, channels)
+        return out.roll((shift, shift), (1, 2)) if shift else out
 
-    def _shifted(self, tokens: Tensor, bias: Tensor, shift: int) -> Tensor:
-        """Only windows of the last row and column touch the seam, so four masks serve all windows."""
-        out = tokens.new_empty(*tokens.shape[:4], tokens.shape[-1] * self.heads)
-        for rows, y in ((False, slice(None, -1)), (True, slice(-1, None))):
-            for columns, x in ((False, slice(None, -1)), (True, slice(-1, None))):
-                part = tokens[:, y, x]
-                if part.numel():
-                    out[:, y, x] = _attend(part, bias + _seam_mask(self.window, shift, rows, columns, bias))
-        return out
+    def _bias(self, index: Tensor, shift: int, like: Tensor) -> Tensor:
+        """(variants, heads, tokens, tokens): only windows of the last row and column touch the seam of the shift."""
+        bias = self.relative_position_bias_table[index].permute(2, 0, 1)[None].to(like.dtype)
+        if not shift:
+            return bias
+        ends = [(rows, columns) for rows in (False, True) for columns in (False, True)]
+        return bias + torch.stack([_seam_mask(self.window, shift, *end, like) for end in ends])[:, None]
