@@ -41,12 +41,29 @@ struct LinearArguments {
     float* y;
 };
 
+// Gradients of a linear layer without its residual. All results are contiguous. grad: (pixels, out); grad_before: that
+// before the activation, null where there is none; value: what W was applied to, null where that is x; grad_norm:
+// (threads, 2, in) weight and bias, null without a norm; grad_gate: null without a gate.
+struct LinearBackwardArguments {
+    LinearArguments forward;
+    const float* grad;
+    float *grad_before, *value, *grad_x, *grad_gate, *grad_norm;
+};
+
 // y = activation(conv(x) + bias), zero padding that keeps the size. x: (batch, height, width) pixels `x_stride` floats
 // apart, `channels` of them used; weight: (channels, kernel, kernel), kernel odd; bias may be null; y: contiguous.
 struct DepthwiseArguments {
     int64_t batch, height, width, channels, kernel, dilation, x_stride, activation, threads;
     const float *x, *weight, *bias;
     float* y;
+};
+
+// Gradients of such a convolution. grad and grad_x: contiguous; grad_before, that before the activation: null where there
+// is none; grad_weight: (threads, vectors, kernel * kernel + 1, lanes), of which the last is the bias.
+struct DepthwiseBackwardArguments {
+    DepthwiseArguments forward;
+    const float* grad;
+    float *grad_before, *grad_x, *grad_weight;
 };
 
 // y = softmax(q k^T / sqrt(head_dim) + bias) v among the tokens of each window. qkv: (batch, rows, columns, tokens, 3,

@@ -69,7 +69,9 @@ inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = convolve_border(taps, x + i);
 }
 
-inline void convolve_row(const Taps& taps, Activation activation, int64_t out_stride, float* out) {
+// finish(x, count, sums) takes `count` neighbouring outputs from column x on.
+template <class Finish>
+inline void convolve_row(const Taps& taps, Finish finish) {
     const int64_t pad = taps.dilation * (taps.kernel / 2);
     const int64_t last = taps.width - pad - NEIGHBOURS;  // the last block of neighbours may overlap the one before
     for (int64_t x = 0; x < taps.width;) {
@@ -77,13 +79,11 @@ inline void convolve_row(const Taps& taps, Activation activation, int64_t out_st
             x = std::min(x, last);
             Vec sum[NEIGHBOURS];
             convolve_inside(taps, x, sum);
-            activate<NEIGHBOURS>(activation, sum);
-            for (int i = 0; i < NEIGHBOURS; i++) store_part(out + (x + i) * out_stride, sum[i], taps.lanes);
+            finish(x, sum);
             x += NEIGHBOURS;
         } else {
             Vec sum[1] = {convolve_border(taps, x)};
-            activate<1>(activation, sum);
-            store_part(out + x * out_stride, sum[0], taps.lanes);
+            finish(x, sum);
             x++;
         }
     }
@@ -98,19 +98,29 @@ inline void pack_taps(const DepthwiseArguments& job, Vec* to) {
                 (*to)[lane] = c + lane < job.channels ? job.weight[(c + lane) * area + k] : 0.0f;
 }
 
-inline void depthwise_row(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y) {
+inline Taps taps_at(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y, int64_t c) {
     const int kernel = static_cast<int>(job.kernel);
+    const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.channels - c));
     const float* x = job.x + image * job.height * job.width * job.x_stride;
+    Taps taps{{}, weights, job.bias == nullptr ? Vec{} : load_part(job.bias + c, lanes), job.x_stride, job.width,
+              kernel, static_cast<int>(job.dilation), lanes};
+    for (int ky = 0; ky < kernel; ky++) {
+        const int64_t row = y + (ky - kernel / 2) * job.dilation;
+        if (row >= 0 && row < job.height) taps.rows[ky] = x + row * job.width * job.x_stride + c;
+    }
+    return taps;
+}
+
+inline void depthwise_row(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y) {
+    const Activation activation = static_cast<Activation>(job.activation);
     float* out = job.y + (image * job.height + y) * job.width * job.channels;
-    for (int64_t c = 0; c < job.channels; c += LANES, weights += kernel * kernel) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.channels - c));
-        Taps taps{{}, weights, job.bias == nullptr ? Vec{} : load_part(job.bias + c, lanes), job.x_stride, job.width,
-                  kernel, static_cast<int>(job.dilation), lanes};
-        for (int ky = 0; ky < kernel; ky++) {
-            const int64_t row = y + (ky - kernel / 2) * job.dilation;
-            if (row >= 0 && row < job.height) taps.rows[ky] = x + row * job.width * job.x_stride + c;
-        }
-        convolve_row(taps, static_cast<Activation>(job.activation), job.channels, out + c);
+    for (int64_t c = 0; c < job.channels; c += LANES, weights += job.kernel * job.kernel) {
+        const Taps taps = taps_at(job, weights, image, y, c);
+        convolve_row(taps, [&](int64_t x, auto& sum) {
+            constexpr int COUNT = sizeof sum / sizeof sum[0];
+            activate<COUNT>(activation, sum);
+            for (int i = 0; i < COUNT; i++) store_part(out + (x + i) * job.channels + c, sum[i], taps.lanes);
+        });
     }
 }
 

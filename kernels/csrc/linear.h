@@ -28,16 +28,8 @@ struct LinearScratch {
     }
 };
 
-// Rows as the matrix product wants them: normalised, gated, contiguous.
-inline void prepare_rows(const LinearArguments& job, int64_t start, int64_t count, float* to) {
-    const Norm norm{job.norm_weight, job.norm_bias, job.eps};
-    for (int64_t p = 0; p < count; p += LANES) {
-        const int pixels = static_cast<int>(std::min<int64_t>(LANES, count - p));
-        const float* x = job.x + (start + p) * job.x_stride;
-        if (job.norm_weight != nullptr) normalise(norm, x, job.x_stride, pixels, job.in, to + p * job.in);
-        else for (int i = 0; i < pixels; i++) std::copy_n(x + i * job.x_stride, job.in, to + (p + i) * job.in);
-    }
-    if (job.gate == nullptr) return;
+// Contiguous rows times silu(gate).
+inline void apply_gate(const LinearArguments& job, int64_t start, int64_t count, float* to) {
     for (int64_t c = 0; c < job.in; c += LANES) {
         const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.in - c));
         for (int64_t p = 0; p < count; p += 4) {
@@ -51,6 +43,18 @@ inline void prepare_rows(const LinearArguments& job, int64_t start, int64_t coun
             }
         }
     }
+}
+
+// Rows as the matrix product wants them: normalised, gated, contiguous.
+inline void prepare_rows(const LinearArguments& job, int64_t start, int64_t count, float* to) {
+    const Norm norm{job.norm_weight, job.norm_bias, job.eps};
+    for (int64_t p = 0; p < count; p += LANES) {
+        const int pixels = static_cast<int>(std::min<int64_t>(LANES, count - p));
+        const float* x = job.x + (start + p) * job.x_stride;
+        if (job.norm_weight != nullptr) normalise(norm, x, job.x_stride, pixels, job.in, to + p * job.in);
+        else for (int i = 0; i < pixels; i++) std::copy_n(x + i * job.x_stride, job.in, to + (p + i) * job.in);
+    }
+    if (job.gate != nullptr) apply_gate(job, start, count, to);
 }
 
 inline void finish_row(const LinearArguments& job, int64_t pixel, const float* from) {
@@ -70,9 +74,9 @@ inline void finish_row(const LinearArguments& job, int64_t pixel, const float* f
 }
 
 // weight (out, in) transposed to (in, vectors).
-inline void pack_linear(const LinearArguments& job, const LinearScratch& scratch) {
-    float* to = reinterpret_cast<float*>(scratch.matrix);
-    const int64_t stride = scratch.vectors * LANES;
+inline void pack_linear(const LinearArguments& job, Vec* matrix, int64_t vectors) {
+    float* to = reinterpret_cast<float*>(matrix);
+    const int64_t stride = vectors * LANES;
     parallel_for((job.in + 15) / 16, static_cast<int>(job.threads), [&](int64_t block, int) {
         for (int64_t c = block * 16; c < std::min(job.in, block * 16 + 16); c++) {
             for (int64_t o = 0; o < job.out; o++) to[c * stride + o] = job.weight[o * job.in + c];
@@ -86,7 +90,7 @@ inline bool linear(const LinearArguments& job, Arena& arena) {
     char* block = arena.reserve(LinearScratch(Carver(nullptr), job).bytes);
     if (block == nullptr) return false;
     const LinearScratch scratch(Carver(block), job);
-    pack_linear(job, scratch);
+    pack_linear(job, scratch.matrix, scratch.vectors);
     // Products that nothing is added to, and that fill whole vectors, are written where they belong at once.
     const bool plain = job.bias == nullptr && job.residual == nullptr && job.activation == IDENTITY &&
                        job.out == scratch.vectors * LANES;

@@ -1,7 +1,7 @@
 // Entry points of the native CPU backend. Compiled once per instruction set; loaded with ctypes.
 #include "attention.h"
-#include "depthwise.h"
-#include "linear.h"
+#include "depthwise_backward.h"
+#include "linear_backward.h"
 #include "peak.h"
 #include "scan_image.h"
 #include "scan_sequence.h"
@@ -42,5 +42,11 @@ EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
 EXPORT int mambair_linear(const LinearArguments* job) { return !mambair::linear(*job, arena); }
 
 EXPORT int mambair_depthwise(const DepthwiseArguments* job) { return !mambair::depthwise(*job, arena); }
+
+EXPORT int mambair_linear_backward(const LinearBackwardArguments* job) { return !mambair::linear_backward(*job, arena); }
+
+EXPORT int mambair_depthwise_backward(const DepthwiseBackwardArguments* job) {
+    return !mambair::depthwise_backward(*job, arena);
+}
 
 EXPORT int mambair_attention(const AttentionArguments* job) { return !mambair::attention(*job, arena); }

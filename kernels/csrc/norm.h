@@ -43,8 +43,9 @@ inline Vec inverse_sqrt(Vec x) {
 #endif
 }
 
-// Up to LANES pixels, `stride` floats apart, to contiguous rows.
-inline void normalise(const Norm& norm, const float* x, int64_t stride, int pixels, int64_t channels, float* to) {
+// Up to LANES pixels, `stride` floats apart, to contiguous rows; means and reciprocal deviations (LANES each) on request.
+inline void normalise(const Norm& norm, const float* x, int64_t stride, int pixels, int64_t channels, float* to,
+                      float* all_means = nullptr, float* all_rstds = nullptr) {
     const float count = static_cast<float>(channels);
     const Vec mean = sum_channels(pixels, channels, [&](int p, int64_t c, int lanes) {
         return load_part(x + p * stride + c, lanes);
@@ -59,6 +60,7 @@ inline void normalise(const Norm& norm, const float* x, int64_t stride, int pixe
         return centred * centred;
     }) / count;
     store(rstds, inverse_sqrt(variance + norm.eps));
+    if (all_means != nullptr) std::copy_n(means, LANES, all_means), std::copy_n(rstds, LANES, all_rstds);
     for (int64_t c = 0; c < channels; c += LANES) {
         const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
         const Vec weight = load_part(norm.weight + c, lanes);

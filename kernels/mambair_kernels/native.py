@@ -60,12 +60,30 @@ class LinearArguments(ctypes.Structure):
     ]
 
 
+class LinearBackwardArguments(ctypes.Structure):
+    """Arguments of its gradients, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        ("forward", LinearArguments),
+        *_members(POINTER, "grad grad_before value grad_x grad_gate grad_norm"),
+    ]
+
+
 class DepthwiseArguments(ctypes.Structure):
     """Arguments of the depthwise convolution, in the order of ``csrc/arguments.h``."""
 
     _fields_ = [
         *_members(INT, "batch height width channels kernel dilation x_stride activation threads"),
         *_members(POINTER, "x weight bias y"),
+    ]
+
+
+class DepthwiseBackwardArguments(ctypes.Structure):
+    """Arguments of its gradients, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        ("forward", DepthwiseArguments),
+        *_members(POINTER, "grad grad_before grad_x grad_weight"),
     ]
 
 
