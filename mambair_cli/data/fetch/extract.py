@@ -4,6 +4,7 @@ import lzma
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,7 +23,17 @@ MAX_RATIO, ALWAYS_ALLOWED = 30, 1 << 26
 MAX_MEMBERS = 2_000_000
 BLOCK = 1 << 20
 JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, NotImplementedError, RuntimeError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 """How the libraries complain; RuntimeError and NotImplementedError about encryption and unknown methods."""
 
 ELSEWHERE = re.compile(r"^[A-Za-z]:|[\\\0]")
@@ -118,19 +129,21 @@ def _write(member: _Member, folder: Path) -> None:
     path = _inside(member.name, folder)
     if path.name in JUNK or JUNK[0] in path.parts:
         return
-    if member.kind == "folder":
-        path.mkdir(parents=True, exist_ok=True)
-        return
-    if member.kind != "file":
+    if member.kind not in ("file", "folder"):
         raise FetchError(f"The archive holds a {member.kind}, {member.name}.", HOSTILE)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with member.open() as source, path.open("xb") as target:
-            shutil.copyfileobj(source, target, BLOCK)
-            if target.tell() != member.size:
-                raise FetchError(f"The archive ends within {member.name}.", "Fetch it again.")
+        (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
+        if member.kind == "file":
+            _copy(member, path)
     except (FileExistsError, NotADirectoryError):
         raise FetchError(f"The archive holds {member.name} twice.", HOSTILE) from None
+
+
+def _copy(member: _Member, path: Path) -> None:
+    with member.open() as source, path.open("xb") as target:
+        shutil.copyfileobj(source, target, BLOCK)
+        if target.tell() != member.size:
+            raise FetchError(f"The archive ends within {member.name}.", "Fetch it again.")
 
 
 def _inside(name: str, folder: Path) -> Path:

@@ -19,6 +19,7 @@ class Thing:
     Attributes:
         cuts: for each request in turn, after how many bytes the connection breaks; afterwards none does.
         pause: seconds between blocks of 64 KiB.
+        length: say beforehand how much will come.
         hang: send half and then nothing, for so many seconds.
         sent: bytes that left.
     """
@@ -29,6 +30,7 @@ class Thing:
     name: str = ""
     cuts: list[int] = field(default_factory=list)
     ranges: bool = True
+    length: bool = True
     pause: float = 0
     hang: float = 0
     location: str = ""
@@ -52,7 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else thing.status)
         self.send_header("Content-Type", thing.kind)
-        self.send_header("Content-Length", str(len(thing.data) - start))
+        if thing.length:
+            self.send_header("Content-Length", str(len(thing.data) - start))
+        else:
+            self.send_header("Connection", "close")
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(thing.data) - 1}/{len(thing.data)}")
         if thing.name:
