@@ -13,7 +13,7 @@ from ...errors import FetchError, OutputError
 HEADS = (b"<!doctype", b"<html", b"<?xml", b"<head")
 POINTER = b"version https://git-lfs"
 QUOTA = re.compile(r"quota|too many users|limit exceeded|rate limit|try again later", re.IGNORECASE)
-SIGN_IN = re.compile(r"sign[ -]?in|log[ -]?in|accounts\.google", re.IGNORECASE)
+SIGN_IN = re.compile(r"<title>[^<]*(sign|log)[ -]?in|accounts\.google|type=.?password", re.IGNORECASE)
 LATER = "Try again in a day, or get the file with a browser and run the same command with --from FILE."
 BROWSER = "Open the address in a browser; a file that you get there can be given with --from FILE."
 MARGIN = 64 << 20

@@ -1,6 +1,7 @@
 """The unfinished file of an earlier try, and a note of what it is a part of: only then can it be gone on with."""
 
 import json
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,21 @@ def note(target: Path) -> Path:
 
 
 class Partial:
-    """The unfinished file of a target, and a note of what it is a part of."""
+    """The unfinished file of a target, and a note of what it is a part of; of something else, it goes.
 
-    def __init__(self, target: Path, url: str) -> None:
-        self.target, self.url = target, url
+    ``version`` is what the server calls the present content (an ETag, say), or nothing if it does not tell.
+    """
+
+    def __init__(self, target: Path, url: str, version: str = "") -> None:
+        self.target, self.url, self.version = target, url, version
         self.note = note(target)
         self.total: int | None = None
         known = self._read()
-        if known.get("url") == url:
-            self.total = known["total"]
-        else:
+        other = version and known.get("version") and version != known["version"]
+        if known.get("url") != url or other:
             self.drop()
+        else:
+            self.total = known["total"]
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -46,7 +51,7 @@ class Partial:
 
     def files(self) -> list[Path]:
         """Unfinished files, the largest last; more than one only if something went wrong."""
-        return sorted(self.target.parent.glob(self.target.name + PART), key=lambda path: path.stat().st_size)
+        return sorted(self.target.parent.glob(escape(self.target.name) + PART), key=lambda path: path.stat().st_size)
 
     def size(self) -> int:
         """Bytes that are there."""
@@ -74,5 +79,5 @@ class Partial:
         if begun and total != self.total:
             raise Changed
         if not self.note.is_file():
-            self.note.write_text(json.dumps({"url": self.url, "total": total}))
+            self.note.write_text(json.dumps({"url": self.url, "version": self.version, "total": total}))
             self.total = total

@@ -39,7 +39,8 @@ def transfer(source: Source, target: Path, expected: checks.Expected, patience: 
     """
     if source.kind == "file":
         return _copy(source, target)
-    partial = Partial(target, source.url)
+    told = source.kind == "url" and expected.sha256 is None  # else the checksum tells what is of another version
+    partial = Partial(target, source.url, _version(source.url, patience.timeout) if told else "")
     if target.is_file():  # an earlier run was stopped after the transfer
         return checks.digest(target)
     failures = beginnings = 0
@@ -71,6 +72,15 @@ def _copy(source: Source, target: Path) -> str:
     except OSError as error:
         raise FetchError(f"{source.address} cannot be read: {error.strerror}.", "Check --from.") from None
     return checks.digest(target)
+
+
+def _version(url: str, timeout: float) -> str:
+    """What the server calls the present content; nothing if it does not tell or does not answer."""
+    try:
+        answer = requests.head(url, allow_redirects=True, timeout=timeout)
+    except requests.RequestException:  # the transfer itself will find out why
+        return ""
+    return (answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "") if answer.ok else ""
 
 
 def _once(source: Source, partial: Partial, expected: checks.Expected, patience: Patience, progress: Advance) -> str:

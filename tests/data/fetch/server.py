@@ -20,6 +20,7 @@ class Thing:
         cuts: for each request in turn, after how many bytes the connection breaks; afterwards none does.
         pause: seconds between blocks of 64 KiB.
         length: say beforehand how much will come.
+        version: what the server calls the content.
         hang: send half and then nothing, for so many seconds.
         sent: bytes that left.
     """
@@ -31,6 +32,7 @@ class Thing:
     cuts: list[int] = field(default_factory=list)
     ranges: bool = True
     length: bool = True
+    version: str = ""
     pause: float = 0
     hang: float = 0
     location: str = ""
@@ -41,6 +43,14 @@ class Thing:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
+
+    def do_HEAD(self) -> None:
+        thing = self.server.things.get(self.path)
+        self.send_response(thing.status if thing else 404)
+        if thing and thing.version:
+            self.send_header("ETag", thing.version)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_GET(self) -> None:
         thing = self.server.things.get(self.path) or Thing(b"<html>no such file</html>", "text/html", 404)

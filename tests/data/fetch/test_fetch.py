@@ -10,6 +10,7 @@ import pytest
 
 from mambair_cli.data import catalog
 from mambair_cli.data.fetch import checks, photos, record, sources
+from mambair_cli.data.fetch.partial import TAIL, Partial
 from tests.cli.run import run
 from tests.data.fetch.conftest import DRIVE, OTHER, tarred, tree, zipped
 from tests.data.fetch.server import Server
@@ -58,6 +59,15 @@ def test_a_data_set_is_fetched_unpacked_arranged_and_recorded(server: Server, kn
     assert set(tree(Path("datasets"))) == {"Toys/HR/1.png", "Toys/LR/1.png", record.NAME}
 
 
+def test_df2k_ends_in_the_layout_of_the_recipes(server: Server) -> None:
+    folders = ("HR", "LR_bicubic/X2", "LR_bicubic/X3", "LR_bicubic/X4")
+    files = {f"{folder}/0001{'' if folder == 'HR' else folder[-2:].lower()}.png": b"png" for folder in folders}
+    server.drive("1TubDkirxl4qAWelfOnpwaSKoj3KLAIG4", zipped({f"DF2K/{name}": data for name, data in files.items()}))
+    outcome = run("fetch", "DF2K", "--json")
+    assert (outcome.code, json.loads(outcome.out)["missing"]) == (0, [])
+    assert tree(Path("datasets/DF2K")) == files
+
+
 def test_what_is_there_is_not_fetched_again(server: Server, known: Known) -> None:
     thing = server.drive(DRIVE, ARCHIVE)
     known(f"drive:{DRIVE}")
@@ -85,6 +95,11 @@ PAGES: dict[str, tuple[Callable[[Server], object], str, str]] = {
         "--from FILE",
     ),
     "sign-in page as data": (lambda s: s.drive(DRIVE, SIGN_IN.encode()), "a page that asks to sign in", "browser"),
+    "page with a link to sign in": (
+        lambda s: s.drive(DRIVE, b"<html><title>Code</title><a href='/login'>Sign in</a></html>"),
+        "sends a web page in place of the file",
+        "browser",
+    ),
     "any page as data": (lambda s: s.drive(DRIVE, b"\n <!DOCTYPE html><p>Hi"), "sends a web page", "browser"),
     "pointer of Git LFS": (
         lambda s: s.drive(DRIVE, b"version https://git-lfs.github.com/spec/v1\noid sha256:0"),
@@ -166,6 +181,27 @@ def test_a_part_of_an_older_file_is_not_mixed_with_the_new_one(server: Server) -
     server.add("/big.bin", new)
     assert run("fetch", server.url("/big.bin"), "--retries", "0").code == 0
     assert Path("datasets/big.bin").read_bytes() == new
+
+
+@pytest.mark.parametrize("version", ['"1"', '"2"'])
+def test_a_part_of_another_version_of_the_same_size_is_dropped(version: str, server: Server) -> None:
+    server.add("/big.bin", BIG, cuts=[1_200_000], version='"1"')
+    assert run("fetch", server.url("/big.bin"), "--retries", "0").code == 1
+    thing = server.add("/big.bin", BIG if version == '"1"' else BIG[::-1], version=version)
+    assert run("fetch", server.url("/big.bin"), "--retries", "0").code == 0
+    assert Path("datasets/big.bin").read_bytes() == thing.data
+    assert thing.requests[-1].startswith("bytes=") == (version == '"1"')
+
+
+def test_only_the_part_of_the_file_itself_counts(tmp_path: Path) -> None:
+    own = Partial(tmp_path / "a[1].bin", "https://example.org")
+    own.check(200_000, False)
+    for name in ("a[1].binabcdefgh.part", "a1.binabcdefgh.part", "a[1].bin2abcdefgh.part"):
+        (tmp_path / name).write_bytes(bytes(100_000))
+    assert own.trim() == 100_000 - TAIL == own.size()
+    again = Partial(tmp_path / "a[1].bin", "https://example.org/another")
+    assert again.size() == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a1.binabcdefgh.part", "a[1].bin2abcdefgh.part"}
 
 
 def test_a_slow_server_is_waited_for_and_a_silent_one_is_not(server: Server) -> None:

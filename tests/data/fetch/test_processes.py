@@ -29,8 +29,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 def begun() -> bool:
     """Whether there is an unfinished file with something in it and a note of what it is."""
-    parts = list(Path("datasets").rglob("*.part"))
-    return bool(parts) and parts[0].stat().st_size > 0 and any(Path("datasets").rglob("*.source.json"))
+    found = [path.stat().st_size for end in (".part", ".source.json") for path in Path("datasets").rglob(f"*{end}")]
+    return len(found) == 2 and all(found)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
