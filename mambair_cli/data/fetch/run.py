@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -133,10 +135,10 @@ def _place(made: Path, target: Path, work: Path) -> None:
 
 
 def _expected(task: Job, options: Options) -> Expected:
-    if task.sha256 or task.bytes:
+    if task.sha256:
         return Expected(task.bytes, task.sha256)
     known = None if options.renew else record.find(task.root, task.name)
-    return Expected(known.bytes, known.sha256, f"{task.root / record.NAME}") if known else Expected()
+    return Expected(known.bytes, known.sha256, str(task.root / record.NAME)) if known else Expected(task.bytes)
 
 
 def _make(task: Job, work: Path, console: Console, options: Options) -> _Made:
@@ -175,7 +177,7 @@ def _from(source: Source, task: Job, work: Path, console: Console, options: Opti
     file, expected = work / "download", _expected(task, options)
     with console.progress(task.target.name, "bytes") as progress:
         digest = transfer.transfer(source, file, expected, options.patience, progress)
-    try:
+    with _gone_if_refused(file):
         checks.check_content(file, source.url)
         size = file.stat().st_size
         expected.check_size(size, source.url)
@@ -183,11 +185,18 @@ def _from(source: Source, task: Job, work: Path, console: Console, options: Opti
         path, missing = _unpacked(source, task, file, console) if task.unpack else (file, ())
         if not task.unpack and expected.sha256 is None:
             checks.check_zip(file, source.url)
+    return _Made(path, digest, size, source.url, missing)
+
+
+@contextmanager
+def _gone_if_refused(file: Path) -> Iterator[None]:
+    """Else the next run would take it for complete."""
+    try:
+        yield
     except FetchError:
         forget(file)
         file.unlink()
         raise
-    return _Made(path, digest, size, source.url, missing)
 
 
 def _unpacked(source: Source, task: Job, file: Path, console: Console) -> tuple[Path, tuple[str, ...]]:
@@ -214,7 +223,8 @@ def _from_folder(source: Source, task: Job, work: Path, console: Console, option
         path.parent.mkdir(parents=True, exist_ok=True)
         with console.progress(f"{task.target.name} {number}/{len(listed)}", "bytes") as progress:
             digest = transfer.transfer(file, path, Expected(), options.patience, progress)
-        checks.check_content(path, file.url)
+        with _gone_if_refused(path):
+            checks.check_content(path, file.url)
         lines.append(f"{digest} {path.relative_to(folder).as_posix()}\n")
         total += path.stat().st_size
     whole = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

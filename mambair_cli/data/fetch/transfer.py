@@ -159,6 +159,9 @@ def drive_folder(source: Source, folder: Path, patience: Patience) -> list[tuple
         )
     except (requests.RequestException, gdown.DownloadError) as error:
         raise final(explained(error, source, patience.timeout)) from None
-    if not found:
+    files = [(Source("drive", file.id), folder / file.path) for file in found if not isinstance(file, str)]
+    if not files:
         raise FetchError(f"{source.url} shows no files.", checks.BROWSER)
-    return [(Source("drive", file.id), folder / file.path) for file in found if not isinstance(file, str)]
+    if len({path for _, path in files}) < len(files):
+        raise FetchError(f"{source.url} holds two files of the same name.", checks.BROWSER)
+    return files

@@ -272,6 +272,15 @@ def test_an_unknown_checksum_is_recorded_and_verified_after(server: Server) -> N
     assert run("fetch", url).code == 0
 
 
+def test_a_checksum_of_first_use_counts_beside_a_size_of_the_catalogue(server: Server, known: Known) -> None:
+    server.drive(DRIVE, ARCHIVE)
+    known(f"drive:{DRIVE}", bytes=len(ARCHIVE))
+    assert run("fetch", "toys").code == 0
+    Path("datasets/Toys").rename("elsewhere")
+    server.drive(DRIVE, ARCHIVE.replace(b"high", b"HIGH"))
+    assert "is not the one that datasets/fetched.json knows" in messages(run("fetch", "toys").err)[0]
+
+
 def test_a_file_that_was_changed_on_disk_is_noticed(server: Server) -> None:
     server.add("/a.bin", b"data")
     run("fetch", server.url("/a.bin"))
@@ -342,8 +351,8 @@ def test_addresses_and_ids(server: Server) -> None:
     assert tree(Path("r/.._evil name")) == {"README": b"hello"} | {f"data/{k}": v for k, v in PICTURES.items()}
 
 
-def test_a_folder_of_drive(server: Server, known: Known) -> None:
-    files = {"a" * 30: "1.png", "b" * 30: "2.png"}
+def drive_folder(server: Server, files: dict[str, str]) -> None:
+    """A folder on Google Drive with a folder HR, in which are files by id and name."""
     links = "".join(f'<a href="https://drive.google.com/file/d/{key}/view">{name}</a>' for key, name in files.items())
     top = f'<a href="https://drive.google.com/drive/folders/{OTHER}">HR</a>'
     view = "/drive.google.com/embeddedfolderview?id="
@@ -351,11 +360,35 @@ def test_a_folder_of_drive(server: Server, known: Known) -> None:
     server.add(view + OTHER, f"<html><title>HR</title>{links}</html>".encode(), kind="text/html")
     for key, name in files.items():
         server.drive(key, name.encode(), name)
+
+
+def test_a_folder_of_drive(server: Server, known: Known) -> None:
+    drive_folder(server, {"a" * 30: "1.png", "b" * 30: "2.png"})
     known(f"folder:{DRIVE}", layout=("HR",))
+    server.drive("b" * 30, QUOTA.encode(), "2.png")
+    assert "limit of downloads" in messages(run("fetch", "toys").err)[0]
+    assert nothing_in_place()
+    server.drive("b" * 30, b"2.png", "2.png")
     assert run("fetch", "toys").code == 0
     assert tree(Path("datasets/Toys")) == {"HR/1.png": b"1.png", "HR/2.png": b"2.png"}
-    again = run("fetch", "toys", "--renew")
-    assert again.code == 0
+    assert len(server.things["/drive.google.com/uc?id=" + "a" * 30].requests) == 1
+    assert run("fetch", "toys", "--renew").code == 0
+    server.drive("b" * 30, b"changed", "2.png")
+    Path("datasets/Toys").rename("elsewhere")
+    assert "is not the one that datasets/fetched.json knows" in messages(run("fetch", "toys").err)[0]
+    assert not Path("datasets/Toys").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [({}, "shows no files"), ({"a" * 30: "1.png", "b" * 30: "1.png"}, "two files of the same name")],
+)
+def test_a_folder_of_drive_that_is_of_no_use(files: dict[str, str], message: str, server: Server, known: Known) -> None:
+    drive_folder(server, files)
+    known(f"folder:{DRIVE}")
+    assert message in messages(run("fetch", "toys").err)[0]
+    server.things.clear()
+    assert run("fetch", "toys").code == 1
 
 
 def test_several_names_and_one_failure(server: Server, known: Known) -> None:
