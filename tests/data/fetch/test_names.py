@@ -114,6 +114,7 @@ def test_a_mistyped_name_gets_a_suggestion(name: str) -> None:
     [
         ([], "Nothing to fetch was named"),
         (["DF2K", "--from", "none.zip"], "none.zip does not exist"),
+        (["photos", "--from", __file__], "photos is made from many files"),
         (["DF2K", "SIDD", "--from", "none.zip"], "can be of one name only"),
         (["https://example.org/"], "does not end in the name of a file"),
     ],
