@@ -66,6 +66,20 @@ struct DepthwiseBackwardArguments {
     float *grad_before, *grad_x, *grad_weight;
 };
 
+// y = x * scale + features * gate; x, features, y: (images, pixels, channels), scale: (channels), gate: (images, channels).
+struct ResidualArguments {
+    int64_t images, pixels, channels, threads;
+    const float *x, *scale, *features, *gate;
+    float* y;
+};
+
+// Its gradients; grad_sums: (blocks of RESIDUAL_BLOCK pixels, 2, channels) of scale and gate, block by block of each image.
+struct ResidualBackwardArguments {
+    ResidualArguments forward;
+    const float* grad;
+    float *grad_x, *grad_features, *grad_sums;
+};
+
 // y = softmax(q k^T / sqrt(head_dim) + bias) v among the tokens of each window. qkv: (batch, rows, columns, tokens, 3,
 // heads, head_dim); bias: (variants, heads, tokens, tokens), one variant for all windows or four: 2 * (last row) + (last
 // column); y: (batch, rows, columns, tokens, heads, head_dim).

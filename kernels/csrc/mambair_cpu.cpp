@@ -3,6 +3,7 @@
 #include "depthwise_backward.h"
 #include "linear_backward.h"
 #include "peak.h"
+#include "residual.h"
 #include "scan_image.h"
 #include "scan_sequence.h"
 
@@ -50,3 +51,15 @@ EXPORT int mambair_depthwise_backward(const DepthwiseBackwardArguments* job) {
 }
 
 EXPORT int mambair_attention(const AttentionArguments* job) { return !mambair::attention(*job, arena); }
+
+EXPORT int64_t mambair_residual_blocks(const ResidualArguments* job) { return mambair::residual_blocks(*job); }
+
+EXPORT int mambair_gated_residual(const ResidualArguments* job) {
+    mambair::gated_residual(*job);
+    return 0;
+}
+
+EXPORT int mambair_gated_residual_backward(const ResidualBackwardArguments* job) {
+    mambair::gated_residual_backward(*job);
+    return 0;
+}

@@ -15,6 +15,8 @@ from .cpu_attention import attention, attention_op
 from .cpu_depthwise import MAX_KERNEL, depthwise, depthwise_op
 from .cpu_linear import linear as native_linear
 from .cpu_linear import linear_op
+from .cpu_residual import gated_residual as native_residual
+from .cpu_residual import gated_residual_op
 from .layout import check
 
 Activation = Literal["identity", "silu", "gelu"]
@@ -132,6 +134,27 @@ def depthwise_conv2d(
         y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
     return _activate(_conv(x, weight, bias, dilation), activation)
+
+
+def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> Tensor:
+    """``x * scale + features * gate``.
+
+    Args:
+        x: (batch, height, width, channels), as ``features``.
+        scale: (channels,).
+        features: see ``x``.
+        gate: (batch, 1, 1, channels).
+
+    Returns:
+        (batch, height, width, channels).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
+    """
+    if _native(x, scale, features, gate):
+        y: Tensor = native.choose_call(gated_residual_op, native_residual, x)(x, scale, features, gate)
+        return y
+    return torch.addcmul(x * scale, features, gate)
 
 
 def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:

@@ -87,6 +87,18 @@ class DepthwiseBackwardArguments(ctypes.Structure):
     ]
 
 
+class ResidualArguments(ctypes.Structure):
+    """Arguments of the gated residual, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [*_members(INT, "images pixels channels threads"), *_members(POINTER, "x scale features gate y")]
+
+
+class ResidualBackwardArguments(ctypes.Structure):
+    """Arguments of its gradients, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [("forward", ResidualArguments), *_members(POINTER, "grad grad_x grad_features grad_sums")]
+
+
 class AttentionArguments(ctypes.Structure):
     """Arguments of the attention within windows, in the order of ``csrc/arguments.h``."""
 
@@ -172,7 +184,7 @@ def call(function: str, arguments: ctypes.Structure) -> int:
         MemoryError: a scan could not get its scratch memory.
     """
     result: int = getattr(library(), function)(ctypes.byref(arguments))
-    if result != 0 and not function.endswith("_splits"):
+    if result != 0 and not function.endswith(("_splits", "_blocks")):
         raise MemoryError("the native library could not allocate its scratch memory")
     return result
 
@@ -216,6 +228,6 @@ def _choose(_wanted: str | None) -> tuple[str | None, str]:
 def _load(name: str) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(_path(name)))
     loaded.mambair_peak_flops.restype = ctypes.c_double
-    for splits in (loaded.mambair_image_splits, loaded.mambair_sequence_splits):
-        splits.restype = ctypes.c_int64
+    for count in (loaded.mambair_image_splits, loaded.mambair_sequence_splits, loaded.mambair_residual_blocks):
+        count.restype = ctypes.c_int64
     return loaded

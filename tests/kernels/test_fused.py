@@ -183,6 +183,13 @@ def test_mixed_types_devices_and_empty_batches_are_left_to_torch(isa: str) -> No
 
 
 @fuzz
+@given(st.integers(1, 3), st.integers(1, 20), st.integers(1, 40), st.integers(1, 70))
+def test_gated_residual(isa: str, batch: int, height: int, width: int, channels: int) -> None:
+    x, features = draw(batch, height, width, channels), draw(batch, height, width, channels)
+    check(fused.gated_residual, [x, draw(channels), features, draw(batch, 1, 1, channels)])
+
+
+@fuzz
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 70), st.integers(1, 3), st.integers(1, 40), st.booleans())
 def test_window_attention(
     isa: str, rows: int, columns: int, tokens: int, heads: int, head_dim: int, seams: bool

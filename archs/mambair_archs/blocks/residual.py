@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mambair_kernels.fused import gated_residual
+
 from .channel_attention import CAB, ConvBlock
 from .convolution import residual_conv
 from .selective_scan import SS2D
@@ -55,7 +57,7 @@ class VSSBlock(nn.Module):
         else:
             x = self.self_attention(x, self.ln_1, self.skip_scale)
         features, gate = self.conv_blk(x, self.ln_2)
-        return torch.addcmul(x * self.skip_scale2, features, gate)
+        return gated_residual(x, self.skip_scale2, features, gate)
 
 
 def run_blocks(blocks: nn.ModuleList, x: Tensor, use_checkpoint: bool) -> Tensor:

@@ -1,0 +1,61 @@
+// A skip connection with a scale per channel, joined by features with a gate per image and channel.
+#pragma once
+
+#include <algorithm>
+
+#include "arguments.h"
+#include "parallel.h"
+#include "vec.h"
+
+namespace mambair {
+
+constexpr int64_t RESIDUAL_BLOCK = 256;
+
+inline int64_t residual_blocks(const ResidualArguments& job) {
+    return (job.pixels + RESIDUAL_BLOCK - 1) / RESIDUAL_BLOCK;
+}
+
+// function(vector of channels, its lanes, image, first pixel, pixels, block) for every block of every image.
+template <class Function>
+void over_blocks(const ResidualArguments& job, Function function) {
+    const int64_t blocks = residual_blocks(job);
+    parallel_shares(job.images * blocks, static_cast<int>(job.threads), [&](int64_t i, int) {
+        const int64_t image = i / blocks, first = i % blocks * RESIDUAL_BLOCK;
+        const int64_t count = std::min(RESIDUAL_BLOCK, job.pixels - first);
+        for (int64_t c = 0; c < job.channels; c += LANES)
+            function(c, static_cast<int>(std::min<int64_t>(LANES, job.channels - c)), image, image * job.pixels + first,
+                     count, i);
+    });
+}
+
+inline void gated_residual(const ResidualArguments& job) {
+    over_blocks(job, [&](int64_t c, int lanes, int64_t image, int64_t first, int64_t count, int64_t) {
+        const Vec scale = load_part(job.scale + c, lanes), gate = load_part(job.gate + image * job.channels + c, lanes);
+        for (int64_t p = first; p < first + count; p++) {
+            const int64_t at = p * job.channels + c;
+            store_part(job.y + at, load_part(job.x + at, lanes) * scale + load_part(job.features + at, lanes) * gate, lanes);
+        }
+    });
+}
+
+inline void gated_residual_backward(const ResidualBackwardArguments& job) {
+    const ResidualArguments& forward = job.forward;
+    over_blocks(forward, [&](int64_t c, int lanes, int64_t image, int64_t first, int64_t count, int64_t block) {
+        const Vec scale = load_part(forward.scale + c, lanes);
+        const Vec gate = load_part(forward.gate + image * forward.channels + c, lanes);
+        Vec grad_scale{}, grad_gate{};
+        for (int64_t p = first; p < first + count; p++) {
+            const int64_t at = p * forward.channels + c;
+            const Vec grad = load_part(job.grad + at, lanes);
+            grad_scale += grad * load_part(forward.x + at, lanes);
+            grad_gate += grad * load_part(forward.features + at, lanes);
+            store_part(job.grad_x + at, grad * scale, lanes);
+            store_part(job.grad_features + at, grad * gate, lanes);
+        }
+        float* sums = job.grad_sums + block * 2 * forward.channels + c;
+        store_part(sums, grad_scale, lanes);
+        store_part(sums + forward.channels, grad_gate, lanes);
+    });
+}
+
+}  // namespace mambair
