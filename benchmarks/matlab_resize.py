@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.basicsr_parts import published_imresize
+from benchmarks.basicsr_parts import part
 from mambair_cli.data.resize import imresize
 from mambair_cli.images.decode import decode
 
@@ -53,7 +53,7 @@ def main() -> None:
     files = {scale: differing(arguments.folder, scale) for scale in SCALES}
     for scale, images in files.items():
         print(f"x{scale}: {sum(images.values())} values differ in {len(images)} files")
-    published = published_imresize()
+    published = part("utils.matlab_functions").imresize
     high = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     unit = high.astype(np.float32) / 255
     speed = {}

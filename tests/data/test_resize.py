@@ -1,6 +1,5 @@
 """The oracle is the definition in exact fractions: no sum can miss a tie there."""
 
-import importlib.util
 import math
 from fractions import Fraction
 from typing import Any
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.basicsr_parts import published_imresize
+from benchmarks.basicsr_parts import installed, part
 from mambair_cli.data.resize import imresize, output_length
 
 
@@ -67,14 +66,12 @@ def test_rows_are_rounded_before_columns(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(imresize(image, 1 / 2), exact(image, Fraction(1, 2)))
 
 
+@pytest.mark.skipif(not installed(), reason="BasicSR is not installed")
 @pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4, 0.37, 1.0, 1.7, 2.0, 4.0])
 def test_floats_are_those_of_basicsr(scale: float, rng: np.random.Generator) -> None:
-    if importlib.util.find_spec("basicsr") is None:
-        pytest.skip("BasicSR is not installed")
     image = rng.random((37, 52, 3), dtype=np.float32)
-    np.testing.assert_allclose(
-        imresize(image, scale), published_imresize()(image, scale), atol=1e-5
-    )  # single precision there
+    published = part("utils.matlab_functions").imresize(image, scale)  # in single precision
+    np.testing.assert_allclose(imresize(image, scale), published, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
