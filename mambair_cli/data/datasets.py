@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from ..errors import UsageError
 from . import photos
-from .degradations import Box, from_options
+from .degradations import Box, Degradation, from_options
+from .degrade import Bytes
 from .pairs import pair
 
 CANDIDATES = 4
@@ -146,13 +147,17 @@ class PhotoFolderDataset(Dataset[Item]):
             low: NDArray[Any] = photos.load(low_path, self.gray)
             high = high[: low.shape[0] * self.scale, : low.shape[1] * self.scale]
         else:
-            low = self.degrade(high, Box(0, 0, height, width), _generator(path))
+            low = spoilt(self.degrade, high, path)
         return {"lq": tensor(low), "gt": tensor(high), "lq_path": str(low_path), "gt_path": str(path)}
 
 
-def _generator(path: Path) -> np.random.Generator:
-    """Chance that depends on the name of the file alone, so that every validation sees the same."""
-    return np.random.default_rng(zlib.crc32(path.name.encode()))
+def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
+    """A whole photo, its sides multiples of the scale, degraded in a way that depends on its file's name alone.
+
+    Every validation sees the same.
+    """
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    return degradation(photo, Box(0, 0, *photo.shape[:2]), rng)
 
 
 DATASETS: dict[str, type] = {"PhotoPatchDataset": PhotoPatchDataset, "PhotoFolderDataset": PhotoFolderDataset}

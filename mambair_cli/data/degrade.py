@@ -33,6 +33,16 @@ def noise(image: Bytes, rng: np.random.Generator, sigma: float, *, gray: bool = 
     return clean + grain
 
 
+def published_noise(image: Bytes, sigma: float) -> Floats:
+    """The noise on which denoising networks are compared: the same numbers for every image of a size, seed 0.
+
+    They are drawn for blue first, as the images of the published code come from OpenCV.
+    """
+    grain = np.random.RandomState(0).normal(0, sigma / 255, image.shape)[:, :, ::-1]
+    noisy: Floats = (image.astype(np.float32) / 255 + grain).astype(np.float32)
+    return noisy
+
+
 def stored(image: Floats) -> Bytes:
     """Clipped and rounded to 8 bits, as a file holds it."""
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -12,13 +12,9 @@ from mambair_cli.data import photos
 from mambair_cli.data.datasets import PhotoFolderDataset, PhotoPatchDataset, symmetry
 from mambair_cli.data.resize import imresize
 from mambair_cli.errors import InputError, UsageError
+from tests.data.pictures import write
 
 HEIGHT, WIDTH, EDGE = 75, 102, 24
-
-
-def write(path: Path, rgb: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.asarray(rgb)[:, :, ::-1])
 
 
 @pytest.fixture
