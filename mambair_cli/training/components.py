@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, Union, get_origin, get_type_hints
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, Strict, create_model
@@ -56,7 +58,7 @@ class OneOf:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         if not self.models:
             return handler.generate_schema(dict[str, Any])
-        some = Union[self.models]  # noqa: UP007  the types are known at run time only
+        some: Any = reduce(or_, self.models)
         return handler.generate_schema(Annotated[some, Field(discriminator="type")])
 
 
