@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..weights import catalog
 from .marked import override, read
 from .mistakes import Mistake, RecipeError, nearest
 
@@ -20,7 +21,7 @@ class Recipe:
     Attributes:
         path: the file.
         options: what BasicSR's parse_options would make of it, defaults and overrides applied; folders and files are
-            as written, relative to the data root.
+            as written, relative to the data root, but for weights named as in the catalogue.
         text: the file's content.
         notes: what was understood differently from how it is written, one sentence with a place for each.
     """
@@ -107,6 +108,9 @@ def _completed(options: dict[str, Any]) -> dict[str, Any]:
     options.setdefault("manual_seed", 0)
     for name in ("path", "logger"):
         options[name] = options.get(name) or {}
+    for name, value in options["path"].items():
+        if name.startswith("pretrain_network") and value and (entry := catalog.by_name(value)):
+            options["path"][name] = str(entry.path.absolute())
     options["logger"] = {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": False} | options["logger"]
     if options.get("val"):
         options["val"] = {"save_img": False, "suffix": None} | options["val"]

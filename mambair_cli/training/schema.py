@@ -61,8 +61,8 @@ Scheduler = Annotated[Any, OneOf((MultiStepRestartLR, CosineAnnealingRestartLR, 
 class NanGuard(Section):
     """What happens when the loss is not a number."""
 
-    max_skipped: Count = 10
-    """Steps that may be left out before training stops."""
+    max_skipped: Count = 20
+    """Steps in a row that may be left out before training stops."""
 
 
 class Train(Section):
@@ -179,7 +179,7 @@ class Paths(Section):
     """Files to start from."""
 
     pretrain_network_g: str | None = None
-    """Weights that network_g starts from, or that are tested."""
+    """Weights that network_g starts from, or that are tested: a file, or a model of the catalogue."""
 
     param_key_g: str | None = "params"
     """Entry of that file: params, or params_ema."""

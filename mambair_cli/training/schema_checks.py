@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,11 +11,16 @@ import torch
 from mambair_archs.config import create
 from mambair_archs.registry import ARCHITECTURES
 
+from ..weights import catalog
 from . import components
 from .marked import Document
-from .mistakes import Mistake, Path, dotted, nearest, shown
+from .mistakes import Mistake, dotted, nearest, shown, suggest
+from .mistakes import Path as KeyPath
+from .schema import OWN_MODEL
 
-Finding = tuple[Path, str, str]
+WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
+
+Finding = tuple[KeyPath, str, str]
 """Path, what is wrong, and what to do."""
 
 
@@ -153,7 +159,7 @@ def network(recipe: View) -> Iterator[Finding]:
                 create(architecture.config, options)
             except ValueError as error:
                 culprit = next((name for name in options if str(error).startswith(name)), None)
-                path: Path = ("network_g", culprit) if culprit else ("network_g",)
+                path: KeyPath = ("network_g", culprit) if culprit else ("network_g",)
                 yield path, f"{kind} cannot be built: {error}", ""
             except TypeError:
                 return  # a key or type that the schema reports
@@ -179,7 +185,7 @@ def scheduling(recipe: View) -> Iterator[Finding]:
         yield from _tried(("train", "scheduler"), build)
 
 
-def _tried(path: Path, build: Callable[[], Any]) -> Iterator[Finding]:
+def _tried(path: KeyPath, build: Callable[[], Any]) -> Iterator[Finding]:
     try:
         with warnings.catch_warnings(action="ignore"):
             build()
@@ -187,6 +193,19 @@ def _tried(path: Path, build: Callable[[], Any]) -> Iterator[Finding]:
         yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
     except TypeError:
         return  # a key or type that the schema reports
+
+
+def basicsr_models(recipe: View) -> Iterator[Finding]:
+    """BasicSR's own models know one optimiser and two schedulers."""
+    kind = recipe.get("model_type")
+    if kind == OWN_MODEL or not isinstance(kind, str):
+        return
+    hint = f"Use model_type: {OWN_MODEL}, which knows all of PyTorch's."
+    for name in ("optim_g", "optim_d"):
+        if (optimizer := recipe.get("train", name, "type")) in components.OPTIMIZERS and optimizer != "Adam":
+            yield ("train", name, "type"), f"{kind} knows the optimiser Adam only, not {optimizer}", hint
+    if (scheduler := recipe.get("train", "scheduler", "type")) in components.SCHEDULERS:
+        yield ("train", "scheduler", "type"), f"{kind} does not know the scheduler {scheduler}", hint
 
 
 def losses(recipe: View) -> Iterator[Finding]:
@@ -213,8 +232,10 @@ def files(recipe: View) -> Iterator[Finding]:
                 f"path.{name} is {shown(value)}, no training state",
                 "Name a file that ends in .state.",
             )
-        if name.startswith("pretrain_network") and value.endswith((".state", ".yml", ".yaml", ".png", "/")):
-            yield ("path", name), f"path.{name} is {shown(value)}, no weights", "Name a .pth or .safetensors file."
+        models = [entry.name for entry in catalog.entries()]
+        if name.startswith("pretrain_network") and value not in models and Path(value).suffix not in WEIGHTS:
+            what = f"path.{name} is {shown(value)}, neither a file of weights nor a model of the catalogue"
+            yield ("path", name), what, suggest(value, models) if nearest(value, models) else "Name a .pth file."
 
 
 CHECKS = (
@@ -227,6 +248,7 @@ CHECKS = (
     network,
     optimisation,
     scheduling,
+    basicsr_models,
     losses,
     validation,
     files,
