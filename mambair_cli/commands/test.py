@@ -122,12 +122,16 @@ def _options(recipe: list[str] | None) -> dict[str, Any]:
 
 
 def _weights(options: dict[str, Any], root: Path) -> str:
+    """The recipe's file; the catalogue's name for one that is not there, so that the message says how to get it."""
     from ..data.imagesets import located
+    from ..weights import catalog
 
     written = options.get("path", {}).get("pretrain_network_g")
     if not written:
         raise UsageError("The recipe names no model to test.", "Set path.pretrain_network_g, or give --model.")
-    return str(located(written, root))
+    path = located(written, root)
+    known = {entry.file: entry.name for entry in catalog.entries()}
+    return str(path) if path.exists() else known.get(path.name, str(path))
 
 
 def _load(name: str, options: dict[str, Any], device: str) -> "Model":

@@ -4,7 +4,6 @@ Items are dictionaries as BasicSR's: ``lq`` and ``gt``, float32 tensors (channel
 RGB order, ``lq_path`` and ``gt_path``.
 """
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from torch.utils.data import Dataset
 
 from ..errors import UsageError
 from . import photos
-from .degradations import Box, Degradation, from_options
-from .degrade import Bytes
+from .degradations import Box, from_options, spoilt
 from .pairs import pair
 
 CANDIDATES = 4
@@ -149,15 +147,6 @@ class PhotoFolderDataset(Dataset[Item]):
         else:
             low = spoilt(self.degrade, high, path)
         return {"lq": tensor(low), "gt": tensor(high), "lq_path": str(low_path), "gt_path": str(path)}
-
-
-def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
-    """A whole photo, its sides multiples of the scale, degraded in a way that depends on its file's name alone.
-
-    Every validation sees the same.
-    """
-    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
-    return degradation(photo, Box(0, 0, *photo.shape[:2]), rng)
 
 
 DATASETS: dict[str, type] = {"PhotoPatchDataset": PhotoPatchDataset, "PhotoFolderDataset": PhotoFolderDataset}

@@ -1,7 +1,9 @@
 """The degradations that a recipe can name: options checked once, then one low-quality patch after the other."""
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -153,6 +155,17 @@ class Haze:
         tint = rng.uniform(-self.tint, self.tint, clear.shape[2])
         airlight = np.clip(rng.uniform(*self.airlight) + tint, 0, 1)
         return degrade.haze(clear, near + (far - near) * field, rng.uniform(*self.beta), airlight.tolist())
+
+
+def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
+    """A whole photo, its sides multiples of the scale, degraded in a way that depends on its file's name alone.
+
+    Every validation sees the same. Noise of one strength is the one on which papers compare.
+    """
+    if isinstance(degradation, Noise) and degradation == Noise((degradation.sigma[0],) * 2):
+        return degrade.published_noise(photo, degradation.sigma[0])
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    return degradation(photo, Box(0, 0, *photo.shape[:2]), rng)
 
 
 KINDS: dict[str, Callable[..., Degradation]] = {"none": Nothing, "noise": Noise, "jpeg": Jpeg, "haze": Haze}

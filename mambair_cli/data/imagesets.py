@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from . import degrade, photos
+from .degradations import from_options, spoilt
 from .degrade import Bytes
 from .pairs import pair
 from .resize import imresize
@@ -154,7 +155,12 @@ def from_recipe(options: Mapping[str, Any], scale: int, root: Path) -> ImageSet:
         inputs = pair(targets, folder, str(options.get("filename_tmpl", "{}")), scale)
         return ImageSet(name, targets, inputs, None, str(folder))
     wanted = options.get("degradation", {})
-    return ImageSet(name, targets, {}, _maker(wanted, scale), str(wanted.get("type", "bicubic")))
+    degradation = from_options(wanted, scale)
+
+    def make(image: Bytes, path: Path) -> NDArray[Any]:
+        return spoilt(degradation, image, path)
+
+    return ImageSet(name, targets, {}, make, str(wanted.get("type", "bicubic")))
 
 
 def located(written: str, root: Path) -> Path:
@@ -162,15 +168,3 @@ def located(written: str, root: Path) -> Path:
     path = Path(written).expanduser()
     below = root / path
     return path if path.exists() and not below.exists() else below
-
-
-def _maker(wanted: Mapping[str, Any], scale: int) -> Make:
-    """Noise of one strength is the published one; all else is as in validation."""
-    from .datasets import spoilt
-    from .degradations import Noise, from_options
-
-    degradation = from_options(wanted, scale)
-    if isinstance(degradation, Noise) and degradation == Noise((degradation.sigma[0],) * 2):
-        sigma = degradation.sigma[0]
-        return lambda image, _: degrade.published_noise(image, sigma)
-    return lambda image, path: spoilt(degradation, image, path)

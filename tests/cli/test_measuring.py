@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,71 @@ def test_saved_images_are_kept_unless_told_otherwise(x2: Path, data: Path, tmp_p
 def test_mistakes_are_said(x1: Path, x2: Path, data: Path, options: list[str], code: int, words: str) -> None:
     models = {"X1": str(x1), "X2": str(x2)}
     outcome = run("test", "--root", str(data), *(models.get(option, option) for option in options))
+    assert outcome.code == code
+    assert words in outcome.err
+    assert outcome.out == ""
+
+
+RECIPE = """
+name: tiny
+model_type: MambaIRModel
+scale: 2
+datasets:
+  test_1: {name: Five, type: PhotoFolderDataset, dataroot_gt: SR/Five/HR}
+  test_2: {name: Six, type: PairedImageDataset, dataroot_gt: SR/Six/HR, dataroot_lq: SR/Six/LR, filename_tmpl: '{}x2'}
+network_g: {type: MambaIR, upscale: 2, upsampler: pixelshuffledirect}
+path: {pretrain_network_g: tiny.pth}
+val:
+  metrics:
+    psnr: {type: calculate_psnr, crop_border: 4, test_y_channel: true}
+"""
+
+
+@pytest.fixture
+def recipe(x2: Path, data: Path) -> Path:
+    (data / "tiny.pth").symlink_to(x2)
+    write(data / "SR" / "Six" / "LR" / "im0x2.png", natural(5, 24, 30))
+    path = data / "tiny.yml"
+    path.write_text(RECIPE)
+    return path
+
+
+def records(*arguments: str) -> list[dict[str, Any]]:
+    outcome = run("test", "--json", *arguments)
+    assert outcome.code == 0, outcome.err
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+def test_a_recipe_says_what_to_measure_and_how(recipe: Path, data: Path, x2: Path) -> None:
+    made, paired = records("--root", str(data), str(recipe))
+    assert [(each["set"], each["crop_border"], each["y_channel"]) for each in (made, paired)] == [
+        ("Five", 4, True),
+        ("Six", 4, True),
+    ]
+    five, six = (
+        records("--model", str(x2), "--data", str(data / "SR" / name), "--crop", "4")[0] for name in ("Five", "Six")
+    )
+    assert five["psnr"] == made["psnr"]
+    assert six["psnr"] != paired["psnr"]  # the recipe's files are of another picture
+
+
+def test_changes_and_flags_win_over_the_recipe(recipe: Path, data: Path) -> None:
+    (only,) = records("--root", str(data), str(recipe), "val.metrics.psnr.crop_border=0", "--data", "Five")
+    assert only["crop_border"] == 0
+    assert records("--root", str(data), str(recipe), "--crop", "1", "--channel", "rgb")[0]["y_channel"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ("path.pretrain_network_g=~", 2, "names no model"),
+        ("path.pretrain_network_g=mambair-light-x2", 1, "mambair-light-x2 has not been downloaded"),
+        ("network_g.type=MambaIRv2Light", 2, "is for MambaIRv2Light x2, but"),
+        ("datasets.test_1.dataroot_gt=SR/Seven/HR", 1, "SR/Seven/HR does not exist"),
+    ],
+)
+def test_recipes_that_do_not_fit_are_refused(recipe: Path, data: Path, change: str, code: int, words: str) -> None:
+    outcome = run("test", "--root", str(data), str(recipe), change)
     assert outcome.code == code
     assert words in outcome.err
     assert outcome.out == ""
