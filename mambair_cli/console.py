@@ -15,13 +15,14 @@ from .errors import MambairError
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
+    from rich.progress import ProgressColumn
 
 
 class Advance(Protocol):
     """Reports progress: ``total`` once it is known, then how much is ``done``."""
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` are finished."""
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that ``done`` of ``total`` (None: nobody knows) are finished."""
 
 
 @dataclass
@@ -101,30 +102,41 @@ class Console:
             _write(sys.stderr, capture.get())
 
     @contextmanager
-    def progress(self, description: str) -> Iterator[Advance]:
-        """A bar with rate and remaining time on a terminal; silent elsewhere."""
+    def progress(self, description: str, unit: str = "tiles") -> Iterator[Advance]:
+        """A bar with rate and remaining time on a terminal; silent elsewhere. ``unit`` is what is counted."""
         console = self.stderr
         if self.json or self.quiet or self.no_progress or not console.is_terminal:
             yield lambda done, total: None
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("tiles {task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*_columns(unit), console=console, transient=True) as bar:
             task = bar.add_task(description, total=None, rate="")
 
-            def show(done: int, total: int) -> None:
+            def show(done: int, total: int | None) -> None:
                 bar.update(task, completed=done, total=total)
                 if speed := bar.tasks[0].speed:
                     bar.update(task, rate=f"({60 * speed:.0f}/min)")
 
             yield show
+
+
+def _columns(unit: str) -> "list[ProgressColumn]":
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    counts: list[ProgressColumn]
+    if unit == "bytes":
+        counts = [DownloadColumn(), TransferSpeedColumn()]
+    else:
+        counts = [MofNCompleteColumn(), TextColumn(f"{unit} {{task.fields[rate]}}")]
+    return [TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn()]
 
 
 def _write(stream: TextIO | None, text: str) -> None:

@@ -34,6 +34,10 @@ class ModelError(MambairError):
     """A model cannot be found, read or used for the task."""
 
 
+class FetchError(MambairError):
+    """A source does not give what was asked of it."""
+
+
 class DeviceError(MambairError):
     """The device asked for is not there."""
 

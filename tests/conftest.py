@@ -31,11 +31,12 @@ TINY_V2: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _seed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every test starts from the same random state and without the user's settings."""
     torch.manual_seed(0)
     for name in ("MAMBAIR_SCAN_BACKEND", "MAMBAIR_DATA", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MAMBAIR_CACHE", str(tmp_path_factory.getbasetemp() / "no-cache"))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _list(console: Console) -> None:
         table.add_row(entry.name, entry.task, f"x{entry.scale}", installed, score, entry.licence)
     records = [asdict(entry) | {"installed": entry.installed} for entry in catalog.entries()]
     console.table(table, {"models": records})
-    console.note("mambair models show NAME says where to get a model that is not installed.")
+    console.note("mambair fetch NAME gets a model that is not installed.")
 
 
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:

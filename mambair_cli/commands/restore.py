@@ -161,7 +161,7 @@ def _default_model(task: str, scale: int | None) -> str:
         names = ", ".join(entry.name for entry in known)
         raise ModelError(
             f"No model for {task}{f' x{scale}' if scale else ''} is installed; known are {names}.",
-            f"Get one with {known[0].download} and add --model {known[0].file}.",
+            f"Get one with {known[0].download}, or give a file with --model.",
         )
     offered = sorted({entry.scale for entry in catalog.select(task)})
     if offered:

@@ -1,12 +1,13 @@
 """The catalogue of known model files (``catalog.toml``) and where they are kept."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+
+from ..places import cache_root, data_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +25,14 @@ class Entry:
     bytes: int | None = None
     sha256: str | None = None
     psnr: Mapping[str, float] = field(default_factory=dict)
+    mirrors: tuple[str, ...] = ()
     note: str = ""
 
     @property
     def path(self) -> Path:
-        """Where the file is kept once it is there."""
-        return models_folder() / self.file
+        """Where the file is, or where it goes when it is fetched."""
+        places = [folder / self.file for folder in models_folders()]
+        return next((place for place in places if place.is_file()), places[-1])
 
     @property
     def installed(self) -> bool:
@@ -38,25 +41,21 @@ class Entry:
 
     @property
     def download(self) -> str:
-        """A command that fetches the file into the current folder."""
-        return f"gdown '{self.url}' -O {self.file}"
+        """A command that fetches the file."""
+        return f"mambair fetch {self.name}"
 
 
-def data_root() -> Path:
-    """Folder for downloads: ``$MAMBAIR_DATA``, else ``./datasets``."""
-    return Path(os.environ.get("MAMBAIR_DATA") or "datasets")
-
-
-def models_folder() -> Path:
-    """Folder in which models are looked up by name."""
-    return data_root() / "models"
+def models_folders() -> tuple[Path, Path]:
+    """Folders in which models are looked up by name: that of the data, then the cache, into which they are fetched."""
+    return data_root() / "models", cache_root() / "models"
 
 
 @cache
 def entries() -> tuple[Entry, ...]:
     """All known models, the recommended ones of a task first."""
     text = files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8")
-    return tuple(Entry(**entry) for entry in tomllib.loads(text)["model"])
+    models = tomllib.loads(text)["model"]
+    return tuple(Entry(**(model | {"mirrors": tuple(model.get("mirrors", ()))})) for model in models)
 
 
 def select(task: str, scale: int | None = None) -> list[Entry]:

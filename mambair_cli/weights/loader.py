@@ -69,10 +69,7 @@ def locate(name: str) -> tuple[Path, catalog.Entry | None]:
     if entry is None:
         return Path(name), None
     if not entry.installed:
-        raise ModelError(
-            f"The model {name} has not been downloaded to {entry.path}.",
-            f"Run {entry.download} and give that file to --model.",
-        )
+        raise ModelError(f"The model {name} has not been downloaded to {entry.path}.", f"Get it with {entry.download}.")
     return entry.path, entry
 
 

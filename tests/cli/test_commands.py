@@ -162,10 +162,10 @@ def test_importing_and_helping_load_nothing_heavy(program: str) -> None:
     report = "import sys, atexit; atexit.register(lambda: print('LOADED', *sys.modules)); "
     result = subprocess.run([sys.executable, "-c", report + program], capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split("LOADED")[1].split())
-    assert loaded.isdisjoint({"torch", "cv2", "numpy", "gdown", "basicsr", "PIL", "safetensors"})
+    assert loaded.isdisjoint({"torch", "cv2", "numpy", "gdown", "basicsr", "PIL", "safetensors", "requests"})
 
 
-@pytest.mark.parametrize("command", ["upscale", "denoise", "dejpeg", "dehaze", "doctor", "models", "bench"])
+@pytest.mark.parametrize("command", ["upscale", "denoise", "dejpeg", "dehaze", "doctor", "models", "bench", "fetch"])
 def test_every_command_explains_itself(command: str) -> None:
     outcome = run(command, "--help")
     assert outcome.code == 0

@@ -58,6 +58,8 @@ def test_every_module_and_data_file_is_packed(wheel: Path) -> None:
         "mambair_archs/py.typed",
         "mambair_cli/py.typed",
         "mambair_cli/weights/catalog.toml",
+        "mambair_datasets/catalog.toml",
+        "mambair_datasets/photos.csv",
         "mambair_datasets/samples/osprey.png",
     ):
         assert data in packed

@@ -40,13 +40,15 @@ def test_name_and_task_come_from_the_catalogue_by_checksum(x1: Path, monkeypatch
     assert (model.name, model.task) == (known.name, "dejpeg")
 
 
+@pytest.mark.parametrize("variable", ["MAMBAIR_DATA", "MAMBAIR_CACHE"])
 def test_a_catalogue_name_finds_the_downloaded_file(
-    checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variable: str, checkpoint: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MAMBAIR_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"mambairv2-light-x2 has not been downloaded") as caught:
         mambair_cli.load_model("mambairv2-light-x2")
-    assert "gdown 'https://github.com/csguoh/MambaIR/releases" in caught.value.hint
+    assert "mambair fetch mambairv2-light-x2" in caught.value.hint
+    monkeypatch.setenv(variable, str(tmp_path))
     (tmp_path / "models").mkdir()
     source = checkpoint(MambaIRv2Light)
     (tmp_path / "models" / "mambairv2_lightSR_x2.pth").write_bytes(source.read_bytes())

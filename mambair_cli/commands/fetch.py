@@ -1,0 +1,159 @@
+"""``mambair fetch``: data sets and weights by name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..console import Console
+from ..errors import MambairError, UsageError
+from .common import command, stop_if_interrupted
+
+if TYPE_CHECKING:
+    from ..data.fetch.job import Job
+    from ..data.fetch.run import Options
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME|URL|ID...", help="What to fetch: see --list; or an address, or the id of a file on"
+                   " Google Drive.", show_default=False),
+]  # fmt: skip
+List = Annotated[bool, typer.Option("--list", "-l", help="List what is known.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say from where, how much and where to; fetch nothing.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Where to put it.  [default: $MAMBAIR_DATA or ./datasets; models: a cache]", show_default=False),
+]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Use this file in place of the sources.", show_default=False),
+]
+Renew = Annotated[bool, typer.Option("--renew", help="Fetch again, and accept that the content has changed.")]
+NoUnpack = Annotated[bool, typer.Option("--no-unpack", help="Keep an archive from an address as it is.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a sign of life.")]
+Retries = Annotated[int, typer.Option(min=0, help="How often to try again without any progress.")]
+
+
+def _fetch(
+    console: Console,
+    names: Names = None,
+    list_: List = False,
+    dry_run: DryRun = False,
+    root: Root = None,
+    from_: From = None,
+    renew: Renew = False,
+    no_unpack: NoUnpack = False,
+    timeout: Timeout = 30.0,
+    retries: Retries = 4,
+) -> None:
+    """Fetch data sets and models: verified, resumed after a cut, unpacked and put into place.
+
+    A checksum that is not known is recorded (fetched.json) and verified from then on.
+    """
+    from ..data.fetch import job
+
+    if list_:
+        _list(console, root)
+        return
+    if not names:
+        raise UsageError("Nothing to fetch was named.", "Give a name of mambair fetch --list, or an address.")
+    if from_ is not None and (len(names) > 1 or not from_.is_file()):
+        wrong = "can be of one name only" if len(names) > 1 else "does not exist"
+        raise UsageError(f"The file {from_} {wrong}.", "Give one name and one file.")
+    jobs = [job.find(name, root, from_, not no_unpack) for name in names]
+    if dry_run:
+        for each in jobs:
+            _show(console, each)
+        return
+    from ..data.fetch.run import Options
+    from ..data.fetch.transfer import Patience
+
+    _run(console, jobs, Options(Patience(timeout, retries), renew, not no_unpack))
+
+
+def _run(console: Console, jobs: "list[Job]", options: "Options") -> None:
+    failed = []
+    for each in jobs:
+        try:
+            _one(console, each, options)
+        except MambairError as error:
+            stop_if_interrupted()
+            if len(jobs) == 1:
+                raise
+            console.error(error)
+            failed.append(each.name)
+    if failed:
+        raise MambairError(f"{len(failed)} of {len(jobs)} failed: {', '.join(failed)}.", "See the messages above.")
+
+
+def _one(console: Console, job: "Job", options: "Options") -> None:
+    from dataclasses import asdict
+
+    from ..data.fetch import checks, run
+
+    result = run.fetch(job, console, options)
+    if result.missing:
+        console.warn(f"{result.path} lacks {', '.join(result.missing)}: it is not laid out as known.")
+    size = f" ({checks.megabytes(result.bytes)} from {result.source})" if result.bytes else ""
+    console.note(f"{job.name}: {'fetched' if result.fetched else 'there already'}{size}")
+    if result.fetched and job.licence:
+        console.note(f"Terms: {job.licence}.")
+    console.data(str(result.path), asdict(result))
+
+
+def _facts(job: "Job") -> dict[str, Any]:
+    from ..data.fetch import checks
+
+    return {
+        "name": job.name,
+        "kind": job.kind,
+        "sources": [source.url for source in job.sources],
+        "bytes": job.bytes,
+        "sha256": job.sha256,
+        "target": str(job.target),
+        "there": job.target.exists(),
+        "free": checks.free(job.root),
+        "licence": job.licence,
+        "note": job.note,
+    }
+
+
+def _show(console: Console, job: "Job") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..data.fetch import checks
+
+    facts = _facts(job)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    size = checks.megabytes(job.bytes) if job.bytes else "not known"
+    shown = facts | {"sources": "\n".join(facts["sources"]) or "none known", "bytes": size}
+    shown["free"] = checks.megabytes(facts["free"])
+    if job.recipe:
+        shown["sources"] = "every file from its own repository, see photos.csv"
+    for key, value in shown.items():
+        if value not in (None, ""):
+            table.add_row(key, Text("yes" if value is True else "no" if value is False else str(value)))
+    console.table(table, facts)
+
+
+def _list(console: Console, root: Path | None) -> None:
+    from rich.table import Column, Table
+
+    from ..data import catalog
+    from ..data.fetch import job
+    from ..weights import catalog as models
+
+    known = [{"holds": f"{entry.arch} x{entry.scale}"} | vars(entry) for entry in models.entries()]
+    table = Table(Column("Name", no_wrap=True), "Task", "There", "Verified", "Content", box=None, pad_edge=False)
+    records = []
+    for entry in [*map(vars, catalog.datasets()), *known]:
+        facts = _facts(job.find(entry["name"], root))
+        table.add_row(
+            entry["name"], entry["task"], "yes" if facts["there"] else "no", entry["verified"], entry["holds"]
+        )
+        records.append({key: entry[key] for key in ("task", "verified", "holds")} | facts)
+    console.table(table, {"known": records})
+
+
+fetch = command(_fetch)

@@ -1,0 +1,1 @@
+"""Fetch data sets and weights: verified, resumable, and never half in place."""

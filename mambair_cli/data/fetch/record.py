@@ -1,0 +1,82 @@
+"""What was fetched into a folder: checksums of first use, against which later fetches are verified."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ...errors import FetchError
+
+NAME = "fetched.json"
+WORK = ".fetch"
+"""Folder within the root in which things are made that are not ready yet."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing that was fetched. ``sha256`` is that of the file that came, packed as it was."""
+
+    sha256: str
+    bytes: int
+    source: str
+    date: str
+
+    @classmethod
+    def now(cls, sha256: str, size: int, source: str) -> "Record":
+        """A record of today."""
+        return cls(sha256, size, source, datetime.now(UTC).date().isoformat())
+
+
+def find(root: Path, name: str) -> Record | None:
+    """What is recorded of ``name``.
+
+    Raises:
+        FetchError: the record cannot be read.
+    """
+    return _read(root / NAME).get(name)
+
+
+def add(root: Path, name: str, record: Record) -> None:
+    """Record what was fetched; other processes may do the same."""
+    with lock(root, NAME):
+        everything = _read(root / NAME) | {name: record}
+        plain = {key: asdict(value) for key, value in everything.items()}
+        temporary = root / WORK / NAME
+        temporary.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(root / NAME)
+
+
+def _read(path: Path) -> dict[str, Record]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Record(**facts) for name, facts in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError):
+        raise FetchError(
+            f"{path}, the record of what was fetched, cannot be read.",
+            "Restore it, or move it away to begin a new one.",
+        ) from None
+
+
+@contextmanager
+def lock(root: Path, name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold ``name`` in ``root`` against other processes; ``waiting`` is called if one of them holds it now.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    import filelock
+
+    (root / WORK).mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(root / WORK / f"{name}.lock")
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        waiting()
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()

@@ -1,0 +1,77 @@
+"""A server, catalogues of test data, and a working folder."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from mambair_cli.data import catalog
+from mambair_cli.data.fetch import transfer
+from tests.data.fetch.server import Server, serving, session
+
+DRIVE = "1AbcDefGhiJklMnoPqrStuVwxYz012345"
+OTHER = "1ZyxWvuTsrQpoNmlKjiHgfEdcBa543210"
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def server(_running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An empty server, which is also all of the network; retries come at once."""
+    _running.things.clear()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(requests, "session", lambda: session(_running.port))
+    monkeypatch.setattr(transfer, "pause", lambda failures: None)
+    return _running
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the catalogue hold one data set, ``toys``."""
+
+    def make(*sources: str, **facts: Any) -> None:
+        entry = {"name": "Toys", "task": "train", "holds": "two pictures", "target": "Toys", "layout": ("HR", "LR")}
+        entry |= {"verified": "never", "licence": "CC0", "citation": "", "sources": sources}
+        entries = (catalog.Dataset(**(entry | facts)),)
+        monkeypatch.setattr(catalog, "datasets", lambda: entries)
+
+    return make
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """A ZIP archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def tarred(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    """A tar archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, but for the locks."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
