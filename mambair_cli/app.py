@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import models, restore
+from .commands import data, models, restore
 from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
@@ -49,6 +49,7 @@ app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
 app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
 app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)
+app.add_typer(data.app, name="data", rich_help_panel=DATA)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)
 app.command("bench", rich_help_panel=LOOK)(bench)

@@ -9,6 +9,7 @@ import typer
 
 from ..console import Console
 from ..errors import UsageError
+from ..places import data_root
 from .common import check_backend, command
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _test(
     Example: mambair test --model mambairv2_lightSR_x4.pth --data Set5 --data Set14
     """
     _check_usage(recipe, model, data, sigma, quality)
-    place = root or Path("datasets")
+    place = root or data_root()
     options = _options(recipe)
     loaded = _load(model or _weights(options, place), options, device)
     measure = _measure(loaded, options)

@@ -48,21 +48,25 @@ def stored(image: Floats) -> Bytes:
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def jpeg(image: Bytes, quality: int, subsampling: str = "4:4:4") -> Bytes:
-    """Through a JPEG file and back; the blocks of 8 pixels start at the corner of the picture.
+def jpeg_file(image: Bytes, quality: int, subsampling: str = "4:4:4") -> bytes:
+    """A JPEG file; its blocks of 8 pixels start at the corner of the picture.
 
     Args:
         image: gray or RGB.
         quality: 1 to 100, as libjpeg counts it.
         subsampling: ``4:4:4`` keeps the resolution of colours, ``4:2:0`` halves it; without effect on gray.
     """
-    gray = image.shape[2] == 1
-    planes = image[:, :, 0] if gray else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    planes = image[:, :, 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     parameters = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
     parameters += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SUBSAMPLING[subsampling]]
-    _, file = cv2.imencode(".jpg", planes, parameters)
+    return cv2.imencode(".jpg", planes, parameters)[1].tobytes()
+
+
+def jpeg(image: Bytes, quality: int, subsampling: str = "4:4:4") -> Bytes:
+    """Through a JPEG file and back; see :func:`jpeg_file`."""
+    file = np.frombuffer(jpeg_file(image, quality, subsampling), np.uint8)
     back = np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED), np.uint8)
-    return back[:, :, None] if gray else np.asarray(cv2.cvtColor(back, cv2.COLOR_BGR2RGB), np.uint8)
+    return back[:, :, None] if image.shape[2] == 1 else np.asarray(cv2.cvtColor(back, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def haze(image: Bytes, depth: Floats, beta: float, airlight: Sequence[float]) -> Floats:

@@ -1,6 +1,6 @@
 """Sets of images to measure on: where they are, which files belong together, and how missing ones are made."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
-from . import degrade, photos
+from . import catalog, degrade, photos
 from .degradations import from_options, spoilt
 from .degrade import Bytes
 from .pairs import pair
@@ -73,9 +73,10 @@ def find(name: str, root: Path) -> Path:
     for folder in sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern)):
         if folder.is_dir() and folder.name.lower() in wanted:
             return folder
+    known = f"get the set with mambair fetch {name}" if catalog.by_name(name) else "see mambair fetch --list"
     raise InputError(
         f"There is no folder {name}, and no set of that name in {root}.",
-        f"Give a folder of images, get the set with mambair fetch {name}, or say where the data is with --root.",
+        f"Give a folder of images, {known}, or say where the data is with --root.",
     )
 
 
@@ -128,11 +129,14 @@ def _candidates(folder: Path, home: Path, scale: int, quality: int | None) -> It
 
 
 def _matched(targets: Sequence[Path], folder: Path, scale: int) -> dict[Path, Path]:
-    """With the first pattern of names that fits the first image; the message about the first pattern if none does."""
     there = {path.stem for path in folder.iterdir()}
+    return pair(targets, folder, pattern([path.stem for path in targets], there, scale), scale)
+
+
+def pattern(good: Sequence[str], low: Set[str], scale: int) -> str:
+    """The published pattern of low-quality names that fits most of the good names; the usual one if none fits any."""
     patterns = [template.replace("{scale}", str(scale)) for template in TEMPLATES]
-    fitting = [pattern for pattern in patterns if pattern.format(targets[0].stem) in there]
-    return pair(targets, folder, (fitting or patterns)[0], scale)
+    return max(patterns, key=lambda one: sum(one.format(name) in low for name in good))
 
 
 def from_recipe(options: Mapping[str, Any], scale: int, root: Path) -> ImageSet:
