@@ -206,20 +206,20 @@ def _run(
     from ..images.files import check_new
     from ..training import evaluate
 
-    places = {target: output / images.name / f"{target.stem}.png" for target in images.targets} if output else {}
+    places = {sample.name: output / images.name / f"{sample.name}.png" for sample in images.samples} if output else {}
     if not overwrite:
         for place in places.values():
             check_new(place)
 
-    def keep(target: Path, restored: Any) -> None:
-        if target in places:
-            _save(places[target], restored, overwrite)
+    def keep(name: str, restored: Any) -> None:
+        if name in places:
+            _save(places[name], restored, overwrite)
 
     scores = []
     with console.progress(images.name) as progress:
         for score in evaluate.scores(model, images, measure, keep):
             scores.append(score)
-            progress(len(scores), len(images.targets))
+            progress(len(scores), len(images.samples))
     result = evaluate.Result(images.name, images.source, scores, evaluate.published(entry, images.name))
     _show(console, result, model, measure, entry)
     return result

@@ -105,8 +105,13 @@ def _compare(pairing: Pairing, sizes: dict[Path, Size | None]) -> list[Problem]:
     low = {path.stem: path for path in sizes if path.parent == pairing.low}
     match = imagesets.pattern(list(good), set(low), pairing.scale)
     partners = {match.format(stem): path for stem, path in good.items()}
+    if pairing.low.name == "hazy":  # several may belong to one
+        partners |= {stem: partners[first] for stem in low if (first := stem.partition("_")[0]) in partners}
+    used = {partners[stem] for stem in low if stem in partners}
     problems = [
-        Problem("unpaired", path, f"no {name} in {pairing.low}") for name, path in partners.items() if name not in low
+        Problem("unpaired", path, f"no {match.format(path.stem)} in {pairing.low}")
+        for path in good.values()
+        if path not in used
     ]
     for stem, path in low.items():
         if stem not in partners:

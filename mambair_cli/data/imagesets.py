@@ -1,7 +1,8 @@
 """Sets of images to measure on: where they are, which files belong together, and how missing ones are made."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..errors import InputError, UsageError
 from . import catalog, degrade, photos
 from .degradations import from_options, spoilt
 from .degrade import Bytes
-from .pairs import pair
+from .pairs import pair, pair_haze
 from .resize import imresize
 
 Make = Callable[[Bytes, Path], NDArray[Any]]
@@ -28,37 +29,52 @@ TEMPLATES = ("{}x{scale}", "{}_LRBI_x{scale}", "{}")
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A good image, and the file of its low-quality version if there is one."""
+
+    name: str
+    target: Path
+    low: Path | None = None
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Good images with low-quality ones, read from files or made.
 
     Attributes:
         name: as in the literature, if the folder is called so.
-        targets: files of good images.
-        inputs: files of low-quality images, by target.
-        make: makes the low-quality image where there is no file.
+        samples: what there is.
+        make: makes the low-quality images of which there is no file.
         source: where the low-quality images come from, in words.
     """
 
     name: str
-    targets: Sequence[Path]
-    inputs: Mapping[Path, Path] = field(default_factory=dict)
+    samples: Sequence[Sample]
     make: Make | None = None
     source: str = ""
 
-    def load(self, target: Path, scale: int, gray: bool) -> tuple[NDArray[Any], Bytes]:
+    def load(self, sample: Sample, scale: int, gray: bool) -> tuple[NDArray[Any], Bytes]:
         """A low-quality image (height, width, channels) and the good one, cut to ``scale`` times its size.
 
         Raises:
             InputError: a file cannot be read.
         """
-        good = photos.load(target, gray)
-        if target in self.inputs:
-            low: NDArray[Any] = photos.load(self.inputs[target], gray)
+        good = photos.load(sample.target, gray)
+        if sample.low is not None:
+            low: NDArray[Any] = photos.load(sample.low, gray)
         else:
             assert self.make is not None
             height, width = (edge - edge % scale for edge in good.shape[:2])
-            low = self.make(np.ascontiguousarray(good[:height, :width]), target)
+            low = self.make(np.ascontiguousarray(good[:height, :width]), sample.target)
         return low, good[: low.shape[0] * scale, : low.shape[1] * scale]
+
+
+def _alone(targets: Sequence[Path]) -> list[Sample]:
+    return [Sample(path.stem, path) for path in targets]
+
+
+def _paired(partners: Mapping[Path, Path]) -> list[Sample]:
+    return [Sample(path.stem, path, low) for path, low in partners.items()]
 
 
 def find(name: str, root: Path) -> Path:
@@ -94,13 +110,15 @@ def open_set(folder: Path, scale: int, sigma: float | None = None, quality: int 
     targets = photos.find(home)
     name = (folder if home != folder or folder.name not in TARGETS else folder.parent).resolve().name
     if sigma is not None:
-        return ImageSet(name, targets, {}, lambda image, _: degrade.published_noise(image, sigma), f"noise {sigma:g}")
-    if beside := _inputs(folder, home, scale, quality):
-        return ImageSet(name, targets, _matched(targets, beside, scale), None, str(beside))
+        return ImageSet(
+            name, _alone(targets), lambda image, _: degrade.published_noise(image, sigma), f"noise {sigma:g}"
+        )
+    if beside := _inputs(home, scale, quality):
+        return ImageSet(name, _matched(targets, beside, scale), None, str(beside))
     if quality is not None:
-        return ImageSet(name, targets, {}, lambda image, _: degrade.jpeg(image, quality), f"JPEG {quality}")
+        return ImageSet(name, _alone(targets), lambda image, _: degrade.jpeg(image, quality), f"JPEG {quality}")
     if scale > 1:
-        return ImageSet(name, targets, {}, lambda image, _: imresize(image, 1 / scale), "MATLAB's bicubic")
+        return ImageSet(name, _alone(targets), lambda image, _: imresize(image, 1 / scale), "MATLAB's bicubic")
     raise UsageError(
         f"{folder} holds no low-quality images, and nothing says how to make them.",
         "Add --sigma for noise, --quality for JPEG, or give a folder with hazy and clear images.",
@@ -112,30 +130,29 @@ def _targets(folder: Path) -> Path:
     return found[0] if found else folder
 
 
-def _inputs(folder: Path, home: Path, scale: int, quality: int | None) -> Path | None:
+def _inputs(home: Path, scale: int, quality: int | None) -> Path | None:
     """The folder of low-quality images that belongs to the one of good images."""
-    return next((path for path in _candidates(folder, home, scale, quality) if path.is_dir()), None)
-
-
-def _candidates(folder: Path, home: Path, scale: int, quality: int | None) -> Iterator[Path]:
-    if home == folder:
-        return
+    if not any(fnmatchcase(home.name, name) for name in TARGETS):
+        return None
     if scale > 1:
-        yield home.with_name("LR_bicubic") / f"X{scale}"
+        place = home.with_name("LR_bicubic") / f"X{scale}"
     elif quality is not None:
-        yield home.with_name(home.name.replace("HQ", "LQ")) / str(quality)
-    elif home.name in INPUTS:
-        yield home.with_name(INPUTS[home.name])
+        place = home.with_name(home.name.replace("HQ", "LQ")) / str(quality)
+    else:
+        place = home.with_name(INPUTS.get(home.name, home.name))
+    return place if place.is_dir() and place != home else None
 
 
-def _matched(targets: Sequence[Path], folder: Path, scale: int) -> dict[Path, Path]:
+def _matched(targets: Sequence[Path], folder: Path, scale: int) -> list[Sample]:
+    if folder.name == "hazy":
+        return [Sample(low.stem, target, low) for low, target in pair_haze(targets, folder).items()]
     there = {path.stem for path in folder.iterdir()}
-    return pair(targets, folder, pattern([path.stem for path in targets], there, scale), scale)
+    return _paired(pair(targets, folder, pattern([path.stem for path in targets], there, scale), scale))
 
 
 def pattern(good: Sequence[str], low: Set[str], scale: int) -> str:
     """The published pattern of low-quality names that fits most of the good names; the usual one if none fits any."""
-    patterns = [template.replace("{scale}", str(scale)) for template in TEMPLATES]
+    patterns = [template.replace("{scale}", str(scale)) for template in TEMPLATES] if scale > 1 else ["{}"]
     return max(patterns, key=lambda one: sum(one.format(name) in low for name in good))
 
 
@@ -157,14 +174,14 @@ def from_recipe(options: Mapping[str, Any], scale: int, root: Path) -> ImageSet:
     if options.get("dataroot_lq"):
         folder = located(options["dataroot_lq"], root)
         inputs = pair(targets, folder, str(options.get("filename_tmpl", "{}")), scale)
-        return ImageSet(name, targets, inputs, None, str(folder))
+        return ImageSet(name, _paired(inputs), None, str(folder))
     wanted = options.get("degradation", {})
     degradation = from_options(wanted, scale)
 
     def make(image: Bytes, path: Path) -> NDArray[Any]:
         return spoilt(degradation, image, path)
 
-    return ImageSet(name, targets, {}, make, str(wanted.get("type", "bicubic")))
+    return ImageSet(name, _alone(targets), make, str(wanted.get("type", "bicubic")))
 
 
 def located(written: str, root: Path) -> Path:

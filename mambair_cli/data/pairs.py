@@ -25,13 +25,36 @@ def pair(paths: Sequence[Path], folder: Path, template: str, scale: int) -> dict
             "Check the folder and the pattern of the names.",
         )
     partners = {path: low for path, low in found.items() if low is not None}
-    if wrong := [low.name for path, low in partners.items() if not _fits(path, low, scale)]:
+    _check_sizes(folder, list(partners.items()), scale)
+    return partners
+
+
+def pair_haze(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """The clear photo of every hazy image: RESIDE makes several of one, ``1400_1`` to ``1400_10`` of ``1400``.
+
+    Raises:
+        InputError: a hazy image has no clear one, or one of another size; all of them are named.
+    """
+    clear = {path.stem: path for path in paths}
+    hazy = [path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)]
+    found = {path: clear.get(path.stem, clear.get(path.stem.partition("_")[0])) for path in hazy}
+    if missing := [path.name for path, photo in found.items() if photo is None]:
         raise InputError(
-            f"{len(wrong)} of {len(paths)} images in {folder} are not {scale} times smaller than their partner:"
+            f"{len(missing)} of {len(hazy)} images in {folder} have no clear partner: {_some(missing)}.",
+            "Add the clear photos, or remove the hazy images.",
+        )
+    partners = {path: photo for path, photo in found.items() if photo is not None}
+    _check_sizes(folder, [(photo, path) for path, photo in partners.items()], 1)
+    return partners
+
+
+def _check_sizes(folder: Path, partners: Sequence[tuple[Path, Path]], scale: int) -> None:
+    if wrong := [low.name for path, low in partners if not _fits(path, low, scale)]:
+        raise InputError(
+            f"{len(wrong)} of {len(partners)} images in {folder} are not {scale} times smaller than their partner:"
             f" {_some(wrong)}.",
             "Check the scale, or make the images again.",
         )
-    return partners
 
 
 def _some(names: Sequence[str]) -> str:

@@ -77,8 +77,14 @@ class Result:
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
-        means = {"psnr": self.psnr, "ssim": self.ssim, "published_psnr": self.published}
-        return {"set": self.set, "source": self.source, **means, "images": [asdict(score) for score in self.scores]}
+        means = {"psnr": _finite(self.psnr), "ssim": self.ssim, "published_psnr": self.published}
+        images = [asdict(score) | {"psnr": _finite(score.psnr)} for score in self.scores]
+        return {"set": self.set, "source": self.source, **means, "images": images}
+
+
+def _finite(value: float) -> float | None:
+    """None for the PSNR of equal images, because JSON has no infinity."""
+    return value if np.isfinite(value) else None
 
 
 def customary(model: Model) -> Measure:
@@ -88,25 +94,25 @@ def customary(model: Model) -> Measure:
 
 
 def scores(
-    model: Model, images: ImageSet, measure: Measure, keep: Callable[[Path, Bytes], None] | None = None
+    model: Model, images: ImageSet, measure: Measure, keep: Callable[[str, Bytes], None] | None = None
 ) -> Iterator[Score]:
-    """Restore and compare image after image; ``keep`` is given each target's file and its restored image.
+    """Restore and compare image after image; ``keep`` is given each name and restored image.
 
     Raises:
         InputError: a file cannot be read, a pair does not fit together, or an image is too small to be compared.
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced values that are not numbers.
     """
-    for target in images.targets:
-        low, good = images.load(target, model.descriptor.scale, model.descriptor.in_channels == 1)
-        _check(target, low, good, model.descriptor.scale, measure)
+    for sample in images.samples:
+        low, good = images.load(sample, model.descriptor.scale, model.descriptor.in_channels == 1)
+        _check(sample.target, low, good, model.descriptor.scale, measure)
         started = time.perf_counter()
         restored = restored_by(model, low, measure)
         seconds = time.perf_counter() - started
         compared = (restored, good, measure.crop_border, measure.y_channel)
-        yield Score(target.stem, psnr(*compared), ssim(*compared), seconds)
+        yield Score(sample.name, psnr(*compared), ssim(*compared), seconds)
         if keep:
-            keep(target, restored)
+            keep(sample.name, restored)
 
 
 def restored_by(model: Model, low: NDArray[Any], measure: Measure) -> Bytes:

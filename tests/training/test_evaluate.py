@@ -9,7 +9,7 @@ from torch import nn
 
 from mambair_archs import MambaIRv2Light
 from mambair_cli import restore
-from mambair_cli.data.imagesets import ImageSet, open_set
+from mambair_cli.data.imagesets import ImageSet, Sample, open_set
 from mambair_cli.data.resize import imresize
 from mambair_cli.errors import InputError
 from mambair_cli.images.decode import decode
@@ -46,9 +46,7 @@ def test_scores_are_those_of_the_restored_images(x2: Path, five: Path) -> None:
     kept: dict[str, np.ndarray] = {}
     measure = evaluate.customary(model)
     assert measure == Measure(crop_border=2, y_channel=True)
-    found = list(
-        evaluate.scores(model, open_set(five, 2), measure, lambda path, image: kept.update({path.stem: image}))
-    )
+    found = list(evaluate.scores(model, open_set(five, 2), measure, lambda name, image: kept.update({name: image})))
     assert [score.image for score in found] == ["im0", "im1"]
     for score in found:
         good = decode(five / "HR" / f"{score.image}.png").pixels
@@ -72,6 +70,15 @@ def test_noise_left_alone_scores_what_its_strength_says(x1: Path, tmp_path: Path
     assert evaluate.customary(model) == Measure()
     (score,) = evaluate.scores(model, open_set(tmp_path, 1, sigma=25), Measure())
     assert score.psnr == pytest.approx(20 * np.log10(255 / 25), abs=0.1)  # PSNR's definition
+
+
+def test_equal_images_have_no_figure_in_json(x1: Path, tmp_path: Path) -> None:
+    target = write(tmp_path / "a.png", natural(0, 32, 32))
+    same = ImageSet("same", [Sample("a", target, target)])
+    found = list(evaluate.scores(replace(load(x1, "cpu"), network=nn.Identity()), same, Measure()))
+    assert found[0].psnr == float("inf")
+    record = evaluate.Result("same", "", found).record()
+    assert (record["psnr"], record["images"][0]["psnr"], record["ssim"]) == (None, None, pytest.approx(1))
 
 
 def test_noise_beyond_white_and_black_reaches_the_network(x1: Path, tmp_path: Path) -> None:
@@ -120,7 +127,7 @@ def test_images_that_cannot_be_compared_are_named(x2: Path, tmp_path: Path) -> N
     target = write(tmp_path / "tiny.png", natural(0, 14, 40))
     with pytest.raises(InputError, match=r"tiny.png has 40 x 14 pixels, too few"):
         list(evaluate.scores(load(x2, "cpu"), open_set(tmp_path, 2), Measure(crop_border=2)))
-    wrong = ImageSet("wrong", [target], make=lambda image, _: image)
+    wrong = ImageSet("wrong", [Sample("tiny", target)], make=lambda image, _: image)
     with pytest.raises(InputError, match=r"tiny.png has 40 x 14 pixels, which does not fit"):
         list(evaluate.scores(load(x2, "cpu"), wrong, Measure()))
 
