@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from .mistakes import Mistake, Path, Place, dotted, nearest
 
@@ -30,7 +30,7 @@ class Document:
     Attributes:
         data: plain dicts, lists and scalars.
         keys: place of each key, by path.
-        values: place of each value, by path.
+        values: place of each value, by path; for a mapping or list that starts below its key, that of the key.
         mistakes: what could not be read.
         unread: paths whose values mean nothing because of a mistake.
     """
@@ -106,22 +106,28 @@ class _Reader:
         return Place(self.file, mark.line + 1, mark.column + 1 + (self.column if mark.line == 0 else 0))
 
     def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> Iterator[Mistake]:
-        lines = text.splitlines()
-        tabs = [number for number, line in enumerate(lines, 1) if "\t" in line[: len(line) - len(line.lstrip())]]
-        for number in tabs:
-            place = Place(self.file, number, lines[number - 1].index("\t") + 1)
-            yield Mistake(place, "a tab indents this line, YAML knows spaces only", suggestion="Put spaces there.")
-        if not tabs:
-            what = error.problem or error.context or "unreadable"
+        place = self._place(error.problem_mark or error.context_mark)
+        what = error.problem or error.context or "unreadable"
+        if "'\\t'" not in what:
             hint = "Check the indentation, colons, quotes and brackets here and on the line before."
-            yield Mistake(self._place(error.problem_mark or error.context_mark), f"not YAML: {what}", (), None, hint)
+            yield Mistake(place, f"not YAML: {what}", suggestion=hint)
+            return
+        for tab in sorted({place, *self._indented_by_tab(text)}):
+            yield Mistake(tab, "a tab stands where YAML wants spaces", suggestion="Put spaces there.")
+
+    def _indented_by_tab(self, text: str) -> Iterator[Place]:
+        for number, line in enumerate(text.splitlines(), 1):
+            if "\t" in line[: len(line) - len(line.lstrip())]:
+                yield Place(self.file, number, line.index("\t") + 1)
 
     def _value(self, node: Node, path: Path, above: tuple[int, ...]) -> Any:
         document = self.document
-        document.values[path] = self._place(node.start_mark)
+        below_key = isinstance(node, CollectionNode) and not node.flow_style and path in document.keys
+        document.values[path] = document.keys[path] if below_key else self._place(node.start_mark)
         if id(node) in above:
             what = f"{dotted(path)} contains itself: its anchor is one of the mappings around it"
-            place = document.place(path, key=True)  # the value's own is that of the anchor
+            del document.values[path]  # the place of the anchor
+            place = document.place(path, key=True)
             self._unread(place, what, path, "Write the values out in place of the alias.")
             return None
         if len(document.values) > MOST_VALUES:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ class View:
         fine = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
         return list(value) if fine else []
 
+    @property
+    def scale(self) -> int | None:
+        """The scale, 1 by default; None if it is no positive number."""
+        return self.number("scale") or None if "scale" in self.data else 1
+
     def mapping(self, *path: str) -> dict[str, Any]:
         """The mapping at a path; empty if it is none."""
         value = self.get(*path)
@@ -78,21 +84,21 @@ def phases(recipe: View) -> Iterator[Finding]:
             near = nearest(name, ("train", "val", "test"))
             hint = f"Did you mean {near!r}?" if near else "Names are train, val or test, the latter also as val_1."
             yield ("datasets", name), f"datasets.{name} names no phase", hint
-    if recipe.get("train") and "train" not in recipe.mapping("datasets"):
+    if recipe.get("train") and not get_close_matches("train", recipe.mapping("datasets")):
         yield ("datasets",), "the recipe trains, but datasets has no 'train'", "Add it, or delete the section train."
 
 
 def training_data(recipe: View) -> Iterator[Finding]:
     """What a training dataset needs, and sizes that the scale divides."""
-    data, scale = recipe.mapping("datasets", "train"), recipe.number("scale") or 1
+    data, scale = recipe.mapping("datasets", "train"), recipe.scale
     if not recipe.get("train") or not data:
         return
     patches = data.get("type") in ("PairedImageDataset", "PhotoPatchDataset")
     for name in ("batch_size_per_gpu", *(("gt_size",) if patches else ())):
-        if data.get(name) is None:
-            yield ("datasets", "train"), f"datasets.train lacks {name!r}", "Training needs it."
+        if data.get(name) is None and not get_close_matches(name, data, cutoff=0.8):
+            yield ("datasets", "train", name), f"datasets.train lacks {name!r}", "Training needs it."
     size = recipe.number("datasets", "train", "gt_size")
-    if size and patches and size % scale:
+    if size and scale and patches and size % scale:
         fitting = max(size - size % scale, scale)
         what = f"gt_size is {size}, which the scale {scale} does not divide"
         yield ("datasets", "train", "gt_size"), what, f"Use {fitting} or {fitting + scale}."
@@ -100,7 +106,9 @@ def training_data(recipe: View) -> Iterator[Finding]:
 
 def scales(recipe: View) -> Iterator[Finding]:
     """The network enlarges as much as the data need."""
-    scale, upscale = recipe.number("scale") or 1, _option(recipe, "upscale")
+    scale, upscale = recipe.scale, _option(recipe, "upscale")
+    if scale is None:
+        return
     if upscale is not None and upscale != scale:
         what = f"network_g.upscale is {upscale}, but the scale of the recipe is {scale}"
         yield ("network_g", "upscale"), what, "Make them equal."

@@ -18,6 +18,7 @@ Folders = Annotated[
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
+Template = Annotated[str, Field(pattern=r"\{\}")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -129,7 +130,7 @@ class PairedImageDataset(Loaded, Augmented):
     io_backend: Backend = Backend(type="disk")
     """Where the images are read from."""
 
-    filename_tmpl: str = "{}"
+    filename_tmpl: Template = "{}"
     """Name of a degraded image, from its clean image's without extension: '{}x2'."""
 
     meta_info_file: str | None = None
@@ -274,7 +275,7 @@ class PhotoFolderDataset(Photos):
     dataroot_lq: str | None = None
     """Folder of degraded images; without it, degradation makes them."""
 
-    filename_tmpl: str = "{}"
+    filename_tmpl: Template = "{}"
     """Name of a degraded image, from its photo's without extension: '{}x2'."""
 
 
