@@ -132,13 +132,13 @@ def channels(recipe: View) -> Iterator[Finding]:
 
 
 def milestones(recipe: View) -> Iterator[Finding]:
-    """Milestones rise and come before the end."""
+    """Milestones rise and come before the end; one at the end is harmless, and published."""
     path, total = ("train", "scheduler", "milestones"), recipe.number("train", "total_iter")
     steps = recipe.numbers(*path)
     if steps != sorted(steps):
         ordered = ", ".join(f"{step:g}" if step < 1e6 else f"{step:.0f}" for step in sorted(steps))
         yield path, f"{dotted(path)} does not rise", f"Write [{ordered}]."
-    if late := [step for step in steps if total and step >= total]:
+    if late := [step for step in steps if total and step > total]:
         what = f"{dotted(path)} has {shown(late[0])}, but training ends at total_iter {total}"
         yield path, what, "Lower it, or raise total_iter."
 

@@ -282,11 +282,15 @@ class PhotoFolderDataset(Photos):
 OWN = (PairedImageDataset, SingleImageDataset, PhotoPatchDataset, PhotoFolderDataset)
 
 
+class Other(Loaded, Augmented):
+    """What the other datasets of BasicSR share."""
+
+
 def _basicsr() -> list[type[Section]]:
     """The other datasets of BasicSR, with the options that their modules mention."""
     own = {kind.__name__ for kind in OWN}
     return [
-        model(name, {key: (Any, None) for key in found.keys if key not in Loaded.model_fields}, found.doc, Loaded)
+        model(name, dict.fromkeys(found.keys - Other.model_fields.keys(), (Any, None)), found.doc, Other)
         for name, found in signatures.registered("data").items()
         if name not in own
     ]

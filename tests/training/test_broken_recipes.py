@@ -109,13 +109,16 @@ def test_a_broken_recipe_gets_exactly_these_messages(
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("train.total_itr=5", ":1:1: unknown key 'total_itr' in train. Did you mean 'total_iter'?"),
-        ("trian.total_iter=5", ":1:1: unknown key 'trian' in the recipe. Did you mean 'train'?"),
-        ("scale=two", ":1:7: scale is 'two', expected a whole number."),
-        ("scale", ":1:1: an override is written key=value, such as train.total_iter=1000. Did you mean scale=...?"),
-        ("=3", ":1:1: an override is written key=value, such as train.total_iter=1000."),
-        ("scale.x=3", ":1:1: scale holds no keys, so scale.x cannot be set. Set scale itself."),
-        ("train.scheduler.milestones=[1, 2", ":1:33: not YAML: expected ',' or ']', but got '<stream end>'."),
+        ("train.total_itr=5", ", character 1: unknown key 'total_itr' in train. Did you mean 'total_iter'?"),
+        ("trian.total_iter=5", ", character 1: unknown key 'trian' in the recipe. Did you mean 'train'?"),
+        ("scale=two", ", character 7: scale is 'two', expected a whole number."),
+        (
+            "scale",
+            ", character 1: an override is written key=value, such as train.total_iter=1000. Did you mean scale=...?",
+        ),
+        ("=3", ", character 1: an override is written key=value, such as train.total_iter=1000."),
+        ("scale.x=3", ", character 1: scale holds no keys, so scale.x cannot be set. Set scale itself."),
+        ("train.scheduler.milestones=[1, 2", ", character 33: not YAML: expected ',' or ']', but got '<stream end>'."),
         ("name=__import__('os').getcwd()", None),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,16 @@ def test_degradations_and_channels_must_fit_the_network(tmp_path: Path) -> None:
     )
 
 
+def test_the_schema_knows_the_degradations_there_are() -> None:
+    degradations = pytest.importorskip("mambair_cli.data.degradations", reason="the data room is not there")
+    described = {
+        section["properties"]["type"]["const"]: section["properties"].keys() - {"type"}
+        for section in json_schema()["$defs"].values()
+        if section["properties"].get("type", {}).get("const") in degradations.KINDS
+    }
+    assert described == {kind: {f.name for f in fields(made)} for kind, made in degradations.KINDS.items()}
+
+
 def test_a_recipe_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "a recipe is a mapping" in refused(write(tmp_path, ""))
     assert "a recipe is a mapping" in refused(write(tmp_path, "- a"))
@@ -183,6 +194,9 @@ def test_what_only_other_models_read_is_left_to_them(tmp_path: Path) -> None:
     extra = ["resize_prob=[0.2, 0.7, 0.1]", "train.net_g_reg_every=4"]
     assert read_recipe(write(tmp_path), ["model_type=RealESRNetModel", *extra])
     assert "unknown key 'resize_prob' in the recipe" in refused(write(tmp_path), *extra)
+    data = "datasets.train={name: d, type: RealESRGANDataset, dataroot_gt: d, gt_size: 4, batch_size_per_gpu: 1"
+    assert read_recipe(write(tmp_path), [data + ", blur_sigma: [0.2, 3]}"])
+    assert "Did you mean 'blur_sigma'?" in refused(write(tmp_path), data + ", blur_sigmas: [0.2, 3]}")
 
 
 def test_without_basicsr_our_own_parts_are_still_checked(tmp_path: Path) -> None:
