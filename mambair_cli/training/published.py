@@ -9,7 +9,7 @@ from .mistakes import Path as KeyPath
 from .mistakes import Place, dotted
 from .schema import OWN_MODEL
 
-MODELS = {"MambaIRv2Model", "MambaIRv2LightModel"}
+MODELS = ("MambaIRv2Model", "MambaIRv2LightModel")
 """Copies of MambaIRModel under other names."""
 
 SWALLOWED: dict[str, dict[str, Any]] = {

@@ -1,7 +1,7 @@
 """What no single key shows: whether the parts of a recipe fit together."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,12 @@ Finding = tuple[KeyPath, str, str]
 class View:
     """Read access to options of which nothing is known for sure."""
 
-    def __init__(self, data: Any) -> None:
-        self.data = data
+    def __init__(self, data: Any, told: Collection[KeyPath] = ()) -> None:
+        self.data, self.told = data, told
+
+    def sound(self, *path: str) -> bool:
+        """Whether nothing at or below a path has been found wrong."""
+        return not any(known[: len(path)] == path for known in self.told)
 
     def get(self, *path: str) -> Any:
         """The value at a path, or None."""
@@ -60,12 +64,13 @@ class View:
         return value if isinstance(value, dict) else {}
 
 
-def mistakes(document: Document) -> Iterator[Mistake]:
-    """All that does not fit."""
+def mistakes(document: Document, told: Collection[KeyPath]) -> Iterator[Mistake]:
+    """All that does not fit, but for ``told``, the paths that are known to be wrong."""
+    view = View(document.data, told)
     for check in CHECKS:
-        for path, what, hint in check(View(document.data)):
-            value = View(document.data).get(*map(str, path))
-            yield Mistake(document.place(path), what, path, value, hint)
+        for path, what, hint in check(view):
+            if path not in told:
+                yield Mistake(document.place(path), what, path, view.get(*map(str, path)), hint)
 
 
 def _option(recipe: View, name: str) -> int | None:
@@ -162,45 +167,44 @@ def network(recipe: View) -> Iterator[Finding]:
     options = dict(recipe.mapping("network_g"))
     kind = options.pop("type", None)
     for architecture in ARCHITECTURES:
-        if architecture.name == kind:
+        if architecture.name == kind and recipe.sound("network_g"):
             try:
                 create(architecture.config, options)
             except ValueError as error:
                 culprit = next((name for name in options if str(error).startswith(name)), None)
                 path: KeyPath = ("network_g", culprit) if culprit else ("network_g",)
                 yield path, f"{kind} cannot be built: {error}", ""
-            except TypeError:
-                return  # a key or type that the schema reports
 
 
 def optimisation(recipe: View) -> Iterator[Finding]:
-    """PyTorch says what values its optimisers and schedulers refuse."""
+    """PyTorch says what values its optimisers refuse."""
     for name in ("optim_g", "optim_d"):
-        options = dict(recipe.mapping("train", name))
-        kind = options.pop("type", None)
-        if kind in components.OPTIMIZERS and isinstance(options.get("lr"), float):
-            build = partial(getattr(torch.optim, kind), [torch.nn.Parameter(torch.zeros(1))], **options)
-            yield from _tried(("train", name), build)
+        weights = [torch.nn.Parameter(torch.zeros(1))]
+        yield from _tried(recipe, name, components.OPTIMIZERS, partial(_built, torch.optim, weights))
 
 
 def scheduling(recipe: View) -> Iterator[Finding]:
     """PyTorch's schedulers are tried on a stand-in."""
-    options = dict(recipe.mapping("train", "scheduler"))
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    build = partial(_built, torch.optim.lr_scheduler, optimizer)
+    yield from _tried(recipe, "scheduler", components.SCHEDULERS, build)
+
+
+def _built(module: Any, subject: Any, kind: str, options: dict[str, Any]) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        getattr(module, kind)(subject, **options)
+
+
+def _tried(recipe: View, name: str, kinds: Collection[str], build: Callable[..., None]) -> Iterator[Finding]:
+    """What an exception says about a section of ``train`` in which the schema finds nothing wrong."""
+    path = ("train", name)
+    options = dict(recipe.mapping(*path))
     kind = options.pop("type", None)
-    if kind in components.SCHEDULERS:
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-        build = partial(getattr(torch.optim.lr_scheduler, kind), optimizer, **options)
-        yield from _tried(("train", "scheduler"), build)
-
-
-def _tried(path: KeyPath, build: Callable[[], Any]) -> Iterator[Finding]:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            build()
-    except ValueError as error:
-        yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
-    except TypeError:
-        return  # a key or type that the schema reports
+    if kind in kinds and recipe.sound(*path):
+        try:
+            build(kind, options)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
 
 
 def basicsr_models(recipe: View) -> Iterator[Finding]:

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mambair_cli.errors import MambairError, UsageError
+from mambair_cli.training.mistakes import Mistake
 from mambair_cli.training.recipe import RecipeError, json_schema, packaged, read_recipe
 
 from .recipes import BASE, broken, write
+from .test_marked import VALUES
 
 LINES = BASE.splitlines()
 KEYS = [number for number, line in enumerate(LINES) if len(line.strip().partition(":")[0]) >= 5]
@@ -50,6 +52,28 @@ def test_a_typo_in_any_key_is_found_where_it_is_and_put_right(folder: Path, numb
         read_recipe(write(folder, "\n".join(lines)))
     hints = [m.suggestion for m in caught.value.mistakes if (m.place.line, m.place.column) == (number + 1, indent + 1)]
     assert f"Did you mean {key!r}?" in hints
+
+
+def paths(data: Any, start: str = "") -> list[str]:
+    """All keys, dotted."""
+    if not isinstance(data, dict):
+        return []
+    return [path for key, value in data.items() for path in (f"{start}{key}", *paths(value, f"{start}{key}."))]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from(paths(yaml.safe_load(BASE))), VALUES), min_size=1, max_size=3))
+def test_any_value_anywhere_is_taken_or_refused_with_its_place(folder: Path, changes: list[tuple[str, Any]]) -> None:
+    overrides = [
+        f"{key}={yaml.safe_dump(value, default_flow_style=True, width=1000).strip()}" for key, value in changes
+    ]
+    found: tuple[Mistake, ...] = ()
+    try:
+        read_recipe(write(folder), overrides)
+    except RecipeError as error:
+        found = error.mistakes
+    assert all(mistake.place.column for mistake in found)
+    assert len(set(map(str, found))) == len(found)
 
 
 def test_options_are_those_that_basicsr_makes(tmp_path: Path) -> None:
