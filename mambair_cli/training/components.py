@@ -97,7 +97,7 @@ def _kind(default: Any) -> Any:
     if isinstance(default, int | float):
         return float
     if isinstance(default, tuple | list):
-        return list[float] if all(isinstance(item, int | float) for item in default) else list[Any]
+        return Numbers if all(isinstance(item, int | float) for item in default) else list[Any]
     return str if isinstance(default, str) else Any
 
 

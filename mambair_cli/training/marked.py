@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from .mistakes import Mistake, Path, Place, dotted, nearest
 
@@ -30,7 +30,7 @@ class Document:
     Attributes:
         data: plain dicts, lists and scalars.
         keys: place of each key, by path.
-        values: place of each value, by path.
+        values: place of each value, by path; for a mapping or list that starts below its key, that of the key.
         mistakes: what could not be read.
         unread: paths whose values mean nothing because of a mistake.
     """
@@ -63,36 +63,30 @@ class Document:
         self.unread |= {path + rest for rest in other.unread}
 
 
-def read(text: str, file: str, column: int = 0) -> Document:
-    """Read one YAML document.
-
-    Args:
-        text: the source.
-        file: name for messages.
-        column: how many characters stand before ``text`` on its line.
-    """
-    return _Reader(file, column).read(text)
+def read(text: str, file: str) -> Document:
+    """Read one YAML document; ``file`` is its name for messages."""
+    return _Reader(Place(file, 1, 1)).read(text)
 
 
 class _Reader:
-    def __init__(self, file: str, column: int) -> None:
-        self.file, self.column = file, column
+    def __init__(self, start: Place) -> None:
+        self.file, self.start = start.file, start
         self.document = Document()
         self.constructor = yaml.constructor.SafeConstructor()
         self.merged: set[int] = set()
 
     def read(self, text: str) -> Document:
         document = self.document
-        document.values[()] = document.keys[()] = Place(self.file, 1, 1 + self.column)
+        document.values[()] = document.keys[()] = self.start
         try:
             root = yaml.compose(text, Loader)
         except yaml.MarkedYAMLError as error:
             document.mistakes += self._syntax(text, error)
         except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            column = error.position - text.rfind("\n", 0, error.position)
+            line = text.count("\n", 0, error.position)
+            column = error.position - text.rfind("\n", 0, error.position) - 1
             what = f"the character {chr(error.character)!r} is not allowed in YAML"
-            self._add(Place(self.file, line, column + self.column), what, (), "Delete it.")
+            self._add(self._at(line, column), what, (), "Delete it.")
         else:
             document.data = self._value(root, (), ()) if root is not None else None
         if document.mistakes and document.data is None:
@@ -102,26 +96,36 @@ class _Reader:
     def _add(self, place: Place, message: str, path: Path, suggestion: str = "", value: Any = None) -> None:
         self.document.mistakes.append(Mistake(place, message, path, value, suggestion))
 
+    def _at(self, line: int, column: int) -> Place:
+        """The place of a character, both counted from 0 in the text."""
+        return Place(self.file, self.start.line + line, column + (1 if line else self.start.column))
+
     def _place(self, mark: Any) -> Place:
-        return Place(self.file, mark.line + 1, mark.column + 1 + (self.column if mark.line == 0 else 0))
+        return self._at(mark.line, mark.column)
 
     def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> Iterator[Mistake]:
-        lines = text.splitlines()
-        tabs = [number for number, line in enumerate(lines, 1) if "\t" in line[: len(line) - len(line.lstrip())]]
-        for number in tabs:
-            place = Place(self.file, number, lines[number - 1].index("\t") + 1)
-            yield Mistake(place, "a tab indents this line, YAML knows spaces only", suggestion="Put spaces there.")
-        if not tabs:
-            what = error.problem or error.context or "unreadable"
+        place = self._place(error.problem_mark or error.context_mark)
+        what = error.problem or error.context or "unreadable"
+        if "'\\t'" not in what:
             hint = "Check the indentation, colons, quotes and brackets here and on the line before."
-            yield Mistake(self._place(error.problem_mark or error.context_mark), f"not YAML: {what}", (), None, hint)
+            yield Mistake(place, f"not YAML: {what}", suggestion=hint)
+            return
+        for tab in sorted({place, *self._indented_by_tab(text)}):
+            yield Mistake(tab, "a tab stands where YAML wants spaces", suggestion="Put spaces there.")
+
+    def _indented_by_tab(self, text: str) -> Iterator[Place]:
+        for number, line in enumerate(text.splitlines()):
+            if "\t" in line[: len(line) - len(line.lstrip())]:
+                yield self._at(number, line.index("\t"))
 
     def _value(self, node: Node, path: Path, above: tuple[int, ...]) -> Any:
         document = self.document
-        document.values[path] = self._place(node.start_mark)
+        below_key = isinstance(node, CollectionNode) and not node.flow_style and path in document.keys
+        document.values[path] = document.keys[path] if below_key else self._place(node.start_mark)
         if id(node) in above:
             what = f"{dotted(path)} contains itself: its anchor is one of the mappings around it"
-            place = document.place(path, key=True)  # the value's own is that of the anchor
+            del document.values[path]  # the place of the anchor
+            place = document.place(path, key=True)
             self._unread(place, what, path, "Write the values out in place of the alias.")
             return None
         if len(document.values) > MOST_VALUES:
@@ -188,7 +192,7 @@ def override(document: Document, text: str) -> None:
     """Apply ``key.sub=value``; the value is YAML, and mistakes go to the document."""
     name, equals, value = text.partition("=")
     path = tuple(name.strip().split("."))
-    place = Place(f"override '{text}'", 1, 1)
+    place = Place(f"override '{text}'", 0, 1)
     if not equals or not all(path):
         what = "an override is written key=value, such as train.total_iter=1000"
         near = nearest(name, [dotted(known) for known in document.keys])
@@ -204,6 +208,6 @@ def override(document: Document, text: str) -> None:
             what = f"{dotted(path[:depth])} holds no keys, so {name} cannot be set"
             document.mistakes.append(Mistake(place, what, path, target, f"Set {dotted(path[:depth])} itself."))
             return
-    new = read(value, place.file, column=len(name) + 1)
+    new = _Reader(Place(place.file, 0, len(name) + 2)).read(value)
     new.keys[()] = place
     document.set(path, new)

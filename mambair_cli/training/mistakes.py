@@ -13,14 +13,17 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a value is in the source; line and column count from 1. ``file`` may be an override's text."""
+    """Where a value is in the source; line and column count from 1.
+
+    In an override, ``file`` is its text, ``line`` is 0, and ``column`` the character.
+    """
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}, character {self.column}"
 
 
 @dataclass(frozen=True)

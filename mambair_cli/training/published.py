@@ -6,10 +6,10 @@ from typing import Any
 
 from .marked import Document
 from .mistakes import Path as KeyPath
-from .mistakes import dotted
+from .mistakes import Place, dotted
 from .schema import OWN_MODEL
 
-MODELS = {"MambaIRv2Model", "MambaIRv2LightModel"}
+MODELS = ("MambaIRv2Model", "MambaIRv2LightModel")
 """Copies of MambaIRModel under other names."""
 
 SWALLOWED: dict[str, dict[str, Any]] = {
@@ -28,69 +28,75 @@ Note = Callable[[KeyPath, str], None]
 
 def translate(document: Document) -> list[str]:
     """Rewrite a published recipe in place; returns what was done, one sentence with a place for each."""
-    notes: list[str] = []
+    notes: list[tuple[Place, str]] = []
 
     def note(path: KeyPath, text: str) -> None:
-        notes.append(f"{document.place(path, key=True)}: {dotted(path)}: {text}.")
+        place = document.place(path, key=True)
+        notes.append((place, f"{place}: {dotted(path)}: {text}."))
 
     data = document.data
     if data.get("model_type") in MODELS:
         note(("model_type",), f"{data['model_type']} is {OWN_MODEL} here")
         data["model_type"] = OWN_MODEL
-    _network(data.get("network_g"), note)
+    _network(_mapping(data.get("network_g")), note)
     for name, dataset in _mapping(data.get("datasets")).items():
         _dataset(name, _mapping(dataset), note)
+        _folders(name, _mapping(dataset), note)
     val = _mapping(data.get("val"))
     for name in [name for name in UNREAD if name in val]:
         note(("val", name), "ignored, as published code does")
         del val[name]
-    return notes
+    return [text for _, text in sorted(notes)]
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _network(options: Any, note: Note) -> None:
-    options = _mapping(options)
+def _network(options: dict[str, Any], note: Note) -> None:
     for name, harmless in SWALLOWED.get(str(options.get("type")), {}).items():
         if name in options and (harmless is ... or options[name] == harmless):
             note(("network_g", name), f"{options['type']} has no such option; ignored, as published code does")
             del options[name]
 
 
+def _folders(name: str, options: dict[str, Any], note: Note) -> None:
+    """Absolute folders of other machines, and lists of one folder."""
+    for key in ("dataroot_gt", "dataroot_lq"):
+        value = options.get(key)
+        folders = value if isinstance(value, list) else [value]
+        if isinstance(value, list) and len(value) == 1:
+            options[key] = value[0]
+        if any(isinstance(one, str) and Path(one).is_absolute() and not Path(one).exists() for one in folders):
+            note(("datasets", name, key), "no such folder on this machine; override it")
+
+
 def _dataset(name: str, options: dict[str, Any], note: Note) -> None:
-    path = ("datasets", name)
-    for root in ("dataroot_gt", "dataroot_lq"):
-        if isinstance(options.get(root), list) and len(options[root]) == 1:
-            options[root] = options[root][0]
-        folders = options.get(root) if isinstance(options.get(root), list) else [options.get(root)]
-        for folder in folders or []:
-            if isinstance(folder, str) and Path(folder).is_absolute() and not Path(folder).exists():
-                note((*path, root), f"{folder} is not on this machine; override it with {dotted((*path, root))}=...")
+    """What ``task`` makes of pairs, by a dataset that does it."""
     if options.get("type") != "PairedImageDataset" or "task" not in options:
         return
-    task = options.pop("task")
+    task, noise, path = options["task"], options.get("noise"), ("datasets", name, "task")
     if task == "SR":
-        note((*path, "task"), "ignored, paired images need none")
-    elif task in ("denoising_color", "denoising_gray") and isinstance(options.get("noise"), int | float):
-        sigma = options.pop("noise")
-        _unpair(name, options, {"degradation": {"type": "noise", "sigma": [sigma, sigma]}}, task == "denoising_gray")
-        note((*path, "task"), f"{options['type']} makes noise of sigma {sigma} from dataroot_gt")
+        note(path, "ignored, pairs of images need none")
+    elif task in ("denoising_color", "denoising_gray") and isinstance(noise, int | float):
+        _made(name, options, {"type": "noise", "sigma": noise}, gray=task == "denoising_gray")
+        note(path, f"{options['type']} adds noise of sigma {noise} to dataroot_gt")
     elif task == "CAR" and name != "train":
-        options["type"] = "PhotoFolderDataset"
-        options["gray"] = True
+        options |= {"type": "PhotoFolderDataset", "gray": True}
         options.pop("io_backend", None)
-        note((*path, "task"), "PhotoFolderDataset reads both folders in gray")
+        note(path, "PhotoFolderDataset reads both folders in gray")
+    elif task == "CAR" and (quality := Path(str(options.get("dataroot_lq"))).name).isdecimal():
+        _made(name, options, {"type": "jpeg", "quality": int(quality)}, gray=True)
+        note(path, f"{options['type']} compresses dataroot_gt with quality {quality}, the name of dataroot_lq")
     else:
-        options["task"] = task
+        return  # and the schema reports it
+    del options["task"]
+    options.pop("noise", None)
 
 
-def _unpair(name: str, options: dict[str, Any], made: dict[str, Any], gray: bool) -> None:
-    """One folder in place of two that are the same."""
-    options["type"] = "PhotoPatchDataset" if name == "train" else "PhotoFolderDataset"
+def _made(name: str, options: dict[str, Any], degradation: dict[str, Any], gray: bool) -> None:
+    """A dataset that degrades the one folder that is needed."""
     for key in ("dataroot_lq", "filename_tmpl", "io_backend"):
         options.pop(key, None)
-    options.update(made)
-    if gray:
-        options["gray"] = True
+    kind = "PhotoPatchDataset" if name == "train" else "PhotoFolderDataset"
+    options |= {"type": kind, "degradation": degradation} | ({"gray": True} if gray else {})

@@ -83,8 +83,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         override(document, each)
     notes = published.translate(document)
     wrong = [*document.mistakes, *schema_errors.mistakes(document)]
-    told = {mistake.path for mistake in wrong}
-    wrong += [mistake for mistake in schema_checks.mistakes(document) if mistake.path not in told]
+    wrong += schema_checks.mistakes(document, {mistake.path for mistake in wrong})
     if wrong:
         raise RecipeError(source, wrong)
     return Recipe(found, _completed(document.data), text, tuple(notes))

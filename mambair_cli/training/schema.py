@@ -28,7 +28,7 @@ class MultiStepRestartLR(Section):
     type: Literal["MultiStepLR", "MultiStepRestartLR"]
 
     milestones: Counts
-    """Steps at which the learning rate falls, rising numbers below total_iter."""
+    """Steps at which the learning rate falls, rising numbers up to total_iter."""
 
     gamma: Annotated[float, Field(gt=0)] = 0.1
     """Factor at a milestone."""

@@ -1,7 +1,8 @@
 """What no single key shows: whether the parts of a recipe fit together."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,12 @@ Finding = tuple[KeyPath, str, str]
 class View:
     """Read access to options of which nothing is known for sure."""
 
-    def __init__(self, data: Any) -> None:
-        self.data = data
+    def __init__(self, data: Any, told: Collection[KeyPath] = ()) -> None:
+        self.data, self.told = data, told
+
+    def sound(self, *path: str) -> bool:
+        """Whether nothing at or below a path has been found wrong."""
+        return not any(known[: len(path)] == path for known in self.told)
 
     def get(self, *path: str) -> Any:
         """The value at a path, or None."""
@@ -48,18 +53,24 @@ class View:
         fine = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
         return list(value) if fine else []
 
+    @property
+    def scale(self) -> int | None:
+        """The scale, 1 by default; None if it is no positive number."""
+        return self.number("scale") or None if "scale" in self.data else 1
+
     def mapping(self, *path: str) -> dict[str, Any]:
         """The mapping at a path; empty if it is none."""
         value = self.get(*path)
         return value if isinstance(value, dict) else {}
 
 
-def mistakes(document: Document) -> Iterator[Mistake]:
-    """All that does not fit."""
+def mistakes(document: Document, told: Collection[KeyPath]) -> Iterator[Mistake]:
+    """All that does not fit, but for ``told``, the paths that are known to be wrong."""
+    view = View(document.data, told)
     for check in CHECKS:
-        for path, what, hint in check(View(document.data)):
-            value = View(document.data).get(*map(str, path))
-            yield Mistake(document.place(path), what, path, value, hint)
+        for path, what, hint in check(view):
+            if path not in told:
+                yield Mistake(document.place(path), what, path, view.get(*map(str, path)), hint)
 
 
 def _option(recipe: View, name: str) -> int | None:
@@ -78,21 +89,21 @@ def phases(recipe: View) -> Iterator[Finding]:
             near = nearest(name, ("train", "val", "test"))
             hint = f"Did you mean {near!r}?" if near else "Names are train, val or test, the latter also as val_1."
             yield ("datasets", name), f"datasets.{name} names no phase", hint
-    if recipe.get("train") and "train" not in recipe.mapping("datasets"):
+    if recipe.get("train") and not get_close_matches("train", recipe.mapping("datasets")):
         yield ("datasets",), "the recipe trains, but datasets has no 'train'", "Add it, or delete the section train."
 
 
 def training_data(recipe: View) -> Iterator[Finding]:
     """What a training dataset needs, and sizes that the scale divides."""
-    data, scale = recipe.mapping("datasets", "train"), recipe.number("scale") or 1
+    data, scale = recipe.mapping("datasets", "train"), recipe.scale
     if not recipe.get("train") or not data:
         return
     patches = data.get("type") in ("PairedImageDataset", "PhotoPatchDataset")
     for name in ("batch_size_per_gpu", *(("gt_size",) if patches else ())):
-        if data.get(name) is None:
-            yield ("datasets", "train"), f"datasets.train lacks {name!r}", "Training needs it."
+        if data.get(name) is None and not get_close_matches(name, data, cutoff=0.8):
+            yield ("datasets", "train", name), f"datasets.train lacks {name!r}", "Training needs it."
     size = recipe.number("datasets", "train", "gt_size")
-    if size and patches and size % scale:
+    if size and scale and patches and size % scale:
         fitting = max(size - size % scale, scale)
         what = f"gt_size is {size}, which the scale {scale} does not divide"
         yield ("datasets", "train", "gt_size"), what, f"Use {fitting} or {fitting + scale}."
@@ -100,7 +111,9 @@ def training_data(recipe: View) -> Iterator[Finding]:
 
 def scales(recipe: View) -> Iterator[Finding]:
     """The network enlarges as much as the data need."""
-    scale, upscale = recipe.number("scale") or 1, _option(recipe, "upscale")
+    scale, upscale = recipe.scale, _option(recipe, "upscale")
+    if scale is None:
+        return
     if upscale is not None and upscale != scale:
         what = f"network_g.upscale is {upscale}, but the scale of the recipe is {scale}"
         yield ("network_g", "upscale"), what, "Make them equal."
@@ -124,13 +137,13 @@ def channels(recipe: View) -> Iterator[Finding]:
 
 
 def milestones(recipe: View) -> Iterator[Finding]:
-    """Milestones rise and come before the end."""
+    """Milestones rise and come before the end; one at the end is harmless, and published."""
     path, total = ("train", "scheduler", "milestones"), recipe.number("train", "total_iter")
     steps = recipe.numbers(*path)
     if steps != sorted(steps):
         ordered = ", ".join(f"{step:g}" if step < 1e6 else f"{step:.0f}" for step in sorted(steps))
         yield path, f"{dotted(path)} does not rise", f"Write [{ordered}]."
-    if late := [step for step in steps if total and step >= total]:
+    if late := [step for step in steps if total and step > total]:
         what = f"{dotted(path)} has {shown(late[0])}, but training ends at total_iter {total}"
         yield path, what, "Lower it, or raise total_iter."
 
@@ -154,45 +167,44 @@ def network(recipe: View) -> Iterator[Finding]:
     options = dict(recipe.mapping("network_g"))
     kind = options.pop("type", None)
     for architecture in ARCHITECTURES:
-        if architecture.name == kind:
+        if architecture.name == kind and recipe.sound("network_g"):
             try:
                 create(architecture.config, options)
             except ValueError as error:
                 culprit = next((name for name in options if str(error).startswith(name)), None)
                 path: KeyPath = ("network_g", culprit) if culprit else ("network_g",)
                 yield path, f"{kind} cannot be built: {error}", ""
-            except TypeError:
-                return  # a key or type that the schema reports
 
 
 def optimisation(recipe: View) -> Iterator[Finding]:
-    """PyTorch says what values its optimisers and schedulers refuse."""
+    """PyTorch says what values its optimisers refuse."""
     for name in ("optim_g", "optim_d"):
-        options = dict(recipe.mapping("train", name))
-        kind = options.pop("type", None)
-        if kind in components.OPTIMIZERS and isinstance(options.get("lr"), float):
-            build = partial(getattr(torch.optim, kind), [torch.nn.Parameter(torch.zeros(1))], **options)
-            yield from _tried(("train", name), build)
+        weights = [torch.nn.Parameter(torch.zeros(1))]
+        yield from _tried(recipe, name, components.OPTIMIZERS, partial(_built, torch.optim, weights))
 
 
 def scheduling(recipe: View) -> Iterator[Finding]:
     """PyTorch's schedulers are tried on a stand-in."""
-    options = dict(recipe.mapping("train", "scheduler"))
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    build = partial(_built, torch.optim.lr_scheduler, optimizer)
+    yield from _tried(recipe, "scheduler", components.SCHEDULERS, build)
+
+
+def _built(module: Any, subject: Any, kind: str, options: dict[str, Any]) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        getattr(module, kind)(subject, **options)
+
+
+def _tried(recipe: View, name: str, kinds: Collection[str], build: Callable[..., None]) -> Iterator[Finding]:
+    """What an exception says about a section of ``train`` in which the schema finds nothing wrong."""
+    path = ("train", name)
+    options = dict(recipe.mapping(*path))
     kind = options.pop("type", None)
-    if kind in components.SCHEDULERS:
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-        build = partial(getattr(torch.optim.lr_scheduler, kind), optimizer, **options)
-        yield from _tried(("train", "scheduler"), build)
-
-
-def _tried(path: KeyPath, build: Callable[[], Any]) -> Iterator[Finding]:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            build()
-    except ValueError as error:
-        yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
-    except TypeError:
-        return  # a key or type that the schema reports
+    if kind in kinds and recipe.sound(*path):
+        try:
+            build(kind, options)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
 
 
 def basicsr_models(recipe: View) -> Iterator[Finding]:

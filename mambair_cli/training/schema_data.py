@@ -18,6 +18,7 @@ Folders = Annotated[
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
+Template = Annotated[str, Field(pattern=r"\{\}")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -129,7 +130,7 @@ class PairedImageDataset(Loaded, Augmented):
     io_backend: Backend = Backend(type="disk")
     """Where the images are read from."""
 
-    filename_tmpl: str = "{}"
+    filename_tmpl: Template = "{}"
     """Name of a degraded image, from its clean image's without extension: '{}x2'."""
 
     meta_info_file: str | None = None
@@ -274,18 +275,22 @@ class PhotoFolderDataset(Photos):
     dataroot_lq: str | None = None
     """Folder of degraded images; without it, degradation makes them."""
 
-    filename_tmpl: str = "{}"
+    filename_tmpl: Template = "{}"
     """Name of a degraded image, from its photo's without extension: '{}x2'."""
 
 
 OWN = (PairedImageDataset, SingleImageDataset, PhotoPatchDataset, PhotoFolderDataset)
 
 
+class Other(Loaded, Augmented):
+    """What the other datasets of BasicSR share."""
+
+
 def _basicsr() -> list[type[Section]]:
     """The other datasets of BasicSR, with the options that their modules mention."""
     own = {kind.__name__ for kind in OWN}
     return [
-        model(name, {key: (Any, None) for key in found.keys if key not in Loaded.model_fields}, found.doc, Loaded)
+        model(name, dict.fromkeys(found.keys - Other.model_fields.keys(), (Any, None)), found.doc, Other)
         for name, found in signatures.registered("data").items()
         if name not in own
     ]

@@ -109,6 +109,8 @@ def _wrong(path: Path, error: Any) -> tuple[str, str]:
         return f"{is_}, which is not known", suggest(value, re.findall(r"'([^']*)'", context["expected"]))
     if kind in WANTED:
         return f"{is_}, expected {WANTED[kind]}", _cast(kind, value)
+    if kind == "string_pattern_mismatch":
+        return f"{is_}, which makes all names alike", "Put {} where the name of the clean image goes."
     if kind in LIMITS:
         return f"{is_}, expected {LIMITS[kind]} {next(iter(context.values()))}", ""
     if kind in ("too_short", "too_long"):
