@@ -102,38 +102,50 @@ def _one(console: Console, job: "Job", options: "Options") -> None:
 
 
 def _facts(job: "Job") -> dict[str, Any]:
+    """What the catalogues and this machine know of a job."""
+    from ..data import catalog
     from ..data.fetch import checks
+    from ..weights import catalog as models
 
+    entry = catalog.by_name(job.name) or models.by_name(job.name)
+    known = {} if entry is None else vars(entry)
+    facts: dict[str, Any] = {
+        name: known[name] for name in ("task", "holds", "arch", "scale", "aliases", "layout") if name in known
+    }
     return {
         "name": job.name,
         "kind": job.kind,
+        **facts,
         "sources": [source.url for source in job.sources],
+        "verified": known.get("verified"),
         "bytes": job.bytes,
         "sha256": job.sha256,
         "target": str(job.target),
         "there": job.target.exists(),
         "free": checks.free(job.root),
         "licence": job.licence,
+        "citation": known.get("citation", ""),
         "note": job.note,
     }
 
 
 def _show(console: Console, job: "Job") -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from ..data.fetch import checks
 
     facts = _facts(job)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    size = checks.megabytes(job.bytes) if job.bytes else "not known"
-    shown = facts | {"sources": "\n".join(facts["sources"]) or "none known", "bytes": size}
-    shown["free"] = checks.megabytes(facts["free"])
+    table = Table(Column(no_wrap=True), Column(overflow="fold"), show_header=False, box=None, pad_edge=False)
+    shown = facts | {"free": checks.megabytes(facts["free"]), "there": "yes" if facts["there"] else "no"}
+    shown["bytes"] = checks.megabytes(job.bytes) if job.bytes else "not known"
+    shown["sources"] = facts["sources"] or ["none known"]
     if job.recipe:
-        shown["sources"] = "every file from its own repository, see photos.csv"
+        shown["sources"] = ["every file from its own repository, see photos.csv"]
     for key, value in shown.items():
-        if value not in (None, ""):
-            table.add_row(key, Text("yes" if value is True else "no" if value is False else str(value)))
+        text = "\n".join(value) if isinstance(value, (list, tuple)) else str(value or "")
+        if text:
+            table.add_row(key, Text(text))
     console.table(table, facts)
 
 
@@ -144,15 +156,14 @@ def _list(console: Console, root: Path | None) -> None:
     from ..data.fetch import job
     from ..weights import catalog as models
 
-    known = [{"holds": f"{entry.arch} x{entry.scale}"} | vars(entry) for entry in models.entries()]
     table = Table(Column("Name", no_wrap=True), "Task", "There", "Verified", "Content", box=None, pad_edge=False)
     records = []
-    for entry in [*map(vars, catalog.datasets()), *known]:
-        facts = _facts(job.find(entry["name"], root))
-        table.add_row(
-            entry["name"], entry["task"], "yes" if facts["there"] else "no", entry["verified"], entry["holds"]
-        )
-        records.append({key: entry[key] for key in ("task", "verified", "holds")} | facts)
+    names = [entry.name for entry in catalog.datasets()] + [entry.name for entry in models.entries()]
+    for name in names:
+        facts = _facts(job.find(name, root))
+        holds = facts.get("holds") or f"{facts['arch']} x{facts['scale']}"
+        table.add_row(name, facts["task"], "yes" if facts["there"] else "no", facts["verified"], holds)
+        records.append(facts)
     console.table(table, {"known": records})
 
 

@@ -65,6 +65,8 @@ def find(name: str, root: Path | None = None, local: Path | None = None, unpack:
         UsageError: it is none of these.
     """
     job = _dataset(name, root) or _model(name, root) or _address(name, root, unpack)
+    if local and job.recipe:
+        raise UsageError(f"{job.name} is made from many files.", "Leave --from away.")
     return replace(job, sources=(Source("file", str(local)),)) if local else job
 
 

@@ -77,7 +77,8 @@ def _copy(source: Source, target: Path) -> str:
 def _version(url: str, timeout: float) -> str:
     """What the server calls the present content; nothing if it does not tell or does not answer."""
     try:
-        answer = requests.head(url, allow_redirects=True, timeout=timeout)
+        with requests.session() as session:
+            answer = session.head(url, allow_redirects=True, timeout=timeout)
     except requests.RequestException:  # the transfer itself will find out why
         return ""
     return (answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "") if answer.ok else ""

@@ -1,8 +1,5 @@
-"""A server, catalogues of test data, and a working folder."""
+"""A server, a catalogue of test data, and a working folder."""
 
-import io
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +10,6 @@ import requests
 from mambair_cli.data import catalog
 from mambair_cli.data.fetch import transfer
 from tests.data.fetch.server import Server, serving, session
-
-DRIVE = "1AbcDefGhiJklMnoPqrStuVwxYz012345"
-OTHER = "1ZyxWvuTsrQpoNmlKjiHgfEdcBa543210"
 
 
 @pytest.fixture(scope="module")
@@ -46,32 +40,3 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(catalog, "datasets", lambda: entries)
 
     return make
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    """A ZIP archive."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
-def tarred(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    """A tar archive."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, but for the locks."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".lock"
-    }

@@ -21,7 +21,7 @@ class Thing:
         pause: seconds between blocks of 64 KiB.
         length: say beforehand how much will come.
         version: what the server calls the content.
-        hang: send half and then nothing, for so many seconds.
+        gate: send half, and the rest when it is opened.
         sent: bytes that left.
     """
 
@@ -34,7 +34,7 @@ class Thing:
     length: bool = True
     version: str = ""
     pause: float = 0
-    hang: float = 0
+    gate: threading.Event | None = None
     location: str = ""
     requests: list[str] = field(default_factory=list)
     sent: int = 0
@@ -88,8 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(block)
                 thing.sent += len(block)
                 time.sleep(thing.pause)
-                if thing.hang and place > end // 2:
-                    time.sleep(thing.hang)
+                if thing.gate and place > end // 2:
+                    thing.gate.wait(60)
         except OSError:
             pass
         if end < len(thing.data):

@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from mambair_cli.data.fetch import extract
 from mambair_cli.errors import FetchError
 from tests.cli.run import run
-from tests.data.fetch.conftest import DRIVE, tarred, tree, zipped
 from tests.data.fetch.server import Server
+from tests.data.fetch.toys import DRIVE, tarred, tree, zipped
 
+PLANTED = str(Path(tempfile.gettempdir(), f"planted-{os.getpid()}"))
 FILES = {"a/1.png": b"one", "a/b/2.png": b"two" * 1000, "3.png": b""}
 
 
@@ -68,7 +70,7 @@ def encrypted() -> bytes:
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip, upwards": (lambda: zipped({"../../planted": b"evil"}), "would write outside its folder"),
-    "zip, absolute": (lambda: zipped({"/tmp/planted": b"evil"}), "would write outside its folder"),
+    "zip, absolute": (lambda: zipped({PLANTED: b"evil"}), "would write outside its folder"),
     "zip, Windows": (lambda: zipped({"C:planted": b"evil"}), "would write outside its folder"),
     "zip, Windows separators": (lambda: zipped({"..\\planted": b"evil"}), "would write outside its folder"),
     "zip, link": (lambda: zip_link("/etc/passwd"), "holds a link or device"),
@@ -78,7 +80,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip, lying": (lying_zip, "damaged"),
     "zip, encrypted": (encrypted, "encrypted"),
     "tar, upwards": (lambda: tarred({"a/../../planted": b"evil"}), "would write outside its folder"),
-    "tar, absolute": (lambda: tarred({"/tmp/planted": b"evil"}), "would write outside its folder"),
+    "tar, absolute": (lambda: tarred({PLANTED: b"evil"}), "would write outside its folder"),
     "tar, symbolic link": (lambda: member("out", tarfile.SYMTYPE, ".."), "holds a link or device"),
     "tar, hard link": (lambda: member("out", tarfile.LNKTYPE, "/etc/passwd"), "holds a link or device"),
     "tar, device": (lambda: member("out", tarfile.CHRTYPE), "holds a link or device"),
@@ -98,7 +100,7 @@ def test_a_hostile_archive_writes_nothing(case: str, server: Server, tmp_path: P
     assert message in outcome.err
     assert "unexpected" not in outcome.err
     assert tree(tmp_path) == {}
-    assert not Path("/tmp/planted").exists()
+    assert not Path(PLANTED).exists()
 
 
 @pytest.mark.parametrize("mode", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
