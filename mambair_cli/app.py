@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import models, restore
+from .commands import data, models, restore
 from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
 from .commands.fetch import fetch
+from .commands.test import test
 
 app = typer.Typer(
     name="mambair",
@@ -18,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RESTORE, DATA, LOOK = "Restore pictures", "Data and models", "Look around"
+RESTORE, TRAIN, DATA, LOOK = "Restore pictures", "Train networks", "Data and models", "Look around"
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +47,9 @@ app.command("upscale", rich_help_panel=RESTORE)(restore.upscale)
 app.command("denoise", rich_help_panel=RESTORE)(restore.denoise)
 app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
 app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
+app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)
+app.add_typer(data.app, name="data", rich_help_panel=DATA)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)
 app.command("bench", rich_help_panel=LOOK)(bench)

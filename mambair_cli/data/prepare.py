@@ -1,0 +1,185 @@
+"""Low-quality files from good ones, many at a time; what is there already is kept, so a run can be taken up again."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+from ..errors import InputError, MambairError
+from ..images.encode import encode
+from ..images.files import publish, reserved
+from ..images.picture import Picture
+from . import degrade, photos
+from .degradations import Box, Haze, Noise, spoilt
+from .degrade import Bytes
+from .resize import imresize
+
+Make = Callable[[Bytes], bytes]
+"""From the pixels of a photo to the content of a file."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photo, and the files to be made of it."""
+
+    source: Path
+    outputs: tuple[tuple[Path, Make], ...]
+    gray: bool = False
+
+
+@dataclass
+class Report:
+    """What became of the jobs: files made, files that were there, and messages by photo."""
+
+    made: int = 0
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run(jobs: Sequence[Job], progress: Callable[[int, int], None], overwrite: bool = False) -> Report:
+    """Do the jobs on all cores; a photo that fails does not stop the others.
+
+    Raises:
+        InputError: two photos would become the same file.
+    """
+    _check_names(jobs)
+    report = Report()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        running = {pool.submit(_do, job, overwrite): job for job in jobs}
+        for number, done in enumerate(as_completed(running), start=1):
+            try:
+                made, kept = done.result()
+                report.made, report.kept = report.made + made, report.kept + kept
+            except MambairError as error:
+                report.failed[str(running[done].source)] = error.message
+            progress(number, len(jobs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return report
+
+
+def _check_names(jobs: Sequence[Job]) -> None:
+    counts = Counter(path for job in jobs for path, _ in job.outputs)
+    if doubled := [path.name for path, count in counts.items() if count > 1]:
+        raise InputError(
+            f"Photos of the same name in several folders would all become {doubled[0]}.",
+            "Give them names of their own.",
+        )
+    inputs = {job.source.resolve() for job in jobs}
+    if eaten := [path for path in counts if path.resolve() in inputs]:
+        raise InputError(f"{eaten[0]} is one of the photos, and would be replaced.", "Choose another folder with -o.")
+
+
+def _do(job: Job, overwrite: bool) -> tuple[int, int]:
+    wanted = [output for output in job.outputs if overwrite or not output[0].exists()]
+    if wanted:
+        photo = photos.load(job.source, job.gray)
+        for path, make in wanted:
+            with reserved(path) as temporary:
+                publish(temporary, path, make(photo), overwrite)
+    return len(wanted), len(job.outputs) - len(wanted)
+
+
+def png(pixels: Bytes) -> bytes:
+    """A PNG file."""
+    return encode(Picture(pixels), ".png")
+
+
+def cropped(photo: Bytes, multiple: int) -> Bytes:
+    """Without the rows and columns at the end that make no full multiple."""
+    height, width = (edge - edge % multiple for edge in photo.shape[:2])
+    return photo[:height, :width]
+
+
+def sr(paths: Iterable[Path], folder: Path, scales: Sequence[int], with_good: bool) -> list[Job]:
+    """Pairs for super-resolution, in the published layout: ``LR_bicubic/X2/NAMEx2.png`` and so on.
+
+    ``with_good`` also writes ``HR/NAME.png``, cut so that every scale divides it; the reduced ones are made of that.
+    """
+    common = math.lcm(*scales) if with_good else 1
+
+    def reduce(photo: Bytes, scale: int) -> bytes:
+        return png(imresize(cropped(cropped(photo, common), scale), 1 / scale))
+
+    def outputs(path: Path) -> Iterator[tuple[Path, Make]]:
+        if with_good:
+            yield folder / "HR" / f"{path.stem}.png", lambda photo: png(cropped(photo, common))
+        for scale in scales:
+            place = folder / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png"
+            yield place, partial(reduce, scale=scale)
+
+    return [Job(path, tuple(outputs(path))) for path in paths]
+
+
+def jpeg(paths: Iterable[Path], folder: Path, qualities: Sequence[int], gray: bool) -> list[Job]:
+    """JPEG files ``QUALITY/NAME.jpg``, as ``DFWB_CAR/LQ`` holds them."""
+    return [
+        Job(
+            path,
+            tuple(
+                (folder / str(quality) / f"{path.stem}.jpg", partial(degrade.jpeg_file, quality=quality))
+                for quality in qualities
+            ),
+            gray,
+        )
+        for path in paths
+    ]
+
+
+def noise(paths: Iterable[Path], folder: Path, sigmas: Sequence[float]) -> list[Job]:
+    """Noisy PNG files ``SIGMA/NAME.png``, clipped and rounded; each file's noise depends on its name."""
+
+    def make(photo: Bytes, path: Path, sigma: float) -> bytes:
+        strength = Noise((sigma, sigma), clip_probability=1)
+        return png(spoilt(strength, photo, path))
+
+    return [
+        Job(path, tuple((folder / f"{s:g}" / f"{path.stem}.png", partial(make, path=path, sigma=s)) for s in sigmas))
+        for path in paths
+    ]
+
+
+def haze(paths: Iterable[Path], folder: Path, hazes: Haze) -> list[Job]:
+    """Hazy PNG files ``NAME.png``, the depth and the light depending on the name."""
+
+    def make(photo: Bytes, path: Path) -> bytes:
+        return png(degrade.stored(spoilt(hazes, photo, path)))
+
+    return [Job(path, ((folder / f"{path.stem}.png", partial(make, path=path)),)) for path in paths]
+
+
+def crops(paths: Iterable[Path], folder: Path, size: int, step: int) -> list[Job]:
+    """Squares ``NAME_s001.png`` of ``size`` pixels every ``step`` pixels, up to the far borders."""
+
+    def cut(photo: Bytes, box: Box) -> bytes:
+        return png(box.cut(photo))
+
+    jobs = []
+    for path in paths:
+        rows, columns = (_starts(length, size, step) for length in _size(path))
+        boxes = [Box(top, left, size, size) for top in rows for left in columns]
+        names = [f"{path.stem}_s{number:03}.png" for number in range(1, len(boxes) + 1)]
+        outputs = [(folder / name, partial(cut, box=box)) for name, box in zip(names, boxes, strict=True)]
+        jobs.append(Job(path, tuple(outputs)))
+    return jobs
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Height and width of the upright picture."""
+    with Image.open(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+    return (width, height) if turned else (height, width)
+
+
+def _starts(length: int, size: int, step: int) -> list[int]:
+    """Evenly spaced, and one more that ends at the border."""
+    starts = list(range(0, length - size + 1, step))
+    return starts + [length - size] * (starts[-1] + size < length)
