@@ -1,0 +1,1 @@
+"""Training: BasicSR does the work, our loop drives it. Importing this package loads neither torch nor BasicSR."""
