@@ -116,6 +116,7 @@ class Trainer:
 
         Raises:
             OutOfMemoryError: it does not fit.
+            MambairError: another process is gone.
         """
         self.iteration += 1
         self.samples += self.batch * self.processes.world
@@ -128,6 +129,11 @@ class Trainer:
                 raise OutOfMemoryError(
                     f"A step with {self.batch} samples takes more memory than there is.",
                     "Lower batch_size_per_gpu and raise train.accumulate, or set network_g.use_checkpoint=true.",
+                ) from error
+            if team.is_gone(error):
+                raise MambairError(
+                    f"{team.GONE}, at iteration {self.iteration}.",
+                    "See what it said; the same command goes on from the last checkpoint.",
                 ) from error
             raise
         self.meter.add(self.model.get_current_log())

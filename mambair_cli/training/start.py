@@ -9,7 +9,7 @@ import torch
 from ..console import Console
 from ..errors import UsageError
 from ..restoration.memory import keep_freed_memory
-from . import basicsr_bridge, checkpoints, team
+from . import basicsr_bridge, checkpoints, datacheck, team
 from .loop import Trainer
 from .settings import Processes, complete
 
@@ -33,6 +33,8 @@ def train(options: dict[str, Any], root: Path, resume: bool | None, console: Con
     with team.joined(processes):
         full = complete(options, root, processes, torch.cuda.is_available())
         _tell(options, full, processes, console)
+        if processes.first:
+            datacheck.check(full["datasets"])
         state = state_to_resume(full, resume)
         team.gathered(None, processes)  # everybody has looked before anything is moved or written
         trainer = Trainer(full, console, processes)

@@ -15,6 +15,13 @@ from .settings import Processes
 PATIENCE = timedelta(hours=6)
 """How long processes wait for the first one while it validates; a process that died is noticed at once."""
 
+GONE = "Another process of this training is gone"
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether an exception means that another process no longer answers."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
 
 def here() -> Processes:
     """This process as torchrun's variables describe it; alone without them."""
