@@ -9,6 +9,7 @@ from .commands import models, restore
 from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
+from .commands.test import test
 from .commands.train import train
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command("denoise", rich_help_panel=RESTORE)(restore.denoise)
 app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
 app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
 app.command("train", rich_help_panel=TRAIN)(train)
+app.command("test", rich_help_panel=TRAIN)(test)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)
 app.command("bench", rich_help_panel=LOOK)(bench)

@@ -18,19 +18,37 @@ class Architecture:
 
     name: str
     network: type[nn.Module]
+    config: type[Any]
     matches: Callable[[StateDict], bool]
     infer: Callable[[StateDict], Any]
     describe: Callable[[Any], Descriptor]
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    Architecture("MambaIR", mambair.MambaIR, mambair.matches, mambair.infer, mambair.describe),
+    Architecture("MambaIR", mambair.MambaIR, mambair.MambaIRConfig, mambair.matches, mambair.infer, mambair.describe),
     Architecture(
-        "MambaIRUNet", mambair_unet.MambaIRUNet, mambair_unet.matches, mambair_unet.infer, mambair_unet.describe
+        "MambaIRUNet",
+        mambair_unet.MambaIRUNet,
+        mambair_unet.MambaIRUNetConfig,
+        mambair_unet.matches,
+        mambair_unet.infer,
+        mambair_unet.describe,
     ),
-    Architecture("MambaIRv2", mambairv2.MambaIRv2, mambairv2.matches, mambairv2.infer, mambairv2.describe),
     Architecture(
-        "MambaIRv2Light", mambairv2.MambaIRv2Light, mambairv2.matches_light, mambairv2.infer, mambairv2.describe
+        "MambaIRv2",
+        mambairv2.MambaIRv2,
+        mambairv2.MambaIRv2Config,
+        mambairv2.matches,
+        mambairv2.infer,
+        mambairv2.describe,
+    ),
+    Architecture(
+        "MambaIRv2Light",
+        mambairv2.MambaIRv2Light,
+        mambairv2.MambaIRv2Config,
+        mambairv2.matches_light,
+        mambairv2.infer,
+        mambairv2.describe,
     ),
 )
 

@@ -2,9 +2,7 @@
 
 import sys
 import warnings
-from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,13 +55,13 @@ def _register() -> None:
 
     from mambair_archs import ARCHITECTURES
 
+    from ..data.datasets import DATASETS
     from . import models  # noqa: F401  registers itself
 
     for architecture in ARCHITECTURES:
         ARCH_REGISTRY.register(architecture.network)
-    with suppress(ModuleNotFoundError):
-        for dataset in import_module("mambair_cli.data.datasets").DATASETS.values():
-            DATASET_REGISTRY.register(dataset)
+    for dataset in DATASETS.values():
+        DATASET_REGISTRY.register(dataset)
 
 
 def build_dataset(options: dict[str, Any]) -> Any:

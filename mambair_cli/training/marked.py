@@ -1,0 +1,209 @@
+"""YAML with the place of every key and value, and with all that is wrong reported at once."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from .mistakes import Mistake, Path, Place, dotted, nearest
+
+MOST_VALUES = 20_000
+"""Anchors can make a small file describe more values than fit in memory."""
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.1 as BasicSR reads it, and numbers such as 2e-4, which YAML 1.1 takes for text."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+@dataclass
+class Document:
+    """What a YAML text says, and where.
+
+    Attributes:
+        data: plain dicts, lists and scalars.
+        keys: place of each key, by path.
+        values: place of each value, by path.
+        mistakes: what could not be read.
+        unread: paths whose values mean nothing because of a mistake.
+    """
+
+    data: Any = None
+    keys: dict[Path, Place] = field(default_factory=dict)
+    values: dict[Path, Place] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
+
+    def place(self, path: Path, *, key: bool = False) -> Place:
+        """Place of a value, or of its key; for what is not there, of the nearest mapping that is."""
+        places = (self.keys, self.values) if key else (self.values, self.keys)
+        for known in places:
+            if path in known:
+                return known[path]
+        return self.place(path[:-1], key=True)
+
+    def set(self, path: Path, other: "Document") -> None:
+        """Put another document at ``path``, in place of what is there; the mappings on the way must exist."""
+        target = self.data
+        for part in path[:-1]:
+            target = target[part]
+        target[path[-1]] = other.data
+        for mine, new in ((self.keys, other.keys), (self.values, other.values)):
+            for old in [old for old in mine if old[: len(path)] == path]:
+                del mine[old]
+            mine.update({path + rest: place for rest, place in new.items()})
+        self.mistakes += other.mistakes
+        self.unread |= {path + rest for rest in other.unread}
+
+
+def read(text: str, file: str, column: int = 0) -> Document:
+    """Read one YAML document.
+
+    Args:
+        text: the source.
+        file: name for messages.
+        column: how many characters stand before ``text`` on its line.
+    """
+    return _Reader(file, column).read(text)
+
+
+class _Reader:
+    def __init__(self, file: str, column: int) -> None:
+        self.file, self.column = file, column
+        self.document = Document()
+        self.constructor = yaml.constructor.SafeConstructor()
+        self.merged: set[int] = set()
+
+    def read(self, text: str) -> Document:
+        document = self.document
+        document.values[()] = document.keys[()] = Place(self.file, 1, 1 + self.column)
+        try:
+            root = yaml.compose(text, Loader)
+        except yaml.MarkedYAMLError as error:
+            document.mistakes += self._syntax(text, error)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            column = error.position - text.rfind("\n", 0, error.position)
+            what = f"the character {chr(error.character)!r} is not allowed in YAML"
+            self._add(Place(self.file, line, column + self.column), what, (), "Delete it.")
+        else:
+            document.data = self._value(root, (), ()) if root is not None else None
+        if document.mistakes and document.data is None:
+            document.unread.add(())
+        return document
+
+    def _add(self, place: Place, message: str, path: Path, suggestion: str = "", value: Any = None) -> None:
+        self.document.mistakes.append(Mistake(place, message, path, value, suggestion))
+
+    def _place(self, mark: Any) -> Place:
+        return Place(self.file, mark.line + 1, mark.column + 1 + (self.column if mark.line == 0 else 0))
+
+    def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> Iterator[Mistake]:
+        lines = text.splitlines()
+        tabs = [number for number, line in enumerate(lines, 1) if "\t" in line[: len(line) - len(line.lstrip())]]
+        for number in tabs:
+            place = Place(self.file, number, lines[number - 1].index("\t") + 1)
+            yield Mistake(place, "a tab indents this line, YAML knows spaces only", suggestion="Put spaces there.")
+        if not tabs:
+            what = error.problem or error.context or "unreadable"
+            hint = "Check the indentation, colons, quotes and brackets here and on the line before."
+            yield Mistake(self._place(error.problem_mark or error.context_mark), f"not YAML: {what}", (), None, hint)
+
+    def _value(self, node: Node, path: Path, above: tuple[int, ...]) -> Any:
+        document = self.document
+        document.values[path] = self._place(node.start_mark)
+        if id(node) in above:
+            what = f"{dotted(path)} contains itself: its anchor is one of the mappings around it"
+            place = document.place(path, key=True)  # the value's own is that of the anchor
+            self._unread(place, what, path, "Write the values out in place of the alias.")
+            return None
+        if len(document.values) > MOST_VALUES:
+            if len(document.values) == MOST_VALUES + 1:
+                what = f"anchors make this recipe larger than {MOST_VALUES} values"
+                self._unread(document.values[path], what, (), "Write the values out in place of the aliases.")
+            return None
+        if isinstance(node, MappingNode) and node.tag.endswith(":map"):
+            return self._mapping(node, path, (*above, id(node)))
+        if isinstance(node, SequenceNode) and node.tag.endswith(":seq"):
+            return [self._value(item, (*path, i), (*above, id(node))) for i, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _unread(self, place: Place, message: str, path: Path, suggestion: str) -> None:
+        self.document.unread.add(path)
+        self._add(place, message, path, suggestion)
+
+    def _scalar(self, node: Node, path: Path) -> Any:
+        try:
+            return self.constructor.construct_object(node, deep=True)
+        except (yaml.constructor.ConstructorError, ValueError, KeyError, AttributeError):
+            kind = node.tag.rsplit(":", 1)[-1]
+            written = repr(node.value) if isinstance(node, ScalarNode) else "a collection"
+            place = self.document.values[path]
+            self._unread(place, f"{dotted(path)} is {written}, which is no {kind}", path, "Write a plain value.")
+            return None
+
+    def _mapping(self, node: MappingNode, path: Path, above: tuple[int, ...]) -> dict[str, Any]:
+        if id(node) not in self.merged:  # an alias brings the same node again, its merge keys resolved
+            self.merged.add(id(node))
+            self._check_keys(node, path)
+            try:
+                self.constructor.flatten_mapping(node)
+            except yaml.constructor.ConstructorError as error:
+                self._add(self._place(error.problem_mark), f"<< in {dotted(path)} takes mappings only", path)
+        result = {}
+        for key, value in node.value:
+            if _is_text(key):
+                self.document.keys[(*path, key.value)] = self._place(key.start_mark)
+                result[key.value] = self._value(value, (*path, key.value), above)
+        return result
+
+    def _check_keys(self, node: MappingNode, path: Path) -> None:
+        first: dict[str, Place] = {}
+        for key, _ in node.value:
+            place = self._place(key.start_mark)
+            if key.tag.endswith(":merge"):
+                continue
+            if not _is_text(key):
+                written = repr(key.value) if isinstance(key, ScalarNode) else "a collection"
+                self._add(place, f"the key {written} in {dotted(path)} is not text", path, "Put it in quotes.")
+            elif key.value in first:
+                what = f"the key {key.value!r} is in {dotted(path)} twice, first on line {first[key.value].line}"
+                self._add(place, what, (*path, key.value), "Delete one of them.")
+            else:
+                first[key.value] = place
+
+
+def _is_text(key: Node) -> bool:
+    return isinstance(key, ScalarNode) and key.tag.endswith(":str")
+
+
+def override(document: Document, text: str) -> None:
+    """Apply ``key.sub=value``; the value is YAML, and mistakes go to the document."""
+    name, equals, value = text.partition("=")
+    path = tuple(name.strip().split("."))
+    place = Place(f"override '{text}'", 1, 1)
+    if not equals or not all(path):
+        what = "an override is written key=value, such as train.total_iter=1000"
+        near = nearest(name, [dotted(known) for known in document.keys])
+        document.mistakes.append(Mistake(place, what, suggestion=f"Did you mean {near}=...?" if near else ""))
+        return
+    target = document.data
+    for depth, part in enumerate(path[:-1], 1):
+        if target.get(part) is None:
+            target[part] = {}
+            document.keys[path[:depth]] = document.values[path[:depth]] = place
+        target = target[part]
+        if not isinstance(target, dict):
+            what = f"{dotted(path[:depth])} holds no keys, so {name} cannot be set"
+            document.mistakes.append(Mistake(place, what, path, target, f"Set {dotted(path[:depth])} itself."))
+            return
+    new = read(value, place.file, column=len(name) + 1)
+    new.keys[()] = place
+    document.set(path, new)

@@ -1,0 +1,267 @@
+"""The recipe: every key, its type and its meaning."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from . import components, signatures
+from .components import Count, Counts, Names, Numbers, OneOf, Positive, Section, whole
+from .schema_data import Dataset
+
+OWN_MODEL = "MambaIRModel"
+"""BasicSR's SRModel with tiled validation and what ``train`` takes beyond BasicSR."""
+
+PLAIN_MODELS = (OWN_MODEL, "SRModel", "SwinIRModel")
+"""Models whose every option is known here; the other ones of BasicSR read more."""
+
+Model = Annotated[str, Names((OWN_MODEL, *(signatures.registered("models") or PLAIN_MODELS[1:])))]
+Network = Annotated[Any, OneOf(components.networks())]
+Loss = Annotated[Any, OneOf(components.losses())]
+Metric = Annotated[Any, OneOf(components.metrics())]
+Optimizer = Annotated[Any, OneOf(components.optimizers())]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class MultiStepRestartLR(Section):
+    """The learning rate is multiplied by gamma at each milestone."""
+
+    type: Literal["MultiStepLR", "MultiStepRestartLR"]
+
+    milestones: Counts
+    """Steps at which the learning rate falls, rising numbers below total_iter."""
+
+    gamma: Annotated[float, Field(gt=0)] = 0.1
+    """Factor at a milestone."""
+
+    restarts: Counts = Field([0])
+    """Steps at which the learning rate starts again."""
+
+    restart_weights: Numbers = Field([1])
+    """Factor of the first learning rate at each restart."""
+
+
+class CosineAnnealingRestartLR(Section):
+    """The learning rate falls along half a cosine in each period."""
+
+    type: Literal["CosineAnnealingRestartLR"]
+
+    periods: Annotated[list[Positive], Field(min_length=1)]
+    """Steps of each period; together at least total_iter."""
+
+    restart_weights: Numbers = Field([1])
+    """Factor of the learning rate in each period."""
+
+    eta_min: Annotated[float, Field(ge=0)] = 0
+    """Learning rate at the end of a period."""
+
+
+Scheduler = Annotated[Any, OneOf((MultiStepRestartLR, CosineAnnealingRestartLR, *components.torch_schedulers()))]
+
+
+class NanGuard(Section):
+    """What happens when the loss is not a number."""
+
+    max_skipped: Count = 20
+    """Steps in a row that may be left out before training stops."""
+
+
+class Train(Section):
+    """Optimisation."""
+
+    total_iter: Positive
+    """Steps of training."""
+
+    optim_g: Optimizer
+    """Optimiser of network_g."""
+
+    scheduler: Scheduler
+    """How the learning rate changes."""
+
+    warmup_iter: Annotated[int, BeforeValidator(whole), Field(ge=-1)] = -1
+    """Steps over which the learning rate rises from 0; -1 for none."""
+
+    ema_decay: Share = 0
+    """Decay of the moving average of the weights, 0.999 say; 0 for none."""
+
+    pixel_opt: Loss | None = None
+    """Loss between pixels."""
+
+    perceptual_opt: Loss | None = None
+    """Loss between features of a VGG network."""
+
+    gan_opt: Loss | None = None
+    """Adversarial loss, for models with network_d."""
+
+    optim_d: Optimizer | None = None
+    """Optimiser of network_d."""
+
+    net_d_iters: Positive = 1
+    """Steps of network_d for each one of network_g."""
+
+    net_d_init_iters: Count = 0
+    """Steps of network_d before the first one of network_g."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 computes in half the bits where that is safe; scans keep 32."""
+
+    accumulate: Positive = 1
+    """Batches whose gradients are added up for one step."""
+
+    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    """Longest gradient; longer ones are shortened."""
+
+    compile: bool = False
+    """Compile the network with torch.compile."""
+
+    nan_guard: NanGuard | None = None
+    """What happens when the loss is not a number."""
+
+    keep_last: Positive | None = None
+    """Checkpoints to keep; all of them by default."""
+
+
+class Val(Section):
+    """Validation during training, and the test."""
+
+    val_freq: Positive | None = None
+    """Steps between validations."""
+
+    save_img: bool = False
+    """Keep the result images."""
+
+    suffix: str | None = None
+    """Added to the names of result images; by default the recipe's name."""
+
+    pbar: bool = False
+    """Carried by BasicSR's recipes; progress follows the command's flags."""
+
+    metrics: dict[str, Metric] | None = None
+    """Figures to compute, under names of your choice."""
+
+
+class Wandb(Section):
+    """Weights & Biases."""
+
+    project: str | None = None
+    """Project there; empty for none."""
+
+    resume_id: str | None = None
+    """Run there to go on with."""
+
+
+class Logger(Section):
+    """What is written during training."""
+
+    print_freq: Positive = 100
+    """Steps between lines of the log."""
+
+    save_checkpoint_freq: Positive = 5000
+    """Steps between checkpoints."""
+
+    use_tb_logger: bool = False
+    """Write for TensorBoard."""
+
+    wandb: Wandb | None = None
+    """Write for Weights & Biases."""
+
+
+class DistParams(Section):
+    """Several processes."""
+
+    backend: Literal["nccl", "gloo"] = "nccl"
+    """nccl for GPUs, gloo for CPUs; chosen by the device when it cannot be used."""
+
+    port: Positive = 29500
+    """TCP port at which the processes meet."""
+
+
+class Paths(Section):
+    """Files to start from."""
+
+    pretrain_network_g: str | None = None
+    """Weights that network_g starts from, or that are tested: a file, or a model of the catalogue."""
+
+    param_key_g: str | None = "params"
+    """Entry of that file: params, or params_ema."""
+
+    strict_load_g: bool = True
+    """Whether the file must hold exactly the weights of network_g."""
+
+    pretrain_network_d: str | None = None
+    """Weights that network_d starts from."""
+
+    param_key_d: str | None = "params"
+    """Entry of that file."""
+
+    strict_load_d: bool = True
+    """Whether the file must hold exactly the weights of network_d."""
+
+    resume_state: str | None = None
+    """Training state (.state) to go on from."""
+
+    ignore_resume_networks: list[str] | None = None
+    """Networks whose weights are not taken from the checkpoint when training goes on."""
+
+
+def _gpus(value: Any) -> Any:
+    return 0 if value == "auto" else whole(value)
+
+
+class RecipeModel(Section):
+    """A recipe in BasicSR's layout, for training or for a test."""
+
+    name: str
+    """Name of the experiment; results go to a folder of this name."""
+
+    model_type: Model
+    """Training procedure."""
+
+    network_g: Network
+    """The network."""
+
+    datasets: dict[str, Dataset]
+    """train, and any number of val or test: val, val_1, val_set14."""
+
+    scale: Positive = 1
+    """Output size over input size."""
+
+    num_gpu: Annotated[
+        int,
+        BeforeValidator(_gpus),
+        Field(ge=0),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "auto"}]}),
+    ] = 0
+    """GPUs; 0 for the CPU, auto for those that are there."""
+
+    manual_seed: Count | None = None
+    """Seed of all randomness."""
+
+    path: Paths = Field(default_factory=Paths)
+    """Files to start from."""
+
+    train: Train | None = None
+    """Optimisation; a recipe without it is for tests."""
+
+    val: Val | None = None
+    """Validation."""
+
+    logger: Logger = Field(default_factory=Logger)
+    """What is written during training."""
+
+    dist_params: DistParams | None = None
+    """Several processes."""
+
+    network_d: Network | None = None
+    """Discriminator, for models that have one."""
+
+    find_unused_parameters: bool = False
+    """For several processes: allow parameters without gradient."""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a recipe, for editors and other tools."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RecipeModel.model_json_schema(),
+        "title": "mambair recipe",
+    }

@@ -1,0 +1,255 @@
+"""What no single key shows: whether the parts of a recipe fit together."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mambair_archs.config import create
+from mambair_archs.registry import ARCHITECTURES
+
+from ..weights import catalog
+from . import components
+from .marked import Document
+from .mistakes import Mistake, dotted, nearest, shown, suggest
+from .mistakes import Path as KeyPath
+from .schema import OWN_MODEL
+
+WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
+
+Finding = tuple[KeyPath, str, str]
+"""Path, what is wrong, and what to do."""
+
+
+class View:
+    """Read access to options of which nothing is known for sure."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def get(self, *path: str) -> Any:
+        """The value at a path, or None."""
+        value = self.data
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    def number(self, *path: str) -> int | None:
+        """The whole number at a path, or None."""
+        value = components.whole(self.get(*path))
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def numbers(self, *path: str) -> list[float]:
+        """The list of numbers at a path; empty if it is none."""
+        value = self.get(*path)
+        fine = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        return list(value) if fine else []
+
+    def mapping(self, *path: str) -> dict[str, Any]:
+        """The mapping at a path; empty if it is none."""
+        value = self.get(*path)
+        return value if isinstance(value, dict) else {}
+
+
+def mistakes(document: Document) -> Iterator[Mistake]:
+    """All that does not fit."""
+    for check in CHECKS:
+        for path, what, hint in check(View(document.data)):
+            value = View(document.data).get(*map(str, path))
+            yield Mistake(document.place(path), what, path, value, hint)
+
+
+def _option(recipe: View, name: str) -> int | None:
+    """A whole number of network_g, given or by default."""
+    known = {architecture.name: architecture.config for architecture in ARCHITECTURES}
+    if name in recipe.mapping("network_g"):
+        return recipe.number("network_g", name)
+    return getattr(known.get(str(recipe.get("network_g", "type"))), name, None)
+
+
+def phases(recipe: View) -> Iterator[Finding]:
+    """Datasets are named after their phase."""
+    for name in recipe.mapping("datasets"):
+        phase = name.split("_")[0]
+        if phase not in ("train", "val", "test") or (phase == "train" and name != "train"):
+            near = nearest(name, ("train", "val", "test"))
+            hint = f"Did you mean {near!r}?" if near else "Names are train, val or test, the latter also as val_1."
+            yield ("datasets", name), f"datasets.{name} names no phase", hint
+    if recipe.get("train") and "train" not in recipe.mapping("datasets"):
+        yield ("datasets",), "the recipe trains, but datasets has no 'train'", "Add it, or delete the section train."
+
+
+def training_data(recipe: View) -> Iterator[Finding]:
+    """What a training dataset needs, and sizes that the scale divides."""
+    data, scale = recipe.mapping("datasets", "train"), recipe.number("scale") or 1
+    if not recipe.get("train") or not data:
+        return
+    patches = data.get("type") in ("PairedImageDataset", "PhotoPatchDataset")
+    for name in ("batch_size_per_gpu", *(("gt_size",) if patches else ())):
+        if data.get(name) is None:
+            yield ("datasets", "train"), f"datasets.train lacks {name!r}", "Training needs it."
+    size = recipe.number("datasets", "train", "gt_size")
+    if size and patches and size % scale:
+        fitting = max(size - size % scale, scale)
+        what = f"gt_size is {size}, which the scale {scale} does not divide"
+        yield ("datasets", "train", "gt_size"), what, f"Use {fitting} or {fitting + scale}."
+
+
+def scales(recipe: View) -> Iterator[Finding]:
+    """The network enlarges as much as the data need."""
+    scale, upscale = recipe.number("scale") or 1, _option(recipe, "upscale")
+    if upscale is not None and upscale != scale:
+        what = f"network_g.upscale is {upscale}, but the scale of the recipe is {scale}"
+        yield ("network_g", "upscale"), what, "Make them equal."
+    if recipe.get("network_g", "type") == "MambaIRUNet" and scale != 1:
+        yield ("scale",), f"scale is {scale}, but MambaIRUNet keeps the size", "Use scale: 1."
+    for name, data in recipe.mapping("datasets").items():
+        kind = recipe.get("datasets", name, "degradation", "type")
+        if isinstance(data, dict) and kind in ("none", "noise", "jpeg", "haze") and scale != 1:
+            what = f"the degradation {kind} keeps the size, but the scale of the recipe is {scale}"
+            yield ("datasets", name, "degradation", "type"), what, "Use scale: 1, or bicubic."
+
+
+def channels(recipe: View) -> Iterator[Finding]:
+    """Networks with one channel need gray images."""
+    chans = _option(recipe, "in_chans")
+    for name in recipe.mapping("datasets"):
+        kind, gray = recipe.get("datasets", name, "type"), recipe.get("datasets", name, "gray")
+        if kind in ("PhotoPatchDataset", "PhotoFolderDataset") and chans in (1, 3) and bool(gray) != (chans == 1):
+            what = f"network_g takes {chans} channels, but datasets.{name} gives {1 if gray else 3}"
+            yield ("datasets", name), what, f"Write gray: {'true' if chans == 1 else 'false'}."
+
+
+def milestones(recipe: View) -> Iterator[Finding]:
+    """Milestones rise and come before the end."""
+    path, total = ("train", "scheduler", "milestones"), recipe.number("train", "total_iter")
+    steps = recipe.numbers(*path)
+    if steps != sorted(steps):
+        ordered = ", ".join(f"{step:g}" if step < 1e6 else f"{step:.0f}" for step in sorted(steps))
+        yield path, f"{dotted(path)} does not rise", f"Write [{ordered}]."
+    if late := [step for step in steps if total and step >= total]:
+        what = f"{dotted(path)} has {shown(late[0])}, but training ends at total_iter {total}"
+        yield path, what, "Lower it, or raise total_iter."
+
+
+def restarts(recipe: View) -> Iterator[Finding]:
+    """Weights go with restarts or periods, and periods fill the training."""
+    scheduler, total = recipe.mapping("train", "scheduler"), recipe.number("train", "total_iter")
+    weights = recipe.numbers("train", "scheduler", "restart_weights") or [1]
+    key = "periods" if "periods" in scheduler else "restarts"
+    steps = recipe.numbers("train", "scheduler", key) or [0]
+    if len(weights) != len(steps):
+        what = f"train.scheduler has {len(steps)} {key} and {len(weights)} restart_weights"
+        yield ("train", "scheduler", key), what, "Give one weight for each."
+    if key == "periods" and key in scheduler and total and sum(steps) < total:
+        what = f"train.scheduler.periods end at {sum(steps):g}, but total_iter is {total}"
+        yield ("train", "scheduler", key), what, "Make the last period longer."
+
+
+def network(recipe: View) -> Iterator[Finding]:
+    """Our networks say what values they cannot be built with."""
+    options = dict(recipe.mapping("network_g"))
+    kind = options.pop("type", None)
+    for architecture in ARCHITECTURES:
+        if architecture.name == kind:
+            try:
+                create(architecture.config, options)
+            except ValueError as error:
+                culprit = next((name for name in options if str(error).startswith(name)), None)
+                path: KeyPath = ("network_g", culprit) if culprit else ("network_g",)
+                yield path, f"{kind} cannot be built: {error}", ""
+            except TypeError:
+                return  # a key or type that the schema reports
+
+
+def optimisation(recipe: View) -> Iterator[Finding]:
+    """PyTorch says what values its optimisers and schedulers refuse."""
+    for name in ("optim_g", "optim_d"):
+        options = dict(recipe.mapping("train", name))
+        kind = options.pop("type", None)
+        if kind in components.OPTIMIZERS and isinstance(options.get("lr"), float):
+            build = partial(getattr(torch.optim, kind), [torch.nn.Parameter(torch.zeros(1))], **options)
+            yield from _tried(("train", name), build)
+
+
+def scheduling(recipe: View) -> Iterator[Finding]:
+    """PyTorch's schedulers are tried on a stand-in."""
+    options = dict(recipe.mapping("train", "scheduler"))
+    kind = options.pop("type", None)
+    if kind in components.SCHEDULERS:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+        build = partial(getattr(torch.optim.lr_scheduler, kind), optimizer, **options)
+        yield from _tried(("train", "scheduler"), build)
+
+
+def _tried(path: KeyPath, build: Callable[[], Any]) -> Iterator[Finding]:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            build()
+    except ValueError as error:
+        yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
+    except TypeError:
+        return  # a key or type that the schema reports
+
+
+def basicsr_models(recipe: View) -> Iterator[Finding]:
+    """BasicSR's own models know one optimiser and two schedulers."""
+    kind = recipe.get("model_type")
+    if kind == OWN_MODEL or not isinstance(kind, str):
+        return
+    hint = f"Use model_type: {OWN_MODEL}, which knows all of PyTorch's."
+    for name in ("optim_g", "optim_d"):
+        if (optimizer := recipe.get("train", name, "type")) in components.OPTIMIZERS and optimizer != "Adam":
+            yield ("train", name, "type"), f"{kind} knows the optimiser Adam only, not {optimizer}", hint
+    if (scheduler := recipe.get("train", "scheduler", "type")) in components.SCHEDULERS:
+        yield ("train", "scheduler", "type"), f"{kind} does not know the scheduler {scheduler}", hint
+
+
+def losses(recipe: View) -> Iterator[Finding]:
+    """Something must be minimised."""
+    train = recipe.mapping("train")
+    if train and not any(name.endswith("_opt") and value for name, value in train.items()):
+        yield ("train",), "train has no loss", "Add pixel_opt: {type: L1Loss}, say."
+
+
+def validation(recipe: View) -> Iterator[Finding]:
+    """A validation that never happens is a mistake."""
+    if recipe.get("train") and recipe.get("val") and recipe.get("val", "val_freq") is None:
+        yield ("val",), "val lacks 'val_freq'", "Training needs it: the steps between validations."
+
+
+def files(recipe: View) -> Iterator[Finding]:
+    """Weights and training states are told apart by their names."""
+    for name, value in recipe.mapping("path").items():
+        if not isinstance(value, str):
+            continue
+        if name == "resume_state" and not value.endswith(".state"):
+            yield (
+                ("path", name),
+                f"path.{name} is {shown(value)}, no training state",
+                "Name a file that ends in .state.",
+            )
+        models = [entry.name for entry in catalog.entries()]
+        if name.startswith("pretrain_network") and value not in models and Path(value).suffix not in WEIGHTS:
+            what = f"path.{name} is {shown(value)}, neither a file of weights nor a model of the catalogue"
+            yield ("path", name), what, suggest(value, models) if nearest(value, models) else "Name a .pth file."
+
+
+CHECKS = (
+    phases,
+    training_data,
+    scales,
+    channels,
+    milestones,
+    restarts,
+    network,
+    optimisation,
+    scheduling,
+    basicsr_models,
+    losses,
+    validation,
+    files,
+)

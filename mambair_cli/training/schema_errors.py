@@ -1,0 +1,191 @@
+"""What the schema finds, in sentences with a place and a suggestion."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from . import signatures
+from .marked import Document
+from .mistakes import Mistake, Path, dotted, nearest, shown, suggest
+from .schema import PLAIN_MODELS, RecipeModel, json_schema
+
+WANTED = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+LIMITS = {"greater_than": "more than", "greater_than_equal": "at least", "less_than": "less than"}
+LIMITS["less_than_equal"] = "at most"
+
+
+def mistakes(document: Document) -> Iterator[Mistake]:
+    """All that the schema has to say about a document, but for what could not be read."""
+    try:
+        RecipeModel.model_validate(document.data)
+    except ValidationError as error:
+        found = [(_path(each["loc"], document.data), each) for each in error.errors(include_url=False)]
+    else:
+        return
+    typos = {(path[:-1], nearest(path[-1], _keys(path[:-1], document.data))) for path, each in found if _extra(each)}
+    for path, each in found:
+        renamed = each["type"] in ("missing", "union_tag_not_found") and _absent(path, each) in typos
+        unread = any(path[: len(known)] == known for known in document.unread)
+        if not (renamed or unread or (_extra(each) and _of_other_model(path, document.data))):
+            yield _mistake(path, each, document)
+
+
+def _extra(error: Any) -> bool:
+    return bool(error["type"] == "extra_forbidden")
+
+
+def _absent(path: Path, error: Any) -> tuple[Path, Any]:
+    return (path[:-1], path[-1]) if error["type"] == "missing" else (path, "type")
+
+
+def _path(loc: tuple[str | int, ...], data: Any) -> Path:
+    """The keys of a location: Pydantic also puts the chosen type there."""
+    path: Path = ()
+    for part in loc:
+        if isinstance(data, dict) and part not in data and part == data.get("type"):
+            continue
+        path += (part,)
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+    return path
+
+
+def _of_other_model(path: Path, data: Any) -> bool:
+    """Whether BasicSR's models other than the plain ones read this key; what they want of it is not known here."""
+    if path[:-1] not in ((), ("train",), ("val",), ("path",)) or data.get("model_type") in PLAIN_MODELS:
+        return False
+    return any(path[-1] in model.keys for model in signatures.registered("models").values())
+
+
+def _mistake(path: Path, error: Any, document: Document) -> Mistake:
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        known = _keys(path[:-1], document.data)
+        what, place = f"unknown key {path[-1]!r} in {dotted(path[:-1])}", document.place(path, key=True)
+        return Mistake(place, what, path, value, _where_known(path) or suggest(path[-1], known))
+    if kind in ("missing", "union_tag_not_found"):
+        parent, name = _absent(path, error)
+        about = _schema((*parent, name), document.data).get("description", "")
+        place = document.place(parent, key=True)
+        return Mistake(place, f"{dotted(parent)} lacks {name!r}", (*parent, name), None, about)
+    what, hint = _wrong(path, error)
+    if kind == "union_tag_invalid":
+        path = (*path, "type")
+        value = error["ctx"]["tag"]
+    return Mistake(document.place(path), what, path, value, hint)
+
+
+def _wrong(path: Path, error: Any) -> tuple[str, str]:
+    """Sentence and suggestion for a value that cannot be."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    name, is_ = dotted(path), f"{dotted(path)} is {shown(value)}"
+    if kind == "union_tag_invalid":
+        known = re.findall(r"'([^']*)'", context["expected_tags"])
+        room = _room(path)
+        missing = (
+            "" if signatures.basicsr_folder() or room == "degradation" else " BasicSR, which may, is not installed."
+        )
+        return f"{name}.type is {shown(context['tag'])}, no {room} has this name", suggest(
+            context["tag"], known
+        ) + missing
+    if kind == "literal_error":
+        return f"{is_}, which is not known", suggest(value, re.findall(r"'([^']*)'", context["expected"]))
+    if kind in WANTED:
+        return f"{is_}, expected {WANTED[kind]}", _cast(kind, value)
+    if kind in LIMITS:
+        return f"{is_}, expected {LIMITS[kind]} {next(iter(context.values()))}", ""
+    if kind in ("too_short", "too_long"):
+        limit = context.get("min_length", context.get("max_length"))
+        few = "at least" if kind == "too_short" else "at most"
+        return f"{name} has {context['actual_length']} entries, expected {few} {limit}", ""
+    return f"{is_}: {error['msg'][:1].lower()}{error['msg'][1:]}", ""
+
+
+def _room(path: Path) -> str:
+    rooms = {"network": "network", "optim": "optimiser", "scheduler": "scheduler", "io_backend": "backend"}
+    for start, room in rooms.items():
+        if str(path[-1]).startswith(start):
+            return room
+    if path[0] == "datasets":
+        return "degradation" if path[-1] == "degradation" else "dataset"
+    return "metric" if "metrics" in path else "loss"
+
+
+def _cast(kind: str, value: Any) -> str:
+    """How to write what was probably meant."""
+    if isinstance(value, str) and kind in ("float_type", "int_type"):
+        try:
+            number = float(value)
+        except ValueError:
+            return "Write it as 0.0002 or 2e-4." if kind == "float_type" else ""
+        return f"Write {number:g} without quotes."
+    if kind == "string_type" and not isinstance(value, dict | list) and value is not None:
+        return "Put it in quotes."
+    if kind in ("list_type", "tuple_type") and isinstance(value, int | float):
+        return f"Write [{value}]."
+    if kind == "bool_type" and str(value).lower() in ("yes", "no", "on", "off", "0", "1", "true", "false"):
+        return f"Write {'true' if str(value).lower() in ('yes', 'on', '1', 'true') else 'false'}."
+    return ""
+
+
+@cache
+def _exported() -> dict[str, Any]:
+    return json_schema()
+
+
+def _schema(path: Path, data: Any) -> dict[str, Any]:
+    """The part of the JSON Schema that describes ``path``, given the types chosen in the data."""
+    node = _exported()
+    for part in path:
+        node = _resolved(node, data)
+        listed = node.get("items") if isinstance(part, int) else node.get("additionalProperties")
+        node = node.get("properties", {}).get(part) or (listed if isinstance(listed, dict) else {})
+        data = data.get(part) if isinstance(data, dict) else None
+    return _resolved(node, data) | {key: node[key] for key in ("description",) if key in node}
+
+
+def _resolved(node: dict[str, Any], data: Any) -> dict[str, Any]:
+    """The object that a node refers to, alternatives decided."""
+    while True:
+        if "$ref" in node:
+            node = _exported()["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        elif "discriminator" in node:
+            mapping = node["discriminator"]["mapping"]
+            chosen = data.get("type") if isinstance(data, dict) else None
+            node = {"$ref": mapping[chosen]} if chosen in mapping else {"properties": {"type": {}}}
+        elif "anyOf" in node:
+            node = next((one for one in node["anyOf"] if one.get("type") != "null"), {})
+        else:
+            return node
+
+
+def _keys(path: Path, data: Any) -> list[str]:
+    """Keys that the schema knows at ``path``."""
+    return sorted(_schema(path, data).get("properties", {}))
+
+
+def _where_known(path: Path) -> str:
+    """A sentence if the key belongs to another section."""
+    homes = {name: key for key in ("train", "val", "logger", "path") for name in _keys((key,), {})}
+    homes |= dict.fromkeys(_keys((), {}), "")
+    home = homes.get(str(path[-1]))
+    if home is None or len(path) > 2:
+        return ""
+    return f"It belongs to {home}." if home else "It belongs to the top level."

@@ -1,0 +1,115 @@
+"""What constructors take: read from BasicSR's source files without importing it, and from Python's signatures.
+
+Importing BasicSR takes seconds and needs the cures of the bridge; a recipe should be checked without either.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+REQUIRED: Any = inspect.Parameter.empty
+"""Default of a parameter without one."""
+
+UNKNOWN: Any = object()
+"""Default that is computed, so that nothing is known about its type."""
+
+KEY_READ = re.compile(r"""(?:opt|\]) (?:\[|\.get\()['"](\w+)['"] | ['"](\w+)['"]\ in\ (?:self\.)?opt\b""", re.VERBOSE)
+"""Source text that reads an option from a dictionary: opt["x"], opt["train"].get("x"), "x" in self.opt."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A constructor.
+
+    Attributes:
+        name: under which recipes know it.
+        defaults: by parameter; REQUIRED or UNKNOWN in place of a value.
+        doc: docstring.
+        swallows: takes any further option.
+        keys: options that its module reads from dictionaries.
+    """
+
+    name: str
+    defaults: dict[str, Any]
+    doc: str = ""
+    swallows: bool = False
+    keys: frozenset[str] = frozenset()
+
+    def describe(self, parameter: str) -> str:
+        """What the docstring says about a parameter, its first line."""
+        found = re.search(rf"^\s*{parameter}\s*(?:\([^)\n]*\))?\s*:\s*(.+)$", self.doc, re.MULTILINE)
+        return found[1].strip() if found else ""
+
+
+def of(function: Callable[..., Any], name: str, without: tuple[str, ...] = ()) -> Signature:
+    """Signature of something importable, without some of its parameters."""
+    parameters = inspect.signature(function).parameters.values()
+    kept = [p for p in parameters if p.name not in without and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    swallows = any(p.kind == p.VAR_KEYWORD for p in parameters)
+    return Signature(name, {p.name: p.default for p in kept}, inspect.getdoc(function) or "", swallows)
+
+
+def basicsr_folder() -> Path | None:
+    """Folder of the installed BasicSR, or None."""
+    spec = find_spec("basicsr")
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+@cache
+def registered(room: str) -> dict[str, Signature]:
+    """What BasicSR registers in one of its rooms: archs, data, losses, metrics or models. Empty if not installed."""
+    folder = basicsr_folder()
+    if folder is None:
+        return {}
+    return {found.name: found for file in sorted((folder / room).glob("*.py")) for found in _module(file)}
+
+
+def _module(file: Path) -> Iterator[Signature]:
+    source = file.read_text(encoding="utf-8")
+    keys = frozenset(name for match in KEY_READ.findall(source) for name in match if name)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and (name := _registered_name(node)):
+            yield _signature(node, name, keys)
+
+
+def _registered_name(node: ast.ClassDef | ast.FunctionDef) -> str | None:
+    for decorator in node.decorator_list:
+        call = decorator.func if isinstance(decorator, ast.Call) else None
+        if isinstance(call, ast.Attribute) and ast.unparse(call).endswith("_REGISTRY.register"):
+            return node.name
+    return None
+
+
+def _signature(node: ast.ClassDef | ast.FunctionDef, name: str, keys: frozenset[str]) -> Signature:
+    doc = ast.get_docstring(node) or ""
+    if isinstance(node, ast.FunctionDef):
+        return Signature(name, _defaults(node.args), doc, node.args.kwarg is not None, keys)
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and member.name == "__init__":
+            defaults = _defaults(member.args)
+            del defaults["self"]
+            return Signature(name, defaults, doc, member.args.kwarg is not None, keys)
+    return Signature(name, {}, doc, swallows=True, keys=keys)
+
+
+def _defaults(arguments: ast.arguments) -> dict[str, Any]:
+    positional = arguments.posonlyargs + arguments.args
+    defaults: list[Any] = [REQUIRED] * (len(positional) - len(arguments.defaults))
+    defaults += [_literal(default) for default in arguments.defaults]
+    found = {argument.arg: default for argument, default in zip(positional, defaults, strict=True)}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        found[argument.arg] = REQUIRED if default is None else _literal(default)
+    return found
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return UNKNOWN
