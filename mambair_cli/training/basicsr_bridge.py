@@ -38,7 +38,7 @@ def load() -> None:
 
 def _absent() -> MambairError:
     if sys.version_info >= (3, 13):
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        version = ".".join(map(str, sys.version_info[:2]))
         return MambairError(
             f"Training needs BasicSR 1.4.2, which cannot be built on Python {version}: its setup.py reads a variable "
             "back from exec(), which Python 3.13 ended.",

@@ -6,6 +6,7 @@ goes on with what the other wrote. The state is written last: where it is, the c
 
 import os
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def write(path: Path, content: Any) -> None:
         temporary.replace(path)
         _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # must not hide what happened before
+            temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
         raise OutputError(
             f"The checkpoint {path} cannot be written: {reason}.",

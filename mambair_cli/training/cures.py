@@ -80,7 +80,8 @@ def give_distutils() -> None:
 def give_scipy_filters() -> None:
     """``scipy.ndimage.filters`` warns today and is gone in SciPy 2; its functions are those of ``scipy.ndimage``."""
     ndimage = import_module("scipy.ndimage")
-    _offer("scipy.ndimage.filters", convolve=ndimage.convolve, gaussian_filter=ndimage.gaussian_filter)
+    sys.modules.pop("scipy.ndimage.filters", None)  # the one that warns
+    _offer("scipy.ndimage.filters", **{name: getattr(ndimage, name) for name in ndimage.__all__})
 
 
 def _offer(name: str, **content: Any) -> None:

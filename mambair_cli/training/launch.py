@@ -69,7 +69,7 @@ def launch(count: int, arguments: Sequence[str]) -> None:
         assert result is not None  # without a time limit, waiting ends with one
         if result.is_failed():
             codes = {rank: failure.exitcode for rank, failure in result.failures.items()}
-            raise _explained(codes, {rank: Path(path) for rank, path in result.stderrs.items() if rank}, count)
+            raise explained(codes, {rank: Path(path) for rank, path in result.stderrs.items() if rank}, count)
 
 
 @contextmanager
@@ -83,8 +83,14 @@ def _handlers_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _explained(codes: dict[int, int], logs: dict[int, Path], count: int) -> Exception:
-    """The cause among several failures: others only noticed that somebody was gone."""
+def explained(codes: dict[int, int], logs: dict[int, Path], count: int) -> Exception:
+    """The cause among several failures: others only noticed that somebody was gone.
+
+    Args:
+        codes: exit codes by rank.
+        logs: what the processes other than the first printed.
+        count: of all processes.
+    """
     for rank, code in sorted(codes.items()):
         if code < 0 and code != -signal.SIGTERM:  # SIGTERM is what the rest get
             return MambairError(

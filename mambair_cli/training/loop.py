@@ -116,7 +116,6 @@ class Trainer:
 
         Raises:
             OutOfMemoryError: it does not fit.
-            MambairError: another process is gone.
         """
         self.iteration += 1
         self.samples += self.batch * self.processes.world
@@ -130,11 +129,6 @@ class Trainer:
                     f"A step with {self.batch} samples takes more memory than there is.",
                     "Lower batch_size_per_gpu and raise train.accumulate, or set network_g.use_checkpoint=true.",
                 ) from error
-            if team.is_gone(error):
-                raise MambairError(
-                    f"{team.GONE}, at iteration {self.iteration}.",
-                    "See what it said; the same command goes on from the last checkpoint.",
-                ) from error
             raise
         self.meter.add(self.model.get_current_log())
 
@@ -144,7 +138,7 @@ class Trainer:
         Raises:
             MambairError: the training cannot go on; the last checkpoint is as it was.
         """
-        with self._journal(), self._shown() as show, deferred() as interruption:
+        with self._journal(), self._watched(), self._shown() as show, deferred() as interruption:
             randomness.restore(self.random)  # libraries that are imported late (rich, say) draw numbers
             self.clock.resume()
             for batch in self.batches():
@@ -250,6 +244,18 @@ class Trainer:
             yield
         finally:
             self.journal.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not team.is_gone(error):
+                raise
+            raise MambairError(
+                f"{team.GONE}, at iteration {self.iteration}.",
+                "See what it said; the same command goes on from the last checkpoint.",
+            ) from error
 
     @contextmanager
     def _shown(self) -> Iterator[Count]:

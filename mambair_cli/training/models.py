@@ -87,7 +87,9 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
             wait = nullcontext() if last or not self.opt["dist"] else self.net_g.no_sync()
             with wait:
                 losses = self._losses(lq, gt)
-                (torch.stack(list(losses.values())).sum() / self.accumulate).backward()
+                mean = torch.stack(list(losses.values())).sum() / self.accumulate
+                # Losses can be NaN with finite gradients (L1's are signs), and only gradients reach other processes.
+                (mean * torch.where(mean.isfinite(), 1.0, torch.nan)).backward()
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + value.detach() / self.accumulate
         return total

@@ -1,6 +1,7 @@
 """The processes that train together, and the few things they have to agree on."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -49,6 +50,7 @@ def joined(processes: Processes) -> Iterator[None]:
                 "Give a smaller --nproc or --nproc-per-node.",
             )
         torch.cuda.set_device(processes.local_rank)
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy, no more
     try:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     except (dist.DistError, RuntimeError, ValueError) as error:
@@ -59,6 +61,7 @@ def joined(processes: Processes) -> Iterator[None]:
         ) from error
     try:
         yield
+        dist.barrier()  # nobody hangs up on the first one, which has more to write
     finally:
         dist.destroy_process_group()
 
