@@ -11,6 +11,7 @@ from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
 from .commands.fetch import fetch
 from .commands.test import test
+from .commands.train import train
 
 app = typer.Typer(
     name="mambair",
@@ -47,6 +48,7 @@ app.command("upscale", rich_help_panel=RESTORE)(restore.upscale)
 app.command("denoise", rich_help_panel=RESTORE)(restore.denoise)
 app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
 app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
+app.command("train", rich_help_panel=TRAIN)(train)
 app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)
 app.add_typer(data.app, name="data", rich_help_panel=DATA)
