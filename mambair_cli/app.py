@@ -9,6 +9,8 @@ from .commands import models, restore
 from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
+from .commands.test import test
+from .commands.train import train
 
 app = typer.Typer(
     name="mambair",
@@ -17,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RESTORE, LOOK = "Restore pictures", "Look around"
+RESTORE, TRAIN, LOOK = "Restore pictures", "Train networks", "Look around"
 
 
 def _version(wanted: bool) -> None:
@@ -45,6 +47,8 @@ app.command("upscale", rich_help_panel=RESTORE)(restore.upscale)
 app.command("denoise", rich_help_panel=RESTORE)(restore.denoise)
 app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
 app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
+app.command("train", rich_help_panel=TRAIN)(train)
+app.command("test", rich_help_panel=TRAIN)(test)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)
 app.command("bench", rich_help_panel=LOOK)(bench)

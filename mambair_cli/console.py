@@ -24,6 +24,13 @@ class Advance(Protocol):
         """Show that ``done`` of ``total`` are finished."""
 
 
+class Count(Protocol):
+    """Reports progress that has more to tell than a number."""
+
+    def __call__(self, done: int, status: str) -> None:
+        """Show that ``done`` are finished, and ``status`` beside it."""
+
+
 @dataclass
 class Console:
     """Output of one command.
@@ -125,6 +132,26 @@ class Console:
                     bar.update(task, rate=f"({60 * speed:.0f}/min)")
 
             yield show
+
+    @contextmanager
+    def counter(self, description: str, total: int) -> Iterator[Count]:
+        """A bar with a status line and remaining time on a terminal; silent elsewhere."""
+        console = self.stderr
+        if self.json or self.quiet or self.no_progress or not console.is_terminal:
+            yield lambda done, status: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}", markup=False),
+        )
+        with Progress(*columns, console=console, transient=True, speed_estimate_period=300) as bar:
+            task = bar.add_task(description, total=total, status="")
+            yield lambda done, status: bar.update(task, completed=done, status=status)
 
 
 def _write(stream: TextIO | None, text: str) -> None:

@@ -88,7 +88,7 @@ def _restore(
     device: str,
     overwrite: bool,
 ) -> None:
-    name = _known(model) if model else _default_model(task, scale)
+    name = known_model(model) if model else _default_model(task, scale)
     from ..restoration import batch
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
@@ -138,7 +138,7 @@ def _one(
     return result
 
 
-def _known(name: str) -> str:
+def known_model(name: str) -> str:
     """A file or a name of the catalogue; refuses what looks like a mistyped name."""
     from ..weights import catalog
 

@@ -39,15 +39,19 @@ def restore(
     overlap: int | None = None,
     report: Report | None = None,
     progress: Progress | None = None,
+    unclipped: bool = False,
 ) -> Pixels:
     """Restore one picture (height, width, channels) with a model; the tile is made smaller if memory is short.
+
+    ``unclipped`` allows float pixels outside [0, 1], such as noise that was never stored in a file; the result lies in
+    [0, 1] all the same.
 
     Raises:
         UsageError: tile and overlap do not fit together, or float pixels lie outside [0, 1].
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced values that are not numbers.
     """
-    if pixels.dtype == np.float32 and not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails both
+    if pixels.dtype == np.float32 and not unclipped and not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails both
         raise UsageError("The picture holds values outside 0 to 1.", "Scale it, or give uint8 or uint16.")
     wanted = settings(model, tile, overlap)
     report = report or Report()

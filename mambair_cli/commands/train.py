@@ -1,0 +1,79 @@
+"""``mambair train``: a network from a recipe."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..console import Console
+from .common import command
+
+
+def _train(
+    console: Console,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML recipe; see options/.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Changes to it, such as train.total_iter=1000.", show_default=False
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder of the data.", envvar="MAMBAIR_DATA", show_default="datasets")
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Go on from the last checkpoint, or start over; by default go on if there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check recipe and data, time one step, train nothing.")
+    ] = False,
+    nproc: Annotated[int, typer.Option("--nproc", min=1, metavar="N", help="Processes that train together.")] = 1,
+) -> None:
+    """Train a network; the run lands in experiments/ below the working folder."""
+    from ..training.recipe import read_recipe
+    from ..training.settings import data_root
+
+    parsed = read_recipe(recipe, changes or ())
+    place = data_root(root)
+    if dry_run:
+        from ..training.rehearsal import rehearse
+
+        rehearse(parsed.options, place, console)
+    elif nproc > 1 and "RANK" not in os.environ:
+        _launch(nproc, _arguments(console, recipe, changes or [], place, resume))
+    else:
+        from ..training.start import train
+
+        train(parsed.options, place, resume, console)
+
+
+def _arguments(console: Console, recipe: str, changes: list[str], root: Path, resume: bool | None) -> list[str]:
+    """The same command for each of several processes."""
+    flags = {
+        "json": console.json,
+        "quiet": console.quiet,
+        "verbose": console.verbose,
+        "no-progress": console.no_progress,
+    }
+    arguments = ["train", *(f"--{name}" for name, wanted in flags.items() if wanted), "--root", str(root)]
+    if resume is not None:
+        arguments.append("--resume" if resume else "--no-resume")
+    return [*arguments, "--", recipe, *changes]
+
+
+def _launch(count: int, arguments: list[str]) -> None:
+    from ..training.launch import Failed, launch
+
+    try:
+        launch(count, arguments)
+    except Failed as failure:
+        raise typer.Exit(failure.exit_code) from None
+
+
+train = command(_train)

@@ -1,0 +1,1 @@
+"""Training and test data: resizing, degradations, photographs and pairs of files."""

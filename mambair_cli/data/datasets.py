@@ -1,0 +1,152 @@
+"""Datasets that a recipe can name: patches of photos for training, whole photos for validation.
+
+Items are dictionaries as BasicSR's: ``lq`` and ``gt``, float32 tensors (channels, height, width) in units of white and
+RGB order, ``lq_path`` and ``gt_path``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import UsageError
+from . import photos
+from .degradations import Box, from_options, spoilt
+from .pairs import pair
+
+CANDIDATES = 4
+"""Places of a photo that are compared when a patch with detail is wanted."""
+
+Item = dict[str, Any]
+
+
+def tensor(pixels: NDArray[Any]) -> Tensor:
+    """(height, width, channels) of bytes or floats as (channels, height, width) of floats."""
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return planes.float() / 255 if planes.dtype == torch.uint8 else planes.float()
+
+
+def symmetry(pixels: NDArray[Any], mirrored: bool, upset: bool, turned: bool) -> NDArray[Any]:
+    """One of the eight ways to lay a square picture on itself."""
+    pixels = pixels[:, ::-1] if mirrored else pixels
+    pixels = pixels[::-1] if upset else pixels
+    return pixels.swapaxes(0, 1) if turned else pixels
+
+
+class PhotoPatchDataset(Dataset[Item]):
+    """Square patches of photos, with low-quality versions made on the fly.
+
+    Options:
+        dataroot_gt: a folder of photos, or several; folders within are searched.
+        gt_size: edge of a patch in pixels, a multiple of ``scale``.
+        scale: 1, or how much smaller the low-quality patch is.
+        degradation: see :func:`mambair_cli.data.degradations.from_options`; default bicubic.
+        detail: how often the patch with most detail of four is taken, 0 to 1; default 0.
+        use_hflip, use_rot: mirror, and turn by quarters; both together give all eight symmetries; default true.
+        gray: luma only; default false.
+        in_memory: decode all photos at the start; default false.
+        cache_mib: how much of the decoded photos to keep otherwise; default 1024 for each worker.
+        patches_per_photo: length of the dataset over the number of photos; default 1.
+
+    Raises:
+        InputError: no photos, or photos that are unreadable or too small.
+        UsageError: an option makes no sense.
+    """
+
+    def __init__(self, opt: Mapping[str, Any]) -> None:
+        self.scale, self.edge = int(opt.get("scale", 1)), int(opt["gt_size"])
+        if self.edge <= 0 or self.edge % self.scale:
+            raise UsageError(
+                f"gt_size {self.edge} is no multiple of the scale {self.scale}.", "Change gt_size, or the scale."
+            )
+        self.detail = float(opt.get("detail", 0))
+        if not 0 <= self.detail <= 1:
+            raise UsageError(f"detail: {self.detail} is not between 0 and 1.", "Give a number from 0 to 1.")
+        self.degrade = from_options(opt.get("degradation", {}), self.scale)
+        self.flips, self.turns = bool(opt.get("use_hflip", True)), bool(opt.get("use_rot", True))
+        self.patches_per_photo = int(opt.get("patches_per_photo", 1))
+        paths = photos.find(opt["dataroot_gt"])
+        photos.check_sizes(paths, max(self.edge, photos.CELL))
+        keep = int(opt.get("cache_mib", 1024)) << 20
+        self.photos = photos.Photos(paths, bool(opt.get("gray", False)), self.scale, keep)
+        if opt.get("in_memory"):
+            self.photos.preload()
+
+    def __len__(self) -> int:
+        return len(self.photos) * self.patches_per_photo
+
+    def __getitem__(self, index: int) -> Item:
+        return self.draw(index, np.random.default_rng(index))
+
+    def draw(self, index: int, rng: np.random.Generator) -> Item:
+        """A patch of photo ``index % photos``; everything else is a function of what ``rng`` gives."""
+        number = index % len(self.photos)
+        photo = self.photos[number]
+        box = self._place(photo, rng)
+        mirrored, upset, turned = rng.random(3) < 0.5
+        ways = (mirrored and self.flips, upset and self.turns, turned and self.turns)
+        high, low = box.cut(photo.pixels), self.degrade(photo.pixels, box, rng)
+        path = str(self.photos.paths[number])
+        return {
+            "lq": tensor(symmetry(low, *ways)),
+            "gt": tensor(symmetry(high, *ways)),
+            "lq_path": path,
+            "gt_path": path,
+        }
+
+    def _place(self, photo: photos.Photo, rng: np.random.Generator) -> Box:
+        """A random place, or the one with most detail of a few, on the grid of low-quality pixels."""
+        room = np.array(photo.pixels.shape[:2]) - self.edge
+        picky = rng.random() < self.detail
+        places = rng.integers(0, room // self.scale, size=(CANDIDATES, 2), endpoint=True) * self.scale
+        best = 0
+        if picky:
+            best = int(np.argmax([photos.detail_of(photo.detail, place, self.edge) for place in places.tolist()]))
+        return Box(int(places[best, 0]), int(places[best, 1]), self.edge, self.edge)
+
+
+class PhotoFolderDataset(Dataset[Item]):
+    """Whole photos, with low-quality versions made the same way every time or read from files.
+
+    Options:
+        dataroot_gt: a folder of photos.
+        dataroot_lq: a folder of their low-quality versions; without it, ``degradation`` makes them.
+        filename_tmpl: name of the low-quality file, ``{}`` standing for that of the photo; default: ``{}``.
+        scale, degradation, gray: as for :class:`PhotoPatchDataset`.
+
+    Raises:
+        InputError: no photos, or photos without a partner or of which the partner has the wrong size.
+        UsageError: an option makes no sense.
+    """
+
+    def __init__(self, opt: Mapping[str, Any]) -> None:
+        self.scale, self.gray = int(opt.get("scale", 1)), bool(opt.get("gray", False))
+        self.paths = photos.find(opt["dataroot_gt"])
+        self.low: dict[Path, Path] = {}
+        if opt.get("dataroot_lq"):
+            self.low = pair(self.paths, Path(opt["dataroot_lq"]), str(opt.get("filename_tmpl", "{}")), self.scale)
+        photos.check_sizes(self.paths, self.scale)
+        self.degrade = from_options(opt.get("degradation", {}), self.scale)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Item:
+        path = self.paths[index]
+        high, low_path = photos.load(path, self.gray), self.low.get(path, path)
+        height, width = (edge - edge % self.scale for edge in high.shape[:2])
+        high = np.ascontiguousarray(high[:height, :width])
+        if path in self.low:
+            low: NDArray[Any] = photos.load(low_path, self.gray)
+            high = high[: low.shape[0] * self.scale, : low.shape[1] * self.scale]
+        else:
+            low = spoilt(self.degrade, high, path)
+        return {"lq": tensor(low), "gt": tensor(high), "lq_path": str(low_path), "gt_path": str(path)}
+
+
+DATASETS: dict[str, type] = {"PhotoPatchDataset": PhotoPatchDataset, "PhotoFolderDataset": PhotoFolderDataset}

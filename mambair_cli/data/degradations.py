@@ -1,0 +1,229 @@
+"""The degradations that a recipe can name: options checked once, then one low-quality patch after the other."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from . import degrade
+from .degrade import Bytes
+from .resize import imresize
+
+JPEG_GRID = 16
+"""Pixels after which JPEG with halved colours repeats its blocks."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A patch of a photo, in pixels; top and left are multiples of the scale."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, photo: Bytes) -> Bytes:
+        """The patch itself."""
+        return photo[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def widened(self, margin: int, photo: Bytes) -> "Box":
+        """With ``margin`` more pixels on each side, where the photo has them."""
+        top, left = max(self.top - margin, 0), max(self.left - margin, 0)
+        bottom = min(self.top + self.height + margin, photo.shape[0])
+        right = min(self.left + self.width + margin, photo.shape[1])
+        return Box(top, left, bottom - top, right - left)
+
+    def within(self, other: "Box", scale: int = 1) -> "Box":
+        """The same patch in the coordinates of a box around it, reduced by ``scale``."""
+        top, left = self.top - other.top, self.left - other.left
+        return Box(top // scale, left // scale, self.height // scale, self.width // scale)
+
+
+class Degradation(Protocol):
+    """Makes the low-quality patch of a box of a photo: uint8, or float32 in units of white."""
+
+    def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
+        """The patch, (height / scale, width / scale, channels)."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The patch as it is."""
+
+    def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Degradation`."""
+        return box.cut(photo)
+
+
+@dataclass(frozen=True)
+class Bicubic:
+    """Reduced as MATLAB does: the patch of the reduced photo, not the reduced patch, which would have a border."""
+
+    scale: int
+
+    def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Degradation`; the sides of the photo are multiples of the scale."""
+        if self.scale == 1:
+            return box.cut(photo)
+        around = box.widened(2 * self.scale, photo)  # as far as the kernel sees
+        return box.within(around, self.scale).cut(imresize(around.cut(photo), 1 / self.scale))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Gaussian noise of a random strength.
+
+    Attributes:
+        sigma: standard deviation in levels of 8 bits.
+        gray_probability: how often all channels get the same noise.
+        shot: share of the variance that grows with brightness.
+        clip_probability: how often the result is clipped and rounded, as in a file; published training never does.
+    """
+
+    sigma: Range
+    gray_probability: float = 0.0
+    shot: Range = (0.0, 0.0)
+    clip_probability: float = 0.0
+
+    def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Degradation`."""
+        sigma, shot = rng.uniform(*self.sigma), rng.uniform(*self.shot)
+        gray, clip = rng.random() < self.gray_probability, rng.random() < self.clip_probability
+        noisy = degrade.noise(box.cut(photo), rng, sigma, gray=gray, shot=shot)
+        return degrade.stored(noisy) if clip else noisy
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """JPEG of a random quality.
+
+    Attributes:
+        quality: 1 to 100.
+        subsampling: the ways of storing colours, drawn from evenly.
+        shifted: whether the blocks start anywhere, as in a patch of a compressed photo, or at the patch's corner.
+    """
+
+    quality: Range
+    subsampling: tuple[str, ...] = ("4:4:4",)
+    shifted: bool = True
+
+    def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Degradation`."""
+        quality = int(rng.integers(int(self.quality[0]), int(self.quality[1]), endpoint=True))
+        subsampling = self.subsampling[rng.integers(len(self.subsampling))]
+        down, right = (int(shift) for shift in rng.integers(JPEG_GRID, size=2))
+        around = self._around(photo, box, down, right)
+        return box.within(around).cut(degrade.jpeg(around.cut(photo), quality, subsampling))
+
+    def _around(self, photo: Bytes, box: Box, down: int, right: int) -> Box:
+        """The blocks start ``down`` and ``right`` pixels before the patch, and end well behind it."""
+        wide = box.widened(JPEG_GRID, photo)
+        top, left = box.top, box.left
+        if self.shifted:
+            top, left = max(box.top - down, wide.top), max(box.left - right, wide.left)
+        return Box(top, left, wide.top + wide.height - top, wide.left + wide.width - left)
+
+
+@dataclass(frozen=True)
+class Haze:
+    """Haze by atmospheric scattering through a random depth field.
+
+    Attributes:
+        beta: scattering over the whole depth: 0.5 is thin, 3 lets 5 % through where it is deepest.
+        airlight: brightness of the haze, 0 to 1.
+        tint: how far a colour of the airlight may be from its brightness.
+        depth: kinds of depth field, drawn from evenly.
+    """
+
+    beta: Range = (0.4, 2.5)
+    airlight: Range = (0.6, 1.0)
+    tint: float = 0.05
+    depth: tuple[str, ...] = tuple(degrade.DEPTHS)
+
+    def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Degradation`; a patch sees some part of the depth of a picture."""
+        clear = box.cut(photo)
+        field = degrade.DEPTHS[self.depth[rng.integers(len(self.depth))]](clear.shape[:2], rng)
+        near, far = np.sort(rng.uniform(0, 1, 2)).astype(np.float32)
+        tint = rng.uniform(-self.tint, self.tint, clear.shape[2])
+        airlight = np.clip(rng.uniform(*self.airlight) + tint, 0, 1)
+        return degrade.haze(clear, near + (far - near) * field, rng.uniform(*self.beta), airlight.tolist())
+
+
+def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
+    """A whole photo, its sides multiples of the scale, degraded in a way that depends on its file's name alone.
+
+    Every validation sees the same. Noise of one strength is the one on which papers compare.
+    """
+    if isinstance(degradation, Noise) and degradation == Noise((degradation.sigma[0],) * 2):
+        return degrade.published_noise(photo, degradation.sigma[0])
+    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    return degradation(photo, Box(0, 0, *photo.shape[:2]), rng)
+
+
+KINDS: dict[str, Callable[..., Degradation]] = {"none": Nothing, "noise": Noise, "jpeg": Jpeg, "haze": Haze}
+LIMITS = {"sigma": (0, 255), "quality": (1, 100), "beta": (0, 20), "airlight": (0, 1), "shot": (0, 1)}
+CHOICES = {"subsampling": tuple(degrade.SUBSAMPLING), "depth": tuple(degrade.DEPTHS)}
+
+
+def from_options(options: Mapping[str, Any], scale: int) -> Degradation:
+    """The degradation of a recipe: ``{type: noise, sigma: [5, 50]}``; a range may be one number.
+
+    Raises:
+        UsageError: the type or an option is unknown, missing or out of range, or the type keeps the size of the
+            picture and the recipe's scale does not.
+    """
+    given = dict(options)
+    kind = given.pop("type", "bicubic")
+    if kind == "bicubic":
+        _refuse_unknown(kind, given, ())
+        return Bicubic(scale)
+    if kind not in KINDS:
+        raise UsageError(f"There is no degradation {kind!r}.", f"Use bicubic, {', '.join(KINDS)}.")
+    if scale != 1:
+        raise UsageError(f"The degradation {kind} keeps the size, but the scale is {scale}.", "Set scale: 1.")
+    known = {field.name: field for field in fields(KINDS[kind])}  # type: ignore[arg-type]
+    _refuse_unknown(kind, given, known)
+    try:
+        return KINDS[kind](**{name: _value(name, value) for name, value in given.items()})
+    except TypeError:
+        raise UsageError(f"The degradation {kind} lacks an option.", f"Its options are {', '.join(known)}.") from None
+
+
+def _refuse_unknown(kind: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
+    if unknown := [name for name in given if name not in known]:
+        offered = f"Its options are {', '.join(known)}." if known else "It has no options."
+        raise UsageError(f"The degradation {kind} has no option {', '.join(map(repr, unknown))}.", offered)
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in CHOICES:
+        chosen = (value,) if isinstance(value, str) else tuple(value)
+        if not chosen or not set(chosen) <= set(CHOICES[name]):
+            raise UsageError(f"{name}: {value!r} is not known.", f"Use one or more of {', '.join(CHOICES[name])}.")
+        return chosen
+    if name in LIMITS:
+        return _range(name, value)
+    if name == "shifted":
+        return bool(value)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UsageError(f"{name}: {value!r} is not between 0 and 1.", "Give a number from 0 to 1.")
+    return value
+
+
+def _range(name: str, value: Any) -> Range:
+    ends = value if isinstance(value, list | tuple) else [value, value]
+    lowest, highest = LIMITS[name]
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+    if len(ends) != 2 or not numbers or not lowest <= ends[0] <= ends[1] <= highest:
+        raise UsageError(
+            f"{name}: {value!r} is no range within {lowest} to {highest}.", f"Write {name}: [low, high], or one number."
+        )
+    return (ends[0], ends[1])

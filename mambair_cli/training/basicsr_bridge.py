@@ -1,0 +1,80 @@
+"""The only way to BasicSR: cures what stops it on a current machine, then adds our networks, datasets and models."""
+
+import sys
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from ..errors import MambairError
+
+INSTALL = "pip install --no-build-isolation --no-deps basicsr==1.4.2"
+
+
+@cache
+def load() -> None:
+    """Import BasicSR and register what we add; later calls do nothing.
+
+    Raises:
+        MambairError: it is not installed, or something that it needs is not.
+    """
+    from . import cures
+
+    if find_spec("basicsr") is None:
+        raise _absent()
+    try:
+        cures.before_import()
+        with warnings.catch_warnings(action="ignore"):  # about spellings of 2022 that still work
+            import basicsr  # noqa: F401
+    except ImportError as error:
+        raise MambairError(
+            f"BasicSR cannot be imported: {error}.", 'Run pip install "mambair[train]", then try again.'
+        ) from error
+    from . import patches
+
+    patches.after_import()
+    _register()
+
+
+def _absent() -> MambairError:
+    if sys.version_info >= (3, 13):
+        version = ".".join(map(str, sys.version_info[:2]))
+        return MambairError(
+            f"Training needs BasicSR 1.4.2, which cannot be built on Python {version}: its setup.py reads a variable "
+            "back from exec(), which Python 3.13 ended.",
+            f'Use Python 3.11 or 3.12 and run pip install "mambair[train]" setuptools && {INSTALL}.',
+        )
+    return MambairError(
+        "Training needs BasicSR, which is not installed.",
+        f'Run pip install "mambair[train]" setuptools && {INSTALL}.',
+    )
+
+
+def _register() -> None:
+    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
+
+    from mambair_archs import ARCHITECTURES
+
+    from ..data.datasets import DATASETS
+    from . import models  # noqa: F401  registers itself
+
+    for architecture in ARCHITECTURES:
+        ARCH_REGISTRY.register(architecture.network)
+    for dataset in DATASETS.values():
+        DATASET_REGISTRY.register(dataset)
+
+
+def build_dataset(options: dict[str, Any]) -> Any:
+    """The dataset that ``options["type"]`` names."""
+    load()
+    from basicsr.data import build_dataset as build
+
+    return build(options)
+
+
+def build_model(options: dict[str, Any]) -> Any:
+    """The model that ``options["model_type"]`` names: networks, losses, optimisers and schedulers."""
+    load()
+    from basicsr.models import build_model as build
+
+    return build(options)

@@ -1,0 +1,115 @@
+"""Checkpoints on disk: whole or not there, the newest found again, old ones removed.
+
+The names and contents are BasicSR's (``models/net_g_100.pth``, ``training_states/100.state``), so that either program
+goes on with what the other wrote. The state is written last: where it is, the checkpoint is complete.
+"""
+
+import os
+import pickle
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ModelError, OutputError
+
+PART = ".part"
+
+
+def write(path: Path, content: Any) -> None:
+    """``torch.save`` under a temporary name, flushed to the disk, then renamed: a crash leaves the old file or the new.
+
+    Raises:
+        OutputError: the disk does not take it.
+    """
+    temporary = path.with_name(path.name + PART)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
+        with suppress(OSError):  # must not hide what happened before
+            temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        raise OutputError(
+            f"The checkpoint {path} cannot be written: {reason}.",
+            "Make room, then run the same command: it goes on from the checkpoint before.",
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """A rename survives a power failure only once the folder itself is on the disk."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a training state, its tensors on the CPU.
+
+    Raises:
+        ModelError: it is missing, damaged or no training state.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"The training state {path} does not exist.", "Check path.resume_state.") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"The training state {path} is damaged ({type(error).__name__}).",
+            "Delete it to go on from the one before, or start over with --no-resume.",
+        ) from error
+    if not isinstance(content, dict) or not {"iter", "optimizers", "schedulers"} <= content.keys():
+        raise ModelError(f"{path} is no training state.", "Give a .state file to path.resume_state.")
+    return content
+
+
+def numbers(experiment: Path) -> list[int]:
+    """Iterations whose training state is there, in order."""
+    stems = [path.stem for path in (experiment / "training_states").glob("*.state")]
+    return sorted(int(stem) for stem in stems if stem.isdigit())
+
+
+def newest(experiment: Path) -> Path | None:
+    """The training state to go on from, or None."""
+    found = numbers(experiment)
+    return experiment / "training_states" / f"{found[-1]}.state" if found else None
+
+
+def prune(experiment: Path, keep: int) -> None:
+    """Remove all but the last ``keep`` numbered checkpoints; the state goes first, so that none is ever half there."""
+    for number in numbers(experiment)[:-keep]:
+        (experiment / "training_states" / f"{number}.state").unlink(missing_ok=True)
+        for path in (experiment / "models").glob(f"net_*_{number}.pth"):
+            path.unlink(missing_ok=True)
+
+
+def sweep(experiment: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for path in experiment.glob(f"*/*{PART}"):
+        path.unlink(missing_ok=True)
+
+
+def point_to_weights(options: dict[str, Any], state: Path, iteration: int) -> None:
+    """Have the networks start from the weights that belong to a training state, as BasicSR's resume does.
+
+    Raises:
+        ModelError: they are gone.
+    """
+    for key in [key for key in options if key.startswith("network_")]:
+        label = key.removeprefix("network_")
+        path = state.parent.parent / "models" / f"net_{label}_{iteration}.pth"
+        if not path.is_file():
+            raise ModelError(
+                f"The weights {path} of the training state {state} are missing.",
+                "Delete the state to go on from the one before, or start over with --no-resume.",
+            )
+        options["path"] |= {f"pretrain_{key}": str(path), f"strict_load_{label}": True, f"param_key_{label}": "params"}

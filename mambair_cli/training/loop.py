@@ -1,0 +1,307 @@
+"""The training loop: as many iterations as asked for, and after a crash the same ones again.
+
+An iteration is one step of the optimiser over ``batch_size_per_gpu * accumulate`` samples per process. What happens
+after it comes in a fixed order: report, validate, save. So a checkpoint holds all that came before it, and whatever
+came after it is done again by a run that goes on from it.
+"""
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from ..console import Console, Count
+from ..errors import InputError, MambairError, OutOfMemoryError
+from ..restoration.memory import is_out_of_memory
+from . import basicsr_bridge, checkpoints, randomness, sampling, team
+from .interruption import deferred
+from .journal import Journal
+from .meter import Clock, Meter, memory
+from .settings import Processes
+
+KEPT = ("skipped", "best_metric_results")
+"""What models count beside their weights."""
+
+
+class Trainer:
+    """One run of one recipe.
+
+    Args:
+        options: complete, see :func:`mambair_cli.training.settings.complete`.
+        console: where to talk; the first process's alone is used.
+        processes: this process and the others, connected.
+    """
+
+    def __init__(self, options: dict[str, Any], console: Console, processes: Processes) -> None:
+        self.options, self.console, self.processes = options, console, processes
+        self.folder = Path(options["path"]["experiments_root"])
+        self.train, self.val = options["train"], options.get("val") or {}
+        self.total = int(self.train["total_iter"])
+        self.iteration, self.samples = 0, 0
+        self.saved = 0
+        self.best: dict[str, Any] = {}
+        self.meter, self.clock = Meter(), Clock()
+        self.journal: Journal | None = None
+
+    def build(self, state: Path | None = None) -> None:
+        """Data, networks, optimisers; with ``state`` those of a checkpoint.
+
+        Raises:
+            MambairError: something of it cannot be made or read.
+        """
+        randomness.seed(self.options["manual_seed"])
+        saved = checkpoints.read(state) if state else None
+        if state and saved:
+            checkpoints.point_to_weights(self.options, state, saved["iter"])
+        self.model = build_model(self.options)
+        train = self.options["datasets"]["train"]
+        self.dataset = basicsr_bridge.build_dataset(train)
+        self.epoch_size = len(self.dataset) * int(train.get("dataset_enlarge_ratio") or 1)
+        self.batch = int(train["batch_size_per_gpu"]) * int(self.train.get("accumulate") or 1)
+        self.validations = [
+            validation_loader(options)
+            for options in self.options["datasets"].values()
+            if options["phase"] == "val" and self.val
+        ]
+        randomness.seed(self.options["manual_seed"] + self.processes.rank)
+        if saved:
+            self._go_on(saved)
+        self.random = randomness.capture()
+
+    def _go_on(self, saved: dict[str, Any]) -> None:
+        self.model.resume_training(saved)
+        self.iteration = self.saved = int(saved["iter"])
+        ours = saved.get("mambair")
+        if ours is None:  # BasicSR's own; it says no more than the iteration
+            self.samples = self.iteration * self.batch * self.processes.world
+            return
+        self.samples, self.best = ours["samples"], ours["best"]
+        self.meter = Meter(**ours["meter"])
+        for name, value in ours["model"].items():
+            setattr(self.model, name, value)
+        if self.processes.rank < len(ours["random"]):
+            randomness.restore(ours["random"][self.processes.rank])
+
+    def batches(self) -> Iterator[Any]:
+        """The rest of the training's batches, one per iteration.
+
+        Raises:
+            InputError: a sample cannot be loaded.
+        """
+        world = self.processes.world
+        stop = self.samples + (self.total - self.iteration) * self.batch * world
+        seed, rank = self.options["manual_seed"], self.processes.rank
+        stream = sampling.Stream(self.epoch_size, self.batch, seed, self.samples, stop, rank, world)
+        source = iter(sampling.loader(self.dataset, self.options["datasets"]["train"], stream))
+        while True:
+            try:
+                batch = next(source)
+            except StopIteration:
+                return
+            except (MambairError, MemoryError):
+                raise
+            except Exception as error:  # from the data set's code, perhaps by way of a worker process
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                raise InputError(
+                    f"A training sample cannot be loaded: {reason[-1].rstrip('.')}.",
+                    "Check the images of datasets.train; --verbose shows where it happened.",
+                ) from error
+            yield batch
+
+    def step(self, batch: Any) -> None:
+        """One iteration.
+
+        Raises:
+            OutOfMemoryError: it does not fit.
+        """
+        self.iteration += 1
+        self.samples += self.batch * self.processes.world
+        try:
+            self.model.update_learning_rate(self.iteration, warmup_iter=self.train.get("warmup_iter", -1))
+            self.model.feed_data(batch)
+            self.model.optimize_parameters(self.iteration)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise OutOfMemoryError(
+                    f"A step with {self.batch} samples takes more memory than there is.",
+                    "Lower batch_size_per_gpu and raise train.accumulate, or set network_g.use_checkpoint=true.",
+                ) from error
+            raise
+        self.meter.add(self.model.get_current_log())
+
+    def run(self) -> None:
+        """Train to the end; an interruption saves and then takes its course.
+
+        Raises:
+            MambairError: the training cannot go on; the last checkpoint is as it was.
+        """
+        with self._journal(), self._watched(), self._shown() as show, deferred() as interruption:
+            randomness.restore(self.random)  # libraries that are imported late (rich, say) draw numbers
+            self.clock.resume()
+            for batch in self.batches():
+                self.step(batch)
+                self.clock.step()
+                self._after_step(show)
+                number = team.largest(interruption.number, self.processes, self.model.device)
+                if number and self.iteration < self.total:
+                    interruption.number = number
+                    self.save()
+                    self._say(f"interrupted after iteration {self.iteration}; the same command goes on from there.")
+                    interruption.act()
+                self.clock.resume()
+            self.model.save(-1, -1)
+            self._say(f"done: {self.total} iterations, {self.folder / 'models' / 'net_g_latest.pth'}")
+
+    def _after_step(self, show: Count) -> None:
+        logger = self.options["logger"]
+        show(self.iteration, self._status() if self.processes.first else "")
+        with randomness.kept():  # validating more or less often leaves the training as it is
+            if self._due(logger["print_freq"]):
+                self._report()
+            if self.val and self._due(self.val.get("val_freq") or self.total):
+                self.validate()
+        if self._due(logger["save_checkpoint_freq"]):
+            self.save()
+
+    def _due(self, every: float) -> bool:
+        return self.iteration % int(every) == 0 or self.iteration == self.total
+
+    def _status(self) -> str:
+        rate = self.clock.steps / max(self.clock.seconds, 1e-9)
+        loss = self.model.get_current_log().get("l_pix")
+        parts = [f"loss {loss:.4f}"] if loss is not None else []
+        if self.best:
+            parts.append(f"best {self.best['metric']} {self.best['value']:.2f}")
+        lr = self.model.get_current_learning_rate()[0]
+        size = memory(self.model.device) / 2**30
+        return " · ".join([*parts, f"lr {lr:.2e}", f"{rate:.2f} it/s", f"{size:.1f} GiB"])
+
+    def _report(self) -> None:
+        rate = self.clock.take()
+        means, lr = self.meter.take(), self.model.get_current_learning_rate()[0]
+        if not self.journal:
+            return
+        epoch = (self.samples - 1) // self.epoch_size
+        self.journal.row(iter=self.iteration, epoch=epoch, lr=lr, **means)
+        values = " ".join(f"{name} {value:.4g}" for name, value in means.items())
+        left = datetime.timedelta(seconds=int((self.total - self.iteration) / max(rate, 1e-9)))
+        size = memory(self.model.device) / 2**30
+        self._say(
+            f"{self.iteration}/{self.total} epoch {epoch} {values} lr {lr:.3g}, {rate:.2f} it/s, "
+            f"{left} left, {size:.1f} GiB"
+        )
+
+    def validate(self) -> None:
+        """All validation sets; the first metric of the first set decides which weights are the best."""
+        for number, loader in enumerate(self.validations):
+            self.model.validation(loader, self.iteration, None, self.val.get("save_img", False))
+            if self.journal:
+                results = dict(getattr(self.model, "metric_results", {}))
+                self._note_results(loader.dataset.opt["name"], results, decisive=number == 0)  # type: ignore[attr-defined]
+
+    def _note_results(self, name: str, results: dict[str, float], decisive: bool) -> None:
+        assert self.journal
+        values = {f"{name}/{metric}": float(value) for metric, value in results.items()}
+        self.journal.row(iter=self.iteration, **values)
+        self._say(f"{self.iteration}/{self.total} " + " ".join(f"{key} {value:.4f}" for key, value in values.items()))
+        if not decisive or not results:
+            return
+        metric, value = next((metric, float(value)) for metric, value in results.items())
+        sign = -1 if self.val["metrics"][metric].get("better") == "lower" else 1
+        if not self.best or sign * value > sign * self.best["value"]:
+            self.best = {"metric": metric, "value": value, "iter": self.iteration}
+            self.model.save(-1, "best")
+
+    def save(self) -> None:
+        """A checkpoint of this iteration, unless there is one."""
+        if self.saved == self.iteration:
+            return
+        self.model.extra_state = {
+            "samples": self.samples,
+            "best": self.best,
+            "meter": {"sums": self.meter.sums, "count": self.meter.count},
+            "model": {name: plain(getattr(self.model, name)) for name in KEPT if hasattr(self.model, name)},
+            "random": team.gathered(randomness.capture(), self.processes),
+        }
+        self.model.save(self.samples // self.epoch_size, self.iteration)
+        self.saved = self.iteration
+        if self.processes.first and self.train.get("keep_last"):
+            checkpoints.prune(self.folder, int(self.train["keep_last"]))
+
+    @contextmanager
+    def _journal(self) -> Iterator[None]:
+        if not self.processes.first:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.sweep(self.folder)
+        curves = bool(self.options["logger"].get("use_tb_logger"))
+        self.journal = Journal(self.folder, self.iteration, curves, self.console.warn)
+        try:
+            yield
+        finally:
+            self.journal.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not team.is_gone(error):
+                raise
+            raise MambairError(
+                f"{team.GONE}, at iteration {self.iteration}.",
+                "See what it said; the same command goes on from the last checkpoint.",
+            ) from error
+
+    @contextmanager
+    def _shown(self) -> Iterator[Count]:
+        if not self.processes.first:
+            yield lambda done, status: None
+            return
+        with self.console.counter(self.options["name"], self.total) as show:
+            yield show
+
+    def _say(self, text: str) -> None:
+        if self.journal:
+            self.console.note(text)
+            self.journal.say(text)
+
+
+def build_model(options: dict[str, Any]) -> Any:
+    """The recipe's model, its weights read where the recipe names some.
+
+    Raises:
+        MambairError: the weights are those of another network.
+    """
+    try:
+        return basicsr_bridge.build_model(options)
+    except RuntimeError as error:
+        if "state_dict" not in str(error):
+            raise
+        lines = [line.strip() for line in str(error).splitlines()[1:3]]
+        raise InputError(
+            f"The weights {options['path'].get('pretrain_network_g')} are not those of the recipe's network: "
+            f"{' '.join(lines)}",
+            "Give the network's own weights, path.strict_load_g=false to take what fits, or --no-resume.",
+        ) from error
+
+
+def validation_loader(options: dict[str, Any]) -> DataLoader[Any]:
+    """One picture after the other."""
+    dataset = basicsr_bridge.build_dataset(options)
+    if not hasattr(dataset, "opt"):
+        dataset.opt = options  # where BasicSR looks for the name
+    return DataLoader(dataset, batch_size=1)
+
+
+def plain(value: Any) -> Any:
+    """Numbers of numpy as Python's, which ``torch.load`` reads without trust."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,147 @@
+"""``MambaIRModel``: BasicSR's SRModel with mixed precision, accumulation, clipping, a guard and tiled validation.
+
+Loaded by the bridge, which has made BasicSR importable.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor, nn
+
+from mambair_archs import registry
+
+from ..errors import NumericalError
+from ..restoration.engine import Settings, restore
+from ..restoration.model import DEFAULT_OVERLAP
+
+USUAL_TILE = 256
+MAX_SKIPPED = 20
+
+
+@MODEL_REGISTRY.register()
+class MambaIRModel(SRModel):  # type: ignore[misc]
+    """One network, pixel and perceptual losses.
+
+    Keys of ``train`` beyond BasicSR's: ``precision`` (fp32 or bf16), ``accumulate`` (parts into which the batch of an
+    iteration comes), ``clip_grad_norm``, ``compile``, ``nan_guard.max_skipped`` (steps in a row).
+
+    Attributes:
+        skipped: steps left out because their gradients were not finite: in a row, and in all.
+    """
+
+    def init_training_settings(self) -> None:
+        """Losses, optimiser and schedulers as BasicSR's, then our own settings."""
+        super().init_training_settings()
+        train = self.opt["train"]
+        self.accumulate = int(train.get("accumulate") or 1)
+        self.max_norm = float(train.get("clip_grad_norm") or "inf")
+        self.max_skipped = int((train.get("nan_guard") or {}).get("max_skipped", MAX_SKIPPED))
+        self.half = train.get("precision", "fp32") == "bf16"
+        self.skipped = [0, 0]
+        if train.get("compile"):
+            self.get_bare_model(self.net_g).compile()
+
+    def get_optimizer(self, optim_type: str, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
+        """Any optimiser of torch, not Adam alone."""
+        optimizer: torch.optim.Optimizer = getattr(torch.optim, optim_type)(params, lr, **options)
+        return optimizer
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One step over the whole batch; left out if a gradient is not finite.
+
+        Raises:
+            NumericalError: too many steps in a row were left out.
+        """
+        self.optimizer_g.zero_grad(set_to_none=True)
+        self.log_dict = self.reduce_loss_dict(self._backward())
+        # Equal in all processes, since their gradients are; so they agree whether to step.
+        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), self.max_norm)
+        self.log_dict["grad_norm"] = norm.item()
+        if not torch.isfinite(norm):
+            self._skip(current_iter)
+            return
+        self.skipped[0] = 0
+        self.optimizer_g.step()
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+
+    def _skip(self, current_iter: int) -> None:
+        self.skipped = [count + 1 for count in self.skipped]
+        if self.skipped[0] > self.max_skipped:
+            raise NumericalError(
+                f"The gradients were not finite in {self.skipped[0]} steps in a row, the last at iteration "
+                f"{current_iter}.",
+                "Lower train.optim_g.lr, set train.clip_grad_norm, or use train.precision=fp32; "
+                "the last checkpoint is from before.",
+            )
+
+    def _backward(self) -> "OrderedDict[str, Tensor]":
+        """Gradients of the mean loss over all parts; the mean of each loss."""
+        total: OrderedDict[str, Tensor] = OrderedDict()
+        for lq, gt, last in self._parts():
+            wait = nullcontext() if last or not self.opt["dist"] else self.net_g.no_sync()
+            with wait:
+                losses = self._losses(lq, gt)
+                mean = torch.stack(list(losses.values())).sum() / self.accumulate
+                # Losses can be NaN with finite gradients (L1's are signs), and only gradients reach other processes.
+                (mean * torch.where(mean.isfinite(), 1.0, torch.nan)).backward()
+            for name, value in losses.items():
+                total[name] = total.get(name, 0) + value.detach() / self.accumulate
+        return total
+
+    def _parts(self) -> Iterator[tuple[Tensor, Tensor, bool]]:
+        count = self.accumulate
+        parts = zip(self.lq.chunk(count), self.gt.chunk(count), strict=True)
+        for number, (lq, gt) in enumerate(parts, start=1):
+            yield lq, gt, number == count
+
+    def _losses(self, lq: Tensor, gt: Tensor) -> "OrderedDict[str, Tensor]":
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
+            self.output = self.net_g(lq)
+        output, losses = self.output.float(), OrderedDict()
+        if self.cri_pix:
+            losses["l_pix"] = self.cri_pix(output, gt)
+        if self.cri_perceptual:
+            for name, value in zip(("l_percep", "l_style"), self.cri_perceptual(output, gt), strict=True):
+                if value is not None:
+                    losses[name] = value
+        return losses
+
+    def test(self) -> None:
+        """Restore ``lq`` (one image) tile by tile with the averaged weights, where there are some."""
+        network = self.get_bare_model(getattr(self, "net_g_ema", self.net_g))
+        training = network.training
+        network.eval()
+        pixels = self.lq[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        out = restore(pixels, network, tiling(network, self.opt.get("scale", 1), pixels.shape[2], self.device))
+        self.output = torch.from_numpy(out).permute(2, 0, 1)[None]
+        network.train(training)
+
+
+@MODEL_REGISTRY.register()
+class MambaIRv2Model(MambaIRModel):
+    """The name in published recipes of MambaIRv2."""
+
+
+@MODEL_REGISTRY.register()
+class MambaIRv2LightModel(MambaIRModel):
+    """The name in published recipes of MambaIRv2-light."""
+
+
+def tiling(network: nn.Module, scale: int, channels: int, device: torch.device) -> Settings:
+    """Tiles as the network's descriptor recommends them, so that validation takes bounded memory."""
+    known = {architecture.network: architecture for architecture in registry.ARCHITECTURES}.get(type(network))
+    descriptor = known.describe(network.config) if known else None
+    return Settings(
+        scale=scale,
+        channels=channels,
+        tile=descriptor.tile if descriptor else USUAL_TILE,
+        overlap=DEFAULT_OVERLAP,
+        multiple=descriptor.size_multiple if descriptor else 1,
+        device=device,
+    )

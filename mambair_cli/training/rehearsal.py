@@ -1,0 +1,57 @@
+"""``--dry-run``: all that a training would do up to its second step, and nothing of it written."""
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ..console import Console
+from ..restoration.memory import keep_freed_memory
+from . import basicsr_bridge, datacheck
+from .loop import Trainer
+from .settings import Processes, complete
+
+
+def rehearse(options: dict[str, Any], root: Path, console: Console) -> None:
+    """Print the resolved recipe, the data found, the number of parameters, and time and memory of a step.
+
+    Raises:
+        MambairError: recipe or data are wrong, or a step is not possible.
+    """
+    basicsr_bridge.load()
+    keep_freed_memory()
+    full = complete(options, root, Processes(), torch.cuda.is_available())
+    reports = datacheck.check(full["datasets"])
+    text = yaml.safe_dump(full, sort_keys=False)
+    trainer = Trainer(full, console, Processes())
+    trainer.build()
+    parameters = sum(parameter.numel() for parameter in trainer.model.net_g.parameters())
+    seconds, size = _measured(trainer)
+    found = {report.name: report.images for report in reports}
+    lines = [f"{name}: {count} images" for name, count in found.items()]
+    lines += [
+        f"{trainer.epoch_size} samples in an epoch, {trainer.batch} in a step, {trainer.total} steps",
+        f"{parameters:,} parameters",
+        f"{seconds:.3f} s a step, {size / 2**30:.2f} GiB; {trainer.total * seconds / 3600:.1f} hours in all",
+    ]
+    record = {"recipe": full, "parameters": parameters, "images": found, "seconds_per_step": seconds, "bytes": size}
+    console.data("\n".join([text, *lines]), record)
+
+
+def _measured(trainer: Trainer) -> tuple[float, int]:
+    """Seconds of the second step (the first one warms up) and the most memory so far."""
+    trainer.total = 2
+    seconds = 0.0
+    for batch in trainer.batches():
+        started = time.perf_counter()
+        trainer.step(batch)
+        if trainer.model.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+    trainer.total = int(trainer.train["total_iter"])
+    if trainer.model.device.type == "cuda":
+        return seconds, torch.cuda.max_memory_allocated()
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

@@ -1,0 +1,99 @@
+"""Which samples a step sees and what chance does to them: functions of (seed, epoch, index) alone.
+
+All epochs are one endless stream, each a permutation of its own; a step takes the next samples of it, whoever loads
+them. A position in the stream is one number, nothing is dropped at the end of an epoch, and the samples of a step do
+not depend on how many processes share it.
+"""
+
+import random
+import signal
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Key = tuple[int, int]
+"""(epoch, index within the enlarged data set)."""
+
+
+class Stream(Sampler[list[Key]]):
+    """Batches of keys from ``start`` to ``stop`` (positions in the stream) for one of ``world`` processes.
+
+    Args:
+        size: samples in an epoch.
+        batch: samples per process and step.
+    """
+
+    def __init__(self, size: int, batch: int, seed: int, start: int, stop: int, rank: int = 0, world: int = 1) -> None:
+        self.size, self.batch, self.seed = size, batch, seed
+        self.start, self.stop, self.rank, self.world = start, stop, rank, world
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.size)
+
+    def _key(self, position: int) -> Key:
+        epoch, place = divmod(position, self.size)
+        return epoch, int(self._order(epoch)[place])
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for position in range(self.start, self.stop, self.batch * self.world):
+            first = position + self.rank * self.batch
+            yield [self._key(first + k) for k in range(self.batch)]
+
+    def __len__(self) -> int:
+        return -(-(self.stop - self.start) // (self.batch * self.world))
+
+
+class Seeded(Dataset[Any]):
+    """A data set whose samples are asked for by key; an index beyond its end means another draw of the same image.
+
+    Data sets with ``draw(index, generator)`` get a generator of their own. Others draw from the libraries' global
+    generators, which are seeded for the sample and put back after it.
+    """
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __getitem__(self, key: Key) -> Any:
+        index = key[1] % len(self.dataset)
+        entropy = (self.seed, *key)
+        if hasattr(self.dataset, "draw"):
+            return self.dataset.draw(index, np.random.default_rng(entropy))
+        before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        value = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        random.seed(value)
+        np.random.seed(value)
+        torch.default_generator.manual_seed(value)
+        try:
+            return self.dataset[index]
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+            torch.set_rng_state(before[2])
+
+
+def loader(dataset: Any, options: dict[str, Any], stream: Stream) -> DataLoader[Any]:
+    """Loads the stream's batches in the processes that the recipe asks for, ahead of the training."""
+    workers = options.get("num_worker_per_gpu", 0)
+    return DataLoader(
+        Seeded(dataset, stream.seed),
+        batch_sampler=stream,
+        num_workers=workers,
+        pin_memory=bool(options.get("pin_memory")) and torch.cuda.is_available(),
+        worker_init_fn=_start_worker if workers else None,
+        generator=torch.Generator().manual_seed(stream.seed),  # else the loader draws a number from the global one
+    )
+
+
+def _start_worker(number: int) -> None:
+    """Leave interruptions to the main process, which ends its workers; one thread each."""
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    cv2.setNumThreads(0)

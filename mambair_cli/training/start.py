@@ -1,0 +1,88 @@
+"""How a run begins: options complete, data looked at, the checkpoint to go on from chosen."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..console import Console
+from ..errors import UsageError
+from ..restoration.memory import keep_freed_memory
+from . import basicsr_bridge, checkpoints, datacheck, team
+from .loop import Trainer
+from .settings import Processes, complete
+
+
+def train(options: dict[str, Any], root: Path, resume: bool | None, console: Console) -> None:
+    """Train a recipe, alone or as one of the processes that torchrun started.
+
+    Args:
+        options: of the recipe.
+        root: the folder that data paths are relative to.
+        resume: whether to go on from the last checkpoint; None goes on if there is one.
+        console: where to talk.
+
+    Raises:
+        MambairError: it cannot begin, or cannot go on.
+    """
+    basicsr_bridge.load()
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic = True  # else a resumed run may differ in the last bit
+    processes = team.here()
+    with team.joined(processes):
+        full = complete(options, root, processes, torch.cuda.is_available())
+        _tell(options, full, processes, console)
+        if processes.first:
+            datacheck.check(full["datasets"])
+        state = state_to_resume(full, resume)
+        team.gathered(None, processes)  # everybody has looked before anything is moved or written
+        trainer = Trainer(full, console, processes)
+        trainer.build(state)
+        if resume is False and processes.first:
+            archive(trainer.folder)
+        if trainer.iteration >= trainer.total:
+            console.note(f"{full['name']} is done: {trainer.iteration} of {trainer.total} iterations.")
+            return
+        if state and processes.first:
+            console.note(f"going on from iteration {trainer.iteration} ({state})")
+        trainer.run()
+
+
+def state_to_resume(options: dict[str, Any], resume: bool | None) -> Path | None:
+    """The training state to go on from: the one the recipe names, else the newest; the newest with ``resume``.
+
+    Raises:
+        UsageError: a checkpoint is asked for and there is none.
+    """
+    if resume is False:
+        return None
+    experiment = Path(options["path"]["experiments_root"])
+    if (named := options["path"].get("resume_state")) and not resume:
+        return Path(named)
+    newest = checkpoints.newest(experiment)
+    if resume and newest is None:
+        raise UsageError(f"There is no checkpoint in {experiment} to go on from.", "Leave out --resume.")
+    return newest
+
+
+def archive(experiment: Path) -> None:
+    """Move what an earlier run left out of the way, as BasicSR does; never delete it."""
+    if experiment.exists():
+        experiment.rename(experiment.with_name(f"{experiment.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}"))
+
+
+def _tell(given: dict[str, Any], full: dict[str, Any], processes: Processes, console: Console) -> None:
+    """What of the machine differs from what the recipe expects, since it changes the batch."""
+    meant, world = given.get("num_gpu"), processes.world
+    if not processes.first or not isinstance(meant, int) or meant == 0:
+        return
+    if full["num_gpu"] == 0:
+        console.warn(f"the recipe asks for {meant} GPUs; there is none, training on the CPU.")
+    if meant != world:
+        batch = full["datasets"]["train"]["batch_size_per_gpu"]
+        accumulate = int(full["train"].get("accumulate") or 1)
+        console.warn(
+            f"the recipe is meant for {meant} processes of {batch} samples, this run has {world}: a step sees "
+            f"{world * batch * accumulate} samples; train.accumulate raises that."
+        )

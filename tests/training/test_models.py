@@ -1,0 +1,112 @@
+"""What MambaIRModel adds to SRModel, one step at a time."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mambair_cli.errors import NumericalError
+from mambair_cli.training import basicsr_bridge
+from mambair_cli.training.settings import Processes, complete
+
+from .conftest import MAMBAIR, differences, edsr, mambair
+
+DATA = torch.Generator().manual_seed(1)
+LOW, HIGH = torch.rand(4, 3, 8, 8, generator=DATA), torch.rand(4, 3, 16, 16, generator=DATA)
+
+
+def model(kind: str = "MambaIRModel", network: dict[str, Any] | None = None, **train: Any) -> Any:
+    recipe = edsr(model_type=kind)
+    recipe["network_g"] = deepcopy(network or recipe["network_g"])
+    recipe["train"] |= train
+    torch.manual_seed(0)
+    return basicsr_bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
+
+
+def step(model: Any, number: int = 1, high: torch.Tensor = HIGH) -> Any:
+    model.update_learning_rate(number)
+    model.feed_data({"lq": LOW, "gt": high})
+    model.optimize_parameters(number)
+    return model
+
+
+def weights(model: Any) -> dict[str, Any]:
+    return {"net": model.net_g.state_dict(), "ema": model.net_g_ema.state_dict()}
+
+
+def test_without_extras_a_step_is_basicsr_s() -> None:
+    ours, theirs = model(), model("SRModel")
+    for number in (1, 2):
+        step(ours, number)
+        step(theirs, number)
+    assert differences(weights(ours), weights(theirs)) == []
+
+
+def test_accumulated_parts_are_one_batch() -> None:
+    whole, parts = step(model()), step(model(accumulate=4))
+    for name, value in whole.net_g.state_dict().items():
+        torch.testing.assert_close(parts.net_g.state_dict()[name], value, rtol=0, atol=1e-6)
+    assert parts.log_dict["l_pix"] == pytest.approx(whole.log_dict["l_pix"], rel=1e-6)
+
+
+def test_gradients_are_clipped_to_their_norm() -> None:
+    clipped, free = step(model(clip_grad_norm=1e-3)), step(model())
+    norm = torch.stack([parameter.grad.norm() for parameter in clipped.net_g.parameters()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+    assert clipped.log_dict["grad_norm"] == pytest.approx(free.log_dict["grad_norm"])
+    assert free.log_dict["grad_norm"] > 1e-2
+
+
+def test_steps_with_nan_are_left_out_counted_and_end_in_a_message() -> None:
+    subject = step(model(nan_guard={"max_skipped": 2}))
+    before = deepcopy(weights(subject))
+    for number in (2, 3):
+        step(subject, number, HIGH * float("nan"))
+    assert differences(before, weights(subject)) == []
+    assert subject.skipped == [2, 2]
+    step(subject, 4)
+    assert subject.skipped == [0, 2]
+    assert differences(before, weights(subject)) != []
+    for number in (5, 6):
+        step(subject, number, HIGH * float("nan"))
+    with pytest.raises(NumericalError, match="3 steps in a row, the last at iteration 7"):
+        step(subject, 7, HIGH * float("nan"))
+
+
+def test_bf16_computes_in_half_precision_and_keeps_weights_in_full() -> None:
+    half, full = step(model(network=MAMBAIR, precision="bf16")), step(model(network=MAMBAIR))
+    assert {value.dtype for value in half.net_g.state_dict().values()} == {torch.float32}
+    assert half.log_dict["l_pix"] == pytest.approx(full.log_dict["l_pix"], rel=0.02)
+    assert half.log_dict["l_pix"] != full.log_dict["l_pix"]
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+def test_any_optimiser_of_torch(kind: str) -> None:
+    assert type(model(optim_g={"type": kind, "lr": 1e-3}).optimizer_g).__name__ == kind
+
+
+@pytest.mark.parametrize("size", [(9, 13), (300, 20)], ids=["smaller than a tile", "several tiles"])
+def test_validation_restores_with_averaged_weights(size: tuple[int, int]) -> None:
+    subject = step(model(ema_decay=0.5))
+    lq = torch.rand(1, 3, *size, generator=DATA)
+    subject.feed_data({"lq": lq})
+    subject.test()
+    with torch.no_grad():
+        expected = subject.net_g_ema(lq).clamp(0, 1)
+    np.testing.assert_allclose(subject.output.numpy(), expected.numpy(), atol=1e-5)
+    assert subject.net_g.training
+
+
+def test_published_names_are_there() -> None:
+    for name in ("MambaIRv2Model", "MambaIRv2LightModel"):
+        assert type(model(name)).__name__ == name
+
+
+def test_a_tiny_mambair_learns() -> None:
+    recipe = mambair()["network_g"]
+    subject = model(network=recipe)
+    losses = [step(subject, number).log_dict["l_pix"] for number in range(1, 9)]
+    assert losses[-1] < 0.9 * losses[0]

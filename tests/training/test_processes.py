@@ -1,0 +1,94 @@
+"""Several processes are one training: same weights, same end, whatever happens to one of them."""
+
+import signal
+import socket
+import subprocess
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mambair_cli.errors import DeviceError, MambairError
+from mambair_cli.training import launch, team
+
+from .conftest import checkpoint, differences, edsr, mambair, start, train
+
+KILLED = str(Path(__file__).with_name("killed.py"))
+
+
+def said() -> str:
+    return Path("said.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def together(recipe: dict[str, Any], *arguments: str) -> "subprocess.Popen[bytes]":
+    return start(recipe, "-m", "mambair_cli", "train", "recipe.yml", "--nproc", "2", *arguments)
+
+
+def test_two_processes_with_half_the_batch_are_one_with_all_of_it(place: Path) -> None:
+    assert train(edsr(name="one", train__total_iter=20)).code == 0
+    assert together(edsr(name="two", train__total_iter=20, datasets__train__batch_size_per_gpu=2)).wait(120) == 0, (
+        said()
+    )
+    one, two = (checkpoint(name, 20)[0] for name in ("one", "two"))
+    for key in ("params", "params_ema"):
+        for name, value in one[key].items():
+            torch.testing.assert_close(two[key][name], value, rtol=0, atol=1e-6)
+
+
+# Three launches in one test, because each costs seconds.
+def test_a_killed_process_ends_the_others_and_all_of_them_resume(place: Path) -> None:
+    recipe = mambair()
+    assert together({**recipe, "name": "straight"}).wait(120) == 0, said()
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    victim = start(recipe, *torchrun, KILLED, "train", "recipe.yml", KILL="step:8", KILL_RANK="1")
+    assert victim.wait(120) != 0
+    assert team.GONE in said()
+    assert together(recipe).wait(120) == 0, said()
+    assert "going on from iteration 5" in said()
+    assert differences(checkpoint("straight", 12), checkpoint("tiny", 12)) == []
+
+
+def test_an_interruption_reaches_all(place: Path) -> None:
+    recipe = edsr(train__total_iter=100_000, val={}, logger__save_checkpoint_freq=100_000)
+    process = together(recipe)
+    log = Path("experiments/tiny/log.jsonl")
+    while not log.exists() and process.poll() is None:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143, said()
+    [state] = Path("experiments/tiny/training_states").glob("*.state")
+    assert len(torch.load(state, weights_only=True)["mambair"]["random"]) == 2
+
+
+def test_the_cause_is_told_not_what_others_noticed(tmp_path: Path) -> None:
+    noticed, cause, empty = (tmp_path / name for name in ("noticed", "cause", "empty"))
+    noticed.write_text(f"Error: {team.GONE}, at iteration 3.\nHint: See what it said.\n")
+    cause.write_text("a warning\nError: A sample cannot be loaded: Ä.\nHint: Check it.\n", encoding="utf-8")
+    empty.touch()
+    told = launch.explained({0: 1, 1: 1, 2: 1}, {1: noticed, 2: cause}, 3)
+    assert isinstance(told, MambairError)
+    assert (told.message, told.hint) == ("Process 2 of 3: A sample cannot be loaded: Ä.", "Check it.")
+    killed = launch.explained({0: 1, 1: -signal.SIGKILL}, {1: empty}, 2)
+    assert isinstance(killed, MambairError)
+    assert "Process 1 of 2 was ended by SIGKILL" in killed.message
+    first = launch.explained({0: 2, 1: -signal.SIGTERM}, {1: empty}, 2)
+    assert isinstance(first, launch.Failed)  # it has spoken for itself
+    assert first.exit_code == 2
+
+
+def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MASTER_PORT", port)
+        with pytest.raises(DeviceError, match=f"cannot reach the others at 127.0.0.1:{port}") as caught, joined():
+            pass
+    assert "Choose a free port" in caught.value.hint
+
+
+def joined() -> AbstractContextManager[None]:
+    return team.joined(team.here())
