@@ -71,6 +71,17 @@ def training_data(recipe: View) -> Iterator[Finding]:
         yield ("datasets", "train", "gt_size"), what, f"Use {fitting} or {fitting + scale}."
 
 
+def pairs(recipe: View) -> Iterator[Finding]:
+    """Lists of folders go together one by one."""
+    for name, data in recipe.mapping("datasets").items():
+        if isinstance(data, dict) and data.get("type") == "PairedImageDataset":
+            good, poor = (data.get(key) for key in ("dataroot_gt", "dataroot_lq"))
+            counts = [len(value) if isinstance(value, list) else 1 for value in (good, poor)]
+            if counts[0] != counts[1]:
+                what = f"datasets.{name} has {counts[0]} dataroot_gt and {counts[1]} dataroot_lq"
+                yield ("datasets", name, "dataroot_lq"), what, "Give one folder of degraded images for each clean one."
+
+
 def scales(recipe: View) -> Iterator[Finding]:
     """The network enlarges as much as the data need."""
     scale, upscale = recipe.scale, _option(recipe, "upscale")
@@ -215,6 +226,7 @@ def files(recipe: View) -> Iterator[Finding]:
 CHECKS = (
     phases,
     training_data,
+    pairs,
     scales,
     channels,
     milestones,
