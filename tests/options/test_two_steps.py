@@ -25,7 +25,7 @@ TWO_FOLDERS = "datasets.train.dataroot_lq=[DF2K/LR_bicubic/X2, SR/Set14/LR_bicub
 HEADS = (*SINGLE, "network_g.num_heads=[6]")
 FAMILIES = {
     "lightSR_x2": SINGLE,
-    "SR_x4": SINGLE,
+    "SR_x4": ("network_g.depths=[1]", "train.scheduler={type: CosineAnnealingLR, T_max: 2}"),
     "SR_x2": (*SINGLE, "datasets.train.dataroot_gt=[DF2K/HR, SR/Set14/HR]", TWO_FOLDERS),
     "colorDN_15": (*SINGLE, "datasets.train.gt_size=32"),
     "JPEG_10": (*SINGLE, "datasets.train.gt_size=32"),
