@@ -85,7 +85,7 @@ def _test(
     """
     _check_usage(recipe, model, data, sigma, quality)
     place = root or data_root()
-    options = _options(recipe)
+    options = _options(console, recipe)
     loaded = _load(model or _weights(options, place), options, device)
     measure = _measure(loaded, options)
     measure = replace(
@@ -113,13 +113,15 @@ def _check_usage(
         raise UsageError("--sigma and --quality go with --data.", "Change the recipe's datasets instead.")
 
 
-def _options(recipe: list[str] | None) -> dict[str, Any]:
+def _options(console: Console, recipe: list[str] | None) -> dict[str, Any]:
     if not recipe:
         return {}
     from ..training.recipe import read_recipe
 
-    options: dict[str, Any] = read_recipe(recipe[0], recipe[1:]).options
-    return options
+    read = read_recipe(recipe[0], recipe[1:])
+    for note in read.notes:
+        console.note(note)
+    return read.options
 
 
 def _weights(options: dict[str, Any], root: Path) -> str:

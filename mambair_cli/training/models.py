@@ -18,6 +18,7 @@ from mambair_archs import registry
 from ..errors import NumericalError
 from ..restoration.engine import Settings, restore
 from ..restoration.model import DEFAULT_OVERLAP
+from .components import SCHEDULERS
 
 USUAL_TILE = 256
 MAX_SKIPPED = 20
@@ -50,6 +51,16 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         """Any optimiser of torch, not Adam alone."""
         optimizer: torch.optim.Optimizer = getattr(torch.optim, optim_type)(params, lr, **options)
         return optimizer
+
+    def setup_schedulers(self) -> None:
+        """BasicSR's two, and those of torch."""
+        options = dict(self.opt["train"]["scheduler"])
+        kind = options.pop("type")
+        if kind not in SCHEDULERS:
+            super().setup_schedulers()
+            return
+        scheduler = getattr(torch.optim.lr_scheduler, kind)
+        self.schedulers = [scheduler(optimizer, **options) for optimizer in self.optimizers]
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step over the whole batch; left out if a gradient is not finite.

@@ -18,6 +18,7 @@ def after_import() -> None:
     distribute_without_cuda()
     save_atomically()
     log_where_we_want()
+    pair_several_folders()
 
 
 def resume_without_cuda() -> None:
@@ -117,3 +118,17 @@ def log_where_we_want() -> None:
 def _state(model: Any, net: nn.Module) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = model.get_bare_model(net).state_dict()
     return state
+
+
+def pair_several_folders() -> None:
+    """Published recipes of MambaIR list several folders of pairs; BasicSR lists one of each."""
+    import basicsr.data.paired_image_dataset as module
+
+    original = module.paired_paths_from_folder
+
+    def paired_paths_from_folder(folders: Any, keys: Any, filename_tmpl: str) -> list[Any]:
+        degraded, clean = ([folder] if isinstance(folder, str) else folder for folder in folders)
+        pairs = zip(degraded, clean, strict=True)
+        return [paths for pair in pairs for paths in original(list(pair), keys, filename_tmpl)]
+
+    module.paired_paths_from_folder = paired_paths_from_folder

@@ -19,6 +19,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 Key = tuple[int, int]
 """(epoch, index within the enlarged data set)."""
 
+GRACE = 60
+"""Seconds that a worker told to end goes on."""
+
 
 class Stream(Sampler[list[Key]]):
     """Batches of keys from ``start`` to ``stop`` (positions in the stream) for one of ``world`` processes.
@@ -91,9 +94,12 @@ def loader(dataset: Any, options: dict[str, Any], stream: Stream) -> DataLoader[
 
 
 def _start_worker(number: int) -> None:
-    """Leave interruptions to the main process, which ends its workers; one thread each."""
+    """Leave interruptions to the main process, which saves and then ends its workers; one thread each.
+
+    torchrun sends SIGTERM to workers too, and a worker's sudden end would stop the main process before it has saved.
+    """
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda signum, frame: signal.alarm(GRACE))
     cv2.setNumThreads(0)

@@ -18,50 +18,12 @@ from .marked import Document
 from .mistakes import Mistake, dotted, nearest, shown, suggest
 from .mistakes import Path as KeyPath
 from .schema import OWN_MODEL
+from .view import View
 
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 Finding = tuple[KeyPath, str, str]
 """Path, what is wrong, and what to do."""
-
-
-class View:
-    """Read access to options of which nothing is known for sure."""
-
-    def __init__(self, data: Any, told: Collection[KeyPath] = ()) -> None:
-        self.data, self.told = data, told
-
-    def sound(self, *path: str) -> bool:
-        """Whether nothing at or below a path has been found wrong."""
-        return not any(known[: len(path)] == path for known in self.told)
-
-    def get(self, *path: str) -> Any:
-        """The value at a path, or None."""
-        value = self.data
-        for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
-
-    def number(self, *path: str) -> int | None:
-        """The whole number at a path, or None."""
-        value = components.whole(self.get(*path))
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-    def numbers(self, *path: str) -> list[float]:
-        """The list of numbers at a path; empty if it is none."""
-        value = self.get(*path)
-        fine = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-        return list(value) if fine else []
-
-    @property
-    def scale(self) -> int | None:
-        """The scale, 1 by default; None if it is no positive number."""
-        return self.number("scale") or None if "scale" in self.data else 1
-
-    def mapping(self, *path: str) -> dict[str, Any]:
-        """The mapping at a path; empty if it is none."""
-        value = self.get(*path)
-        return value if isinstance(value, dict) else {}
 
 
 def mistakes(document: Document, told: Collection[KeyPath]) -> Iterator[Mistake]:
@@ -107,6 +69,17 @@ def training_data(recipe: View) -> Iterator[Finding]:
         fitting = max(size - size % scale, scale)
         what = f"gt_size is {size}, which the scale {scale} does not divide"
         yield ("datasets", "train", "gt_size"), what, f"Use {fitting} or {fitting + scale}."
+
+
+def pairs(recipe: View) -> Iterator[Finding]:
+    """Lists of folders go together one by one."""
+    for name, data in recipe.mapping("datasets").items():
+        if isinstance(data, dict) and data.get("type") == "PairedImageDataset":
+            good, poor = (data.get(key) for key in ("dataroot_gt", "dataroot_lq"))
+            counts = [len(value) if isinstance(value, list) else 1 for value in (good, poor)]
+            if counts[0] != counts[1]:
+                what = f"datasets.{name} has {counts[0]} dataroot_gt and {counts[1]} dataroot_lq"
+                yield ("datasets", name, "dataroot_lq"), what, "Give one folder of degraded images for each clean one."
 
 
 def scales(recipe: View) -> Iterator[Finding]:
@@ -253,6 +226,7 @@ def files(recipe: View) -> Iterator[Finding]:
 CHECKS = (
     phases,
     training_data,
+    pairs,
     scales,
     channels,
     milestones,

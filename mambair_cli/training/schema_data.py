@@ -6,48 +6,15 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from . import signatures
 from .components import Count, OneOf, Positive, Section, model
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
+from .schema_degradations import Degradation, Probability, listed
 
 Folders = Annotated[
     list[str],
-    BeforeValidator(_listed),
+    BeforeValidator(listed),
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
 Template = Annotated[str, Field(pattern=r"\{\}")]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-def _range(value: Any) -> Any:
-    """One number stands for a range of that number alone."""
-    return [value, value] if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _span(low: float, high: float) -> Any:
-    number = {"type": "number", "minimum": low, "maximum": high}
-    pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
-    item = Annotated[float, Field(ge=low, le=high)]
-    return Annotated[
-        list[item],
-        BeforeValidator(_range),
-        Field(min_length=2, max_length=2),
-        WithJsonSchema({"anyOf": [number, pair]}),
-    ]
-
-
-def _some_of(*names: str) -> Any:
-    """One of the names, or a list of them."""
-    name: dict[str, Any] = {"enum": list(names)}
-    return Annotated[
-        list[Literal[names]],  # type: ignore[valid-type]  # built from values
-        BeforeValidator(_listed),
-        Field(min_length=1),
-        WithJsonSchema({"anyOf": [name, {"type": "array", "items": name, "minItems": 1}]}),
-    ]
 
 
 class Backend(Section):
@@ -168,72 +135,6 @@ class SingleImageDataset(Loaded):
 
     std: list[float] | None = None
     """Divided by per channel."""
-
-
-class NoDegradation(Section):
-    """The photo as it is."""
-
-    type: Literal["none"]
-
-
-class Bicubic(Section):
-    """Reduced by the recipe's scale as MATLAB does."""
-
-    type: Literal["bicubic"]
-
-
-class Noise(Section):
-    """Gaussian noise."""
-
-    type: Literal["noise"]
-
-    sigma: _span(0, 255)  # type: ignore[valid-type]
-    """Standard deviation in levels of 8 bits: a number, or [low, high]."""
-
-    gray_probability: Probability = 0.0
-    """How often all channels get the same noise."""
-
-    shot: _span(0, 1) = 0  # type: ignore[valid-type]
-    """Share of the variance that grows with brightness."""
-
-    clip_probability: Probability = 0.0
-    """How often the result is clipped and rounded, as in a file."""
-
-
-class Jpeg(Section):
-    """JPEG compression."""
-
-    type: Literal["jpeg"]
-
-    quality: _span(1, 100)  # type: ignore[valid-type]
-    """1 to 100: a number, or [low, high]."""
-
-    subsampling: _some_of("4:4:4", "4:2:0") = "4:4:4"  # type: ignore[valid-type]
-    """Ways of storing colours, drawn from evenly."""
-
-    shifted: bool = True
-    """Whether blocks start anywhere in the patch, as in a patch of a compressed photo."""
-
-
-class Haze(Section):
-    """Haze by atmospheric scattering."""
-
-    type: Literal["haze"]
-
-    beta: _span(0, 20) = (0.4, 2.5)  # type: ignore[valid-type]
-    """Scattering over the whole depth: 0.5 is thin, 3 thick."""
-
-    airlight: _span(0, 1) = (0.6, 1.0)  # type: ignore[valid-type]
-    """Brightness of the haze."""
-
-    tint: Probability = 0.05
-    """How far a colour of the airlight may be from its brightness."""
-
-    depth: _some_of("smooth", "ramp", "layers") = ("smooth", "ramp", "layers")  # type: ignore[valid-type]
-    """Kinds of depth field, drawn from evenly."""
-
-
-Degradation = Annotated[Any, OneOf((NoDegradation, Bicubic, Noise, Jpeg, Haze))]
 
 
 class Photos(Loaded):

@@ -69,9 +69,10 @@ def _path(loc: tuple[str | int, ...], data: Any) -> Path:
 
 def _of_other_model(path: Path, data: Any) -> bool:
     """Whether BasicSR's models other than the plain ones read this key; what they want of it is not known here."""
-    if path[:-1] not in ((), ("train",), ("val",), ("path",)) or data.get("model_type") in PLAIN_MODELS:
+    models, chosen = signatures.registered("models"), data.get("model_type")
+    if path[:-1] not in ((), ("train",), ("val",), ("path",)) or chosen in PLAIN_MODELS or chosen not in list(models):
         return False
-    return any(path[-1] in model.keys for model in signatures.registered("models").values())
+    return any(path[-1] in model.keys for model in models.values())
 
 
 def _mistake(path: Path, error: Any, document: Document) -> Mistake:
@@ -97,16 +98,10 @@ def _wrong(path: Path, error: Any) -> tuple[str, str]:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     name, is_ = dotted(path), f"{dotted(path)} is {shown(value)}"
     if kind == "union_tag_invalid":
-        known = re.findall(r"'([^']*)'", context["expected_tags"])
-        room = _room(path)
-        missing = (
-            "" if signatures.basicsr_folder() or room == "degradation" else " BasicSR, which may, is not installed."
-        )
-        return f"{name}.type is {shown(context['tag'])}, no {room} has this name", suggest(
-            context["tag"], known
-        ) + missing
+        what = f"{name}.type is {shown(context['tag'])}, no {_room(path)} has this name"
+        return what, suggest(context["tag"], _quoted(context["expected_tags"])) + _perhaps_basicsr(path)
     if kind == "literal_error":
-        return f"{is_}, which is not known", suggest(value, re.findall(r"'([^']*)'", context["expected"]))
+        return f"{is_}, which is not known", suggest(value, _quoted(context["expected"]))
     if kind in WANTED:
         return f"{is_}, expected {WANTED[kind]}", _cast(kind, value)
     if kind == "string_pattern_mismatch":
@@ -118,6 +113,15 @@ def _wrong(path: Path, error: Any) -> tuple[str, str]:
         few = "at least" if kind == "too_short" else "at most"
         return f"{name} has {context['actual_length']} entries, expected {few} {limit}", ""
     return f"{is_}: {error['msg'][:1].lower()}{error['msg'][1:]}", ""
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
+
+
+def _perhaps_basicsr(path: Path) -> str:
+    own = _room(path) in ("degradation", "optimiser", "scheduler")
+    return "" if own or signatures.basicsr_folder() else " BasicSR, which may, is not installed."
 
 
 def _room(path: Path) -> str:

@@ -40,6 +40,6 @@ if os.environ.get("RANK", "0") == os.environ.get("KILL_RANK", "0"):
     if where == "step":
         Trainer.step = doomed_step  # type: ignore[method-assign]
     else:
-        torch.save = doomed_save
+        torch.save = doomed_save  # type: ignore[assignment]
 if __name__ == "__main__":
     main()

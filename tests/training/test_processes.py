@@ -28,9 +28,8 @@ def together(recipe: dict[str, Any], *arguments: str) -> "subprocess.Popen[bytes
 
 def test_two_processes_with_half_the_batch_are_one_with_all_of_it(place: Path) -> None:
     assert train(edsr(name="one", train__total_iter=20)).code == 0
-    assert together(edsr(name="two", train__total_iter=20, datasets__train__batch_size_per_gpu=2)).wait(120) == 0, (
-        said()
-    )
+    recipe = edsr(name="two", train__total_iter=20, datasets__train__batch_size_per_gpu=2)
+    assert together(recipe).wait(120) == 0, said()
     one, two = (checkpoint(name, 20)[0] for name in ("one", "two"))
     for key in ("params", "params_ema"):
         for name, value in one[key].items():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mambair_cli.training.recipe import RecipeError, read_recipe
+from tests.cli.run import run
 
 from .recipes import broken, write
 
@@ -72,3 +73,18 @@ def test_what_no_published_code_reads_is_ignored_in_tests(tmp_path: Path) -> Non
     recipe = read_recipe(write(tmp_path), [val])
     assert len(recipe.notes) == 2
     assert recipe.options["val"] == {"val_freq": 5, "save_img": False, "suffix": None}
+
+
+@pytest.mark.parametrize("arguments", [("train", "--dry-run"), ("test",)])
+def test_commands_say_what_became_of_a_published_recipe(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    outcome = run(*arguments, str(write(tmp_path)), "network_g.window_size=8", "--root", str(tmp_path))
+    assert "network_g.window_size: MambaIR has no such option; ignored" in outcome.err
+    assert outcome.code != 0  # there are no images, and no weights
+
+
+@pytest.mark.parametrize("arguments", [("train", "--dry-run"), ("test",)])
+def test_commands_refuse_a_broken_recipe_as_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    outcome = run(*arguments, str(write(tmp_path)), "sclae=2", "--root", str(tmp_path))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "override 'sclae=2', character 1: unknown key 'sclae' in the recipe. Did you mean 'scale'?" in outcome.err
+    assert "Traceback" not in outcome.err

@@ -1,6 +1,7 @@
 """What a sample is does not depend on who draws it."""
 
 import random
+import signal
 from collections import Counter
 from typing import Any
 
@@ -89,9 +90,14 @@ def test_captured_states_survive_a_file(tmp_path: Any) -> None:
 
 
 def test_workers_leave_interruptions_to_the_main_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    import signal
-
-    handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    sampling._start_worker(0)
-    assert handlers == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_DFL}
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    alarms: list[int] = []
+    monkeypatch.setattr(signal, "alarm", alarms.append)
+    try:
+        sampling._start_worker(0)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    assert alarms == [sampling.GRACE]

@@ -84,7 +84,7 @@ def test_paths_are_below_the_root_or_the_working_folder(place: Path, data: Path)
 
 
 def test_a_recipe_for_tests_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no datasets.train"):
+    with pytest.raises(UsageError, match="has no datasets"):
         complete({"name": "x", "datasets": {"test_1": {}}}, tmp_path, Processes(), cuda=False)
 
 
