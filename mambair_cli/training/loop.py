@@ -6,6 +6,7 @@ came after it is done again by a run that goes on from it.
 """
 
 import datetime
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from .journal import Journal
 from .meter import Clock, Meter, memory
 from .settings import Processes
 
+BLINK = 0.1
+"""Seconds between two looks of the display."""
 KEPT = ("skipped", "best_metric_results")
 """What models count beside their weights."""
 
@@ -41,7 +44,7 @@ class Trainer:
         self.train, self.val = options["train"], options.get("val") or {}
         self.total = int(self.train["total_iter"])
         self.iteration, self.samples = 0, 0
-        self.saved = 0
+        self.saved, self.shown = 0, 0.0
         self.best: dict[str, Any] = {}
         self.meter, self.clock = Meter(), Clock()
         self.journal: Journal | None = None
@@ -157,11 +160,14 @@ class Trainer:
 
     def _after_step(self, show: Count) -> None:
         logger = self.options["logger"]
-        show(self.iteration, self._status() if self.processes.first else "")
-        with randomness.kept():  # validating more or less often leaves the training as it is
-            if self._due(logger["print_freq"]):
+        if time.monotonic() - self.shown > BLINK:
+            self.shown = time.monotonic()
+            show(self.iteration, self._status())
+        if self._due(logger["print_freq"]):
+            with randomness.kept():  # what is imported for it late may draw numbers
                 self._report()
-            if self.val and self._due(self.val.get("val_freq") or self.total):
+        if self.val and self._due(self.val.get("val_freq") or self.total):
+            with randomness.kept():  # validating more or less often leaves the training as it is
                 self.validate()
         if self._due(logger["save_checkpoint_freq"]):
             self.save()
