@@ -7,8 +7,8 @@ came after it is done again by a run that goes on from it.
 
 import datetime
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class Trainer:
         if self.processes.rank < len(ours["random"]):
             randomness.restore(ours["random"][self.processes.rank])
 
-    def batches(self) -> Iterator[Any]:
+    def batches(self) -> Generator[Any, None, None]:
         """The rest of the training's batches, one per iteration.
 
         Raises:
@@ -98,7 +98,11 @@ class Trainer:
         stop = self.samples + (self.total - self.iteration) * self.batch * world
         seed, rank = self.options["manual_seed"], self.processes.rank
         stream = sampling.Stream(self.epoch_size, self.batch, seed, self.samples, stop, rank, world)
-        source = iter(sampling.loader(self.dataset, self.options["datasets"]["train"], stream))
+        loader = sampling.loader(self.dataset, self.options["datasets"]["train"], stream)
+        with sampling.workers_ended(iter(loader)) as source:
+            yield from self._loaded(source)
+
+    def _loaded(self, source: Iterator[Any]) -> Iterator[Any]:
         while True:
             try:
                 batch = next(source)
@@ -141,10 +145,16 @@ class Trainer:
         Raises:
             MambairError: the training cannot go on; the last checkpoint is as it was.
         """
-        with self._journal(), self._watched(), self._shown() as show, deferred() as interruption:
+        with (
+            self._journal(),
+            self._watched(),
+            self._shown() as show,
+            deferred() as interruption,
+            closing(self.batches()) as batches,
+        ):
             randomness.restore(self.random)  # libraries that are imported late (rich, say) draw numbers
             self.clock.resume()
-            for batch in self.batches():
+            for batch in batches:
                 self.step(batch)
                 self.clock.step()
                 self._after_step(show)

@@ -8,6 +8,7 @@ not depend on how many processes share it.
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -98,6 +99,16 @@ def loader(dataset: Any, options: dict[str, Any], stream: Stream) -> DataLoader[
         worker_init_fn=_start_worker if workers else None,
         generator=torch.Generator().manual_seed(stream.seed),  # else the loader draws a number from the global one
     )
+
+
+@contextmanager
+def workers_ended(batches: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """End a loader's workers with the block; after a failure the traceback would keep them until Python exits."""
+    try:
+        yield batches
+    finally:
+        if hasattr(batches, "_shutdown_workers"):
+            batches._shutdown_workers()
 
 
 def _start_worker(number: int) -> None:
