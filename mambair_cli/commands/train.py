@@ -40,8 +40,9 @@ def _train(
     from ..training.settings import data_root
 
     parsed = read_recipe(recipe, changes or ())
-    for note in parsed.notes:
-        console.note(note)
+    if "RANK" not in os.environ or os.environ["RANK"] == "0":
+        for note in parsed.notes:
+            console.note(note)
     place = data_root(root)
     if dry_run:
         from ..training.rehearsal import rehearse

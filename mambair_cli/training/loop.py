@@ -6,8 +6,9 @@ came after it is done again by a run that goes on from it.
 """
 
 import datetime
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .journal import Journal
 from .meter import Clock, Meter, memory
 from .settings import Processes
 
+BLINK = 0.1
+"""Seconds between two looks of the display."""
 KEPT = ("skipped", "best_metric_results")
 """What models count beside their weights."""
 
@@ -41,7 +44,7 @@ class Trainer:
         self.train, self.val = options["train"], options.get("val") or {}
         self.total = int(self.train["total_iter"])
         self.iteration, self.samples = 0, 0
-        self.saved = 0
+        self.saved, self.shown = 0, 0.0
         self.best: dict[str, Any] = {}
         self.meter, self.clock = Meter(), Clock()
         self.journal: Journal | None = None
@@ -85,7 +88,7 @@ class Trainer:
         if self.processes.rank < len(ours["random"]):
             randomness.restore(ours["random"][self.processes.rank])
 
-    def batches(self) -> Iterator[Any]:
+    def batches(self) -> Generator[Any, None, None]:
         """The rest of the training's batches, one per iteration.
 
         Raises:
@@ -95,7 +98,11 @@ class Trainer:
         stop = self.samples + (self.total - self.iteration) * self.batch * world
         seed, rank = self.options["manual_seed"], self.processes.rank
         stream = sampling.Stream(self.epoch_size, self.batch, seed, self.samples, stop, rank, world)
-        source = iter(sampling.loader(self.dataset, self.options["datasets"]["train"], stream))
+        loader = sampling.loader(self.dataset, self.options["datasets"]["train"], stream)
+        with sampling.workers_ended(iter(loader)) as source:
+            yield from self._loaded(source)
+
+    def _loaded(self, source: Iterator[Any]) -> Iterator[Any]:
         while True:
             try:
                 batch = next(source)
@@ -138,10 +145,16 @@ class Trainer:
         Raises:
             MambairError: the training cannot go on; the last checkpoint is as it was.
         """
-        with self._journal(), self._watched(), self._shown() as show, deferred() as interruption:
+        with (
+            self._journal(),
+            self._watched(),
+            self._shown() as show,
+            deferred() as interruption,
+            closing(self.batches()) as batches,
+        ):
             randomness.restore(self.random)  # libraries that are imported late (rich, say) draw numbers
             self.clock.resume()
-            for batch in self.batches():
+            for batch in batches:
                 self.step(batch)
                 self.clock.step()
                 self._after_step(show)
@@ -157,11 +170,14 @@ class Trainer:
 
     def _after_step(self, show: Count) -> None:
         logger = self.options["logger"]
-        show(self.iteration, self._status() if self.processes.first else "")
-        with randomness.kept():  # validating more or less often leaves the training as it is
-            if self._due(logger["print_freq"]):
+        if time.monotonic() - self.shown > BLINK:
+            self.shown = time.monotonic()
+            show(self.iteration, self._status())
+        if self._due(logger["print_freq"]):
+            with randomness.kept():  # what is imported for it late may draw numbers
                 self._report()
-            if self.val and self._due(self.val.get("val_freq") or self.total):
+        if self.val and self._due(self.val.get("val_freq") or self.total):
+            with randomness.kept():  # validating more or less often leaves the training as it is
                 self.validate()
         if self._due(logger["save_checkpoint_freq"]):
             self.save()

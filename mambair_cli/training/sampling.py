@@ -8,13 +8,14 @@ not depend on how many processes share it.
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 Key = tuple[int, int]
 """(epoch, index within the enlarged data set)."""
@@ -67,17 +68,24 @@ class Seeded(Dataset[Any]):
         entropy = (self.seed, *key)
         if hasattr(self.dataset, "draw"):
             return self.dataset.draw(index, np.random.default_rng(entropy))
+        if get_worker_info() is not None:  # whose generators serve nothing else
+            _seed(entropy)
+            return self.dataset[index]
         before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        value = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-        random.seed(value)
-        np.random.seed(value)
-        torch.default_generator.manual_seed(value)
         try:
+            _seed(entropy)
             return self.dataset[index]
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
             torch.set_rng_state(before[2])
+
+
+def _seed(entropy: tuple[int, ...]) -> None:
+    value = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    random.seed(value)
+    np.random.seed(value)
+    torch.default_generator.manual_seed(value)
 
 
 def loader(dataset: Any, options: dict[str, Any], stream: Stream) -> DataLoader[Any]:
@@ -91,6 +99,16 @@ def loader(dataset: Any, options: dict[str, Any], stream: Stream) -> DataLoader[
         worker_init_fn=_start_worker if workers else None,
         generator=torch.Generator().manual_seed(stream.seed),  # else the loader draws a number from the global one
     )
+
+
+@contextmanager
+def workers_ended(batches: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """End a loader's workers with the block; after a failure the traceback would keep them until Python exits."""
+    try:
+        yield batches
+    finally:
+        if hasattr(batches, "_shutdown_workers"):
+            batches._shutdown_workers()
 
 
 def _start_worker(number: int) -> None:

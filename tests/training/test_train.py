@@ -1,6 +1,7 @@
 """``mambair train`` before the first step, beside the steps, and after the last."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import cv2
@@ -128,6 +129,7 @@ def test_a_sample_that_cannot_be_loaded_is_told(place: Path, monkeypatch: pytest
     outcome = train(edsr(datasets__train__num_worker_per_gpu=1))
     assert outcome.code == 1
     assert "A training sample cannot be loaded: ValueError: this one." in outcome.err
+    assert multiprocessing.active_children() == []
 
 
 def _fail(self: object, key: tuple[int, int]) -> None:
