@@ -84,7 +84,11 @@ def seconds(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
 
 
 def measure(network: str, size: int, backends: list[str], repeats: int) -> list[dict[str, Any]]:
-    """Interleaved timings of one size, the first of ``backends`` being the baseline of the ratios."""
+    """Interleaved timings of one size, the first of ``backends`` being the baseline of the ratios.
+
+    In each round a fast candidate runs for about a second, so that its median is not that of the first runs after a slow
+    one has filled the caches.
+    """
     x = torch.rand(1, 3, size, size)
     runs = {backend: candidate(network, backend) for backend in backends}
     taken: dict[str, list[float]] = {backend: [] for backend in backends}
@@ -92,7 +96,7 @@ def measure(network: str, size: int, backends: list[str], repeats: int) -> list[
         for backend, run in runs.items():
             elapsed = seconds(run, x)
             if repeat or elapsed > 5:  # the first round warms up, unless it takes so long that warmth is no matter
-                taken[backend].append(elapsed)
+                taken[backend] += [elapsed, *(seconds(run, x) for _ in range(int(1 / elapsed)))]
     baseline = statistics.median(taken[backends[0]])
     return [
         {
