@@ -86,8 +86,8 @@ def seconds(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
 def measure(network: str, size: int, backends: list[str], repeats: int) -> list[dict[str, Any]]:
     """Interleaved timings of one size, the first of ``backends`` being the baseline of the ratios.
 
-    In each round a fast candidate runs for about a second, so that its median is not that of the first runs after a slow
-    one has filled the caches.
+    In each round a fast candidate runs for about a second, so that its median is not that of the first runs after a
+    slow one has filled the caches.
     """
     x = torch.rand(1, 3, size, size)
     runs = {backend: candidate(network, backend) for backend in backends}

@@ -1,5 +1,6 @@
 """``mambair train``: a network from a recipe."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,14 @@ import typer
 
 from ..console import Console
 from .common import command
+
+
+def _print_schema(wanted: bool) -> None:
+    if wanted:
+        from ..training.recipe import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=2))
+        raise typer.Exit
 
 
 def _train(
@@ -34,6 +43,12 @@ def _train(
         bool, typer.Option("--dry-run", help="Check recipe and data, time one step, train nothing.")
     ] = False,
     nproc: Annotated[int, typer.Option("--nproc", min=1, metavar="N", help="Processes that train together.")] = 1,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", callback=_print_schema, is_eager=True, help="Print the JSON Schema of recipes, for editors."
+        ),
+    ] = False,
 ) -> None:
     """Train a network; the run lands in experiments/ below the working folder."""
     from ..training.recipe import read_recipe

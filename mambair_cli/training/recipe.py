@@ -54,7 +54,8 @@ def find(path: str | Path) -> Path:
                 return known[candidate]
     kind = "is a folder" if path.is_dir() else "does not exist"
     near = nearest(path.as_posix(), known)
-    hint = f"Did you mean {near}?" if near else f"Packaged recipes: {', '.join(known)}."
+    names = ", ".join(path.stem for name, path in known.items() if not name.startswith("options/test/"))
+    hint = f"Did you mean {near}?" if near else f"Packaged recipes: {names}; most also as options/test/NAME."
     raise UsageError(f"The recipe {path} {kind}.", hint)
 
 

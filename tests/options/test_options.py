@@ -16,6 +16,8 @@ from mambair_cli.weights import catalog
 RECIPES = packaged()
 TRAINING = sorted(name for name in RECIPES if "/test/" not in name)
 TESTS = sorted(name for name in RECIPES if "/test/" in name)
+OURS = {"options/nano_SR_x2.yml"}  # of the models that ship
+PUBLISHED = sorted(set(TRAINING) - OURS)
 
 PARAMETERS = {
     "lightSR_x2": 905_016,
@@ -87,9 +89,9 @@ def build(network: dict[str, Any]) -> torch.nn.Module:
 
 
 def test_the_published_set_is_complete() -> None:
-    assert (len(TRAINING), len(TESTS)) == (31, 29)
+    assert (len(PUBLISHED), len(TESTS)) == (31, 29)
     untested = {"v2_colorDN_25", "v2_colorDN_50"}  # for which no weights were published
-    assert {name.rpartition("/")[2] for name in TRAINING} - {f"{stem}.yml" for stem in untested} == {
+    assert {name.rpartition("/")[2] for name in PUBLISHED} - {f"{stem}.yml" for stem in untested} == {
         name.rpartition("/")[2] for name in TESTS
     }
 
@@ -130,7 +132,7 @@ def test_tests_have_the_networks_of_their_training() -> None:
 
 def test_the_other_networks_equal_one_of_these() -> None:
     measured = [options(stem)["network_g"] for stem in PARAMETERS]
-    for name in TRAINING:
+    for name in PUBLISHED:
         assert read(name).options["network_g"] in measured
 
 
@@ -145,7 +147,7 @@ def test_schedules_are_the_published_ones(stem: str) -> None:
 
 
 def test_milestones_are_at_the_published_shares_of_the_steps() -> None:
-    for name in TRAINING:
+    for name in PUBLISHED:
         train = read(name).options["train"]
         if "milestones" in train["scheduler"]:
             shares = [step / train["total_iter"] for step in train["scheduler"]["milestones"]]
@@ -154,7 +156,7 @@ def test_milestones_are_at_the_published_shares_of_the_steps() -> None:
 
 
 def test_the_launch_line_for_one_gpu_keeps_the_batch() -> None:
-    for name in TRAINING:
+    for name in PUBLISHED:
         recipe, text = read(name), read(name).text
         gpus = recipe.options["num_gpu"]
         per_step = gpus * recipe.options["datasets"]["train"]["batch_size_per_gpu"]

@@ -141,3 +141,10 @@ def test_a_recipe_for_gpus_says_what_changes_without(place: Path) -> None:
     assert outcome.code == 0
     assert "asks for 2 GPUs; there is none" in outcome.err
     assert "this run has 1: a step sees 4 samples" in outcome.err
+
+
+def test_the_schema_is_printed_for_editors() -> None:
+    result = run("train", "--schema")
+    schema = json.loads(result.out)
+    assert result.code == 0
+    assert {"name", "network_g", "datasets", "train"} <= schema["properties"].keys()
