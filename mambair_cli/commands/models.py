@@ -22,7 +22,7 @@ def _list(console: Console) -> None:
     table = Table("Name", "Task", "Scale", "Installed", "Published PSNR", "Licence", box=None, pad_edge=False)
     for entry in catalog.entries():
         score = next((f"{value:.2f} dB on {name}" for name, value in entry.psnr.items()), "")
-        installed = "yes" if entry.installed else "no"
+        installed = "bundled" if entry.bundled else "yes" if entry.installed else "no"
         table.add_row(entry.name, entry.task, f"x{entry.scale}", installed, score, entry.licence)
     records = [asdict(entry) | {"installed": entry.installed} for entry in catalog.entries()]
     console.table(table, {"models": records})
@@ -63,5 +63,27 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
     console.table(table, record)
 
 
+def _export(
+    console: Console,
+    source: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where to write it.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name it carries. Default: the one it has.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="What it is for: upscale, denoise, dejpeg or dehaze.")
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store 16-bit floats: half the size.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a model as .safetensors: tensors alone, the averaged ones if there are any, with its name and task.
+
+    Example: mambair models export net_g_latest.pth mine.safetensors --task upscale --half
+    """
+    from ..weights.export import export
+
+    export(source, target, name=name, task=task, half=half, overwrite=overwrite)
+    console.data(str(target), {"output": str(target), "bytes": target.stat().st_size})
+
+
 app.command("list")(command(_list))
 app.command("show")(command(_show))
+app.command("export")(command(_export))

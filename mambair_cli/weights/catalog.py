@@ -9,6 +9,9 @@ from pathlib import Path
 
 from ..places import cache_root, data_root
 
+BUNDLED = Path(__file__).parent / "bundled"
+"""The models that come with the package, each with a card that says how it was made."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -19,9 +22,10 @@ class Entry:
     scale: int
     arch: str
     file: str
-    url: str
-    verified: str
     licence: str
+    url: str = ""
+    verified: str = "never"
+    bundled: bool = False
     bytes: int | None = None
     sha256: str | None = None
     psnr: Mapping[str, float] = field(default_factory=dict)
@@ -31,6 +35,8 @@ class Entry:
     @property
     def path(self) -> Path:
         """Where the file is, or where it goes when it is fetched."""
+        if self.bundled:
+            return BUNDLED / self.file
         places = [folder / self.file for folder in models_folders()]
         return next((place for place in places if place.is_file()), places[-1])
 

@@ -95,6 +95,8 @@ def _model(name: str, root: Path | None) -> Job | None:
     entry = models.by_name(name)
     if entry is None:
         return None
+    if entry.bundled:
+        raise UsageError(f"The model {name} comes with the package.", f"Use it at once: --model {name}.")
     place = root or cache_root()
     there = entry.installed and root is None
     return Job(

@@ -1,0 +1,54 @@
+"""Write a model as safetensors: tensors alone, and what they are for."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from ..errors import OutputError, UsageError
+from ..images.files import check_new, publish, reserved
+from . import loader
+
+
+def export(source: str, target: Path, *, name: str | None, task: str | None, half: bool, overwrite: bool) -> None:
+    """Write a model as safetensors.
+
+    Args:
+        source: a file or a name of the catalogue.
+        target: the new file.
+        name: the name it carries; None keeps the one it has.
+        task: what it is for; None keeps what is known.
+        half: store floats in 16 bits; networks are run in 32 all the same.
+        overwrite: replace ``target``.
+
+    Raises:
+        ModelError: the source cannot be read, or is no known network.
+        UsageError: its network cannot do ``task``, or ``target`` is no .safetensors.
+        OutputError: ``target`` exists or cannot be written, or a value does not fit into 16 bits.
+    """
+    if target.suffix.lower() != ".safetensors":
+        raise UsageError(f"{target} does not end in .safetensors.", "Give it that ending.")
+    if not overwrite:
+        check_new(target)
+    path, entry = loader.locate(source)
+    found, tensors, metadata = loader.inspect(path)
+    known, trained = (entry.name, entry.task) if entry else loader.recognise(path, metadata)
+    task = task or trained
+    if task is not None and task not in found.descriptor.tasks:
+        able = ", ".join(sorted(found.descriptor.tasks))
+        raise UsageError(f"The network of {source} cannot {task}.", f"Give --task {able}.")
+    if half:
+        tensors = {key: _half(key, value) for key, value in tensors.items()}
+    about = metadata | {"name": name or known} | ({"task": task} if task else {})
+    content = save({key: value.contiguous() for key, value in tensors.items()}, metadata=about)
+    with reserved(target) as temporary:
+        publish(temporary, target, content, overwrite)
+
+
+def _half(key: str, value: torch.Tensor) -> torch.Tensor:
+    if not value.is_floating_point():
+        return value
+    small = value.half()
+    if not small.isfinite().all():
+        raise OutputError(f"{key} holds values beyond the range of 16-bit floats.", "Leave out --half.")
+    return small
