@@ -59,7 +59,7 @@ def depthwise_backward(
     pointers = (grad, given(before), grad_x, parts)
     native.call("mambair_depthwise_backward", DepthwiseBackwardArguments(job, *map(address, pointers)))
     sums = parts.sum(0).transpose(-1, -2).flatten(0, 1)[:channels]
-    return grad_x, sums[:, :-1].reshape(weight.shape), sums[:, -1].clone()
+    return grad_x, sums[:, :-1].reshape(weight.shape).contiguous(), sums[:, -1].contiguous()
 
 
 @depthwise_backward.register_fake

@@ -159,8 +159,9 @@ def choose() -> tuple[str | None, str]:
     return None, f"built for {', '.join(built())} only, which this processor cannot run"
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available() -> tuple[bool, str]:
-    """Whether a library can be used, and which or why not."""
+    """Whether a library can be used, and which or why not; a compiler asks once."""
     name, reason = _choose(os.environ.get(VARIABLE))
     return name is not None, reason
 

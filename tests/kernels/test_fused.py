@@ -132,19 +132,6 @@ def test_the_torch_form_runs_where_the_native_scan_does_not(monkeypatch: pytest.
     assert not fused._native(torch.zeros(1, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("operation", ["mambair::cpu_linear", "mambair::cpu_depthwise"])
-def test_operations_are_good_citizens_of_torch(isa: str, operation: str) -> None:
-    x = torch.randn(1, 4, 5, 6, requires_grad=True)
-    channels = [torch.randn(6, requires_grad=True) for _ in range(2)]
-    if operation == "mambair::cpu_linear":
-        weight = torch.randn(3, 6, requires_grad=True)
-        arguments: tuple[Any, ...] = (x, *channels, None, weight, None, None, None, 2, 1e-5)
-    else:
-        arguments = (x, torch.randn(6, 1, 3, 3, requires_grad=True), channels[0], 1, 1)
-    namespace, name = operation.split("::")
-    torch.library.opcheck(getattr(getattr(torch.ops, namespace), name).default, arguments)
-
-
 @pytest.mark.parametrize("form", ["cpu", "chunked"])
 @pytest.mark.parametrize(
     ("operation", "shapes"),
