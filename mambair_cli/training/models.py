@@ -29,7 +29,7 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
     """One network, pixel and perceptual losses.
 
     Keys of ``train`` beyond BasicSR's: ``precision`` (fp32 or bf16), ``accumulate`` (parts into which the batch of an
-    iteration comes), ``clip_grad_norm``, ``compile``, ``nan_guard.max_skipped`` (steps in a row).
+    iteration comes), ``clip_grad_norm``, ``compile``, ``ema_warmup``, ``nan_guard.max_skipped`` (steps in a row).
 
     Attributes:
         skipped: steps left out because their gradients were not finite: in a row, and in all.
@@ -79,7 +79,12 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         self.skipped[0] = 0
         self.optimizer_g.step()
         if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+            self.model_ema(decay=self._decay(current_iter))
+
+    def _decay(self, step: int) -> float:
+        """Of the averaged weights; warmed up, they do not remember the initial ones."""
+        decay = float(self.ema_decay)
+        return min(decay, (1 + step) / (10 + step)) if self.opt["train"].get("ema_warmup") else decay
 
     def _skip(self, current_iter: int) -> None:
         self.skipped = [count + 1 for count in self.skipped]

@@ -83,6 +83,9 @@ class Train(Section):
     ema_decay: Share = 0
     """Decay of the moving average of the weights, 0.999 say; 0 for none."""
 
+    ema_warmup: bool = False
+    """Average over few steps at first: decay (1 + step) / (10 + step) until that reaches ema_decay."""
+
     pixel_opt: Loss | None = None
     """Loss between pixels."""
 

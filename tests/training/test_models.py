@@ -45,6 +45,17 @@ def test_without_extras_a_step_is_basicsr_s() -> None:
     assert differences(weights(ours), weights(theirs)) == []
 
 
+def test_warmed_up_averages_forget_the_start() -> None:
+    subject = model(ema_decay=0.5, ema_warmup=True)
+    expected = deepcopy(weights(subject)["ema"])
+    for number, decay in ((1, 2 / 11), (2, 3 / 12), (3, 4 / 13), (30, 0.5)):
+        step(subject, number)
+        for name, value in weights(subject)["net"].items():
+            expected[name] = decay * expected[name] + (1 - decay) * value
+    for name, value in weights(subject)["ema"].items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-7)
+
+
 def test_accumulated_parts_are_one_batch() -> None:
     whole, parts = step(model()), step(model(accumulate=4))
     for name, value in whole.net_g.state_dict().items():
