@@ -158,7 +158,9 @@ def _list(console: Console, root: Path | None) -> None:
 
     table = Table(Column("Name", no_wrap=True), "Task", "There", "Verified", "Content", box=None, pad_edge=False)
     records = []
-    names = [entry.name for entry in catalog.datasets()] + [entry.name for entry in models.entries()]
+    names = [entry.name for entry in catalog.datasets()] + [
+        entry.name for entry in models.entries() if not entry.bundled
+    ]
     for name in names:
         facts = _facts(job.find(name, root))
         holds = facts.get("holds") or f"{facts['arch']} x{facts['scale']}"

@@ -98,12 +98,22 @@ def test_an_installed_model_is_found_by_task_and_scale(
 ) -> None:
     monkeypatch.setenv("MAMBAIR_DATA", "data")
     Path("data/models").mkdir(parents=True)
-    Path("data/models/mambairv2_lightSR_x2.pth").write_bytes(checkpoint(MambaIRv2Light).read_bytes())
-    outcome = run("upscale", "one.png", "--scale", "2")
+    Path("data/models/mambairv2_lightSR_x4.pth").write_bytes(checkpoint(MambaIRv2Light, upscale=4).read_bytes())
+    outcome = run("upscale", "one.png", "--scale", "4")
     assert outcome.code == 0
-    assert "with mambairv2-light-x2" in outcome.err
-    record = json.loads(run("models", "list", "--json").out)
-    assert [model["name"] for model in record["models"] if model["installed"]] == ["mambairv2-light-x2"]
+    assert "with mambairv2-light-x4" in outcome.err
+    models = json.loads(run("models", "list", "--json").out)["models"]
+    there = [model["name"] for model in models if model["installed"] and not model["bundled"]]
+    assert there == ["mambairv2-light-x4"]
+
+
+def test_a_bundled_model_is_the_default_and_needs_no_fetching() -> None:
+    outcome = run("upscale", "one.png", "--scale", "2")
+    assert (outcome.code, outcome.out) == (0, "one_x2.png\n")
+    assert "with mambair-nano-x2" in outcome.err
+    assert "bundled" in run("models", "list").out
+    fetched = run("fetch", "mambair-nano-x2")
+    assert (fetched.code, "comes with the package" in fetched.err) == (2, True)
 
 
 def test_models_show_names_the_network(x2: Path) -> None:

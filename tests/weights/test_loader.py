@@ -54,7 +54,8 @@ def test_a_catalogue_name_finds_the_downloaded_file(
     (tmp_path / "models" / "mambairv2_lightSR_x2.pth").write_bytes(source.read_bytes())
     model = mambair_cli.load_model("mambairv2-light-x2")
     assert (model.name, model.task) == ("mambairv2-light-x2", "upscale")
-    assert [entry.name for entry in catalog.entries() if entry.installed] == ["mambairv2-light-x2"]
+    there = [entry.name for entry in catalog.entries() if entry.installed and not entry.bundled]
+    assert there == ["mambairv2-light-x2"]
 
 
 def test_weights_of_another_network_are_explained(tmp_path: Path, x2: Path) -> None:
@@ -88,10 +89,13 @@ def test_catalogue_entries_are_sound() -> None:
         assert registry.get(entry.arch)
         assert entry.task in ("upscale", "denoise", "dejpeg", "dehaze")
         assert (entry.scale > 1) == (entry.task == "upscale")
-        assert entry.url.startswith("https://")
         assert entry.sha256 is None or len(entry.sha256) == 64
         assert not Path(entry.name).suffix
-        assert Path(entry.file).suffix == ".pth"
+        if entry.bundled:
+            assert (entry.url, entry.mirrors, Path(entry.file).suffix) == ("", (), ".safetensors")
+        else:
+            assert entry.url.startswith("https://")
+            assert Path(entry.file).suffix == ".pth"
 
 
 @pytest.mark.parametrize(
