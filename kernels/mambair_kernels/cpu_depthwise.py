@@ -59,7 +59,9 @@ def depthwise_backward(
     pointers = (grad, given(before), grad_x, parts)
     native.call("mambair_depthwise_backward", DepthwiseBackwardArguments(job, *map(address, pointers)))
     sums = parts.sum(0).transpose(-1, -2).flatten(0, 1)[:channels]
-    return grad_x, sums[:, :-1].reshape(weight.shape).contiguous(), sums[:, -1].contiguous()
+    # Copies even where the layout would do: results of an operation must not share memory.
+    taps, shifts = (part.clone(memory_format=torch.contiguous_format) for part in (sums[:, :-1], sums[:, -1]))
+    return grad_x, taps.view(weight.shape), shifts
 
 
 @depthwise_backward.register_fake

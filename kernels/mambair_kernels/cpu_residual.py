@@ -57,7 +57,12 @@ def gated_residual_backward(
     pointers = (grad, grad_x, grad_features, sums)
     native.call("mambair_gated_residual_backward", ResidualBackwardArguments(job, *map(address, pointers)))
     merged = sums.sum(1)
-    return grad_x, merged[:, 0].sum(0), grad_features, merged[:, 1].reshape(gate.shape).contiguous()
+    return (
+        grad_x,
+        merged[:, 0].sum(0),
+        grad_features,
+        merged[:, 1].clone(memory_format=torch.contiguous_format).view(gate.shape),
+    )
 
 
 @gated_residual_backward.register_fake

@@ -26,6 +26,7 @@ CALLS: dict[str, tuple[Any, Any]] = {
     "plain": (cpu_linear.linear_op, lambda: (draw(3, 20), None, None, None, draw(7, 20), None, None, None, 0, 0.0)),
     "depthwise": (cpu_depthwise.depthwise_op, lambda: (draw(2, 4, 9, 20), draw(20, 1, 3, 3), draw(20), 2, 1)),
     "depthwise without bias": (cpu_depthwise.depthwise_op, lambda: (draw(1, 4, 9, 5), draw(5, 1, 5, 5), None, 1, 0)),
+    "one channel": (cpu_depthwise.depthwise_op, lambda: (draw(1, 1, 1, 1), draw(1, 1, 1, 1), draw(1), 1, 0)),
     "residual": (
         cpu_residual.gated_residual_op,
         lambda: (draw(2, 4, 9, 20), draw(20), draw(2, 4, 9, 20), draw(2, 1, 1, 20)),
