@@ -12,21 +12,22 @@ app = typer.Typer(no_args_is_help=True, help="List known models, or look into a 
 
 
 def _list(console: Console) -> None:
-    """List known models and their published scores."""
+    """List known models with their scores and their speed on two processor cores."""
     from dataclasses import asdict
 
     from rich.table import Table
 
     from ..weights import catalog
 
-    table = Table("Name", "Task", "Scale", "Installed", "Published PSNR", "Licence", box=None, pad_edge=False)
+    table = Table("Name", "Task", "Scale", "Installed", "PSNR", "s/Mpx", "Licence", box=None, pad_edge=False)
     for entry in catalog.entries():
         score = next((f"{value:.2f} dB on {name}" for name, value in entry.psnr.items()), "")
+        speed = f"{entry.seconds:.1f}" if entry.seconds is not None else ""
         installed = "bundled" if entry.bundled else "yes" if entry.installed else "no"
-        table.add_row(entry.name, entry.task, f"x{entry.scale}", installed, score, entry.licence)
+        table.add_row(entry.name, entry.task, f"x{entry.scale}", installed, score, speed, entry.licence)
     records = [asdict(entry) | {"installed": entry.installed} for entry in catalog.entries()]
     console.table(table, {"models": records})
-    console.note("mambair fetch NAME gets a model that is not installed.")
+    console.note("s/Mpx: seconds per million pixels of input. mambair fetch NAME gets a model that is not installed.")
 
 
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:

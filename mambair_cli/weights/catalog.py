@@ -29,6 +29,7 @@ class Entry:
     bytes: int | None = None
     sha256: str | None = None
     psnr: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
     mirrors: tuple[str, ...] = ()
     note: str = ""
 
