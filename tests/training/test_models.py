@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from mambair_cli.errors import NumericalError
 from mambair_cli.training import basicsr_bridge
 from mambair_cli.training.settings import Processes, complete
+from mambair_cli.weights import catalog
+from mambair_cli.weights.files import read
 
 from .conftest import MAMBAIR, differences, edsr, mambair
 
+NANO = yaml.safe_load((Path(__file__).parents[2] / "options/nano_SR_x2.yml").read_text())["network_g"]
+TAIL = ["upsample.0.bias", "upsample.0.weight"]
 DATA = torch.Generator().manual_seed(1)
 LOW, HIGH = torch.rand(4, 3, 8, 8, generator=DATA), torch.rand(4, 3, 16, 16, generator=DATA)
 
@@ -121,3 +126,20 @@ def test_a_tiny_mambair_learns() -> None:
     subject = model(network=recipe)
     losses = [step(subject, number).log_dict["l_pix"] for number in range(1, 9)]
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_weights_that_ship_are_a_start() -> None:
+    """Of the same network all of them, of one for another scale all but the tail."""
+    entry = catalog.by_name("mambair-nano-x2")
+    assert entry is not None
+    shipped, _ = read(entry.path)
+    start = {"pretrain_network_g": str(entry.path), "strict_load_g": True}
+    for scale in (2, 3):
+        recipe = edsr(model_type="MambaIRModel")
+        recipe["network_g"] = NANO | {"upscale": scale}
+        recipe["path"] |= start | {"strict_load_g": scale == 2}
+        subject = basicsr_bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
+        found = subject.net_g.state_dict()
+        fitting = [key for key, value in shipped.items() if found[key].shape == value.shape]
+        assert [key for key in shipped if key not in fitting] == ([] if scale == 2 else TAIL)
+        assert all(torch.equal(found[key], shipped[key].float()) for key in fitting)
