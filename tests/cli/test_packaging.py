@@ -60,7 +60,7 @@ def test_every_module_and_data_file_is_packed(wheel: Path) -> None:
         "mambair_cli/weights/catalog.toml",
         "mambair_datasets/catalog.toml",
         "mambair_datasets/photos.csv",
-        "mambair_datasets/samples/osprey.png",
+        "mambair_datasets/samples/cat.png",
         "mambair_options/lightSR_x2.yml",
         "mambair_options/test/lightSR_x2.yml",
     ):
