@@ -11,7 +11,7 @@ from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.channel_attention import ConvBlock
 from .blocks.residual import ResidualGroup, VSSBlock
 from .config import StateDict, create, divisor, ratio, shape
-from .descriptor import Descriptor
+from .descriptor import ANY_FLOAT, WIDE_RANGE, Descriptor
 
 BLOCK = "layers.0.residual_group.blocks.0."
 
@@ -135,4 +135,5 @@ def describe(config: MambaIRConfig) -> Descriptor:
         size_multiple=config.unshuffle,
         tile=(256 if config.embed_dim <= 96 else 192) * config.unshuffle,
         bytes_per_pixel=4 * (floats // config.unshuffle**2 + 8 * config.in_chans),
+        dtypes=ANY_FLOAT if config.embed_dim <= 96 else WIDE_RANGE,
     )
