@@ -42,11 +42,21 @@ class Settings:
 
 @dataclass
 class Report:
-    """What was done for one image: tile edge in the end, tiles run, and every step down of the tile."""
+    """What was done for one image.
+
+    Attributes:
+        tile: tile edge in the end.
+        tiles: tiles run.
+        retries: every step down of the tile.
+        notes: what else the user should know of the result.
+        peak_memory: most bytes in use during the work: of the whole process, on a GPU of its tensors.
+    """
 
     tile: int = 0
     tiles: int = 0
     retries: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    peak_memory: int = 0
 
 
 Progress = Callable[[int, int], None]

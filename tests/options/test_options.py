@@ -16,7 +16,8 @@ from mambair_cli.weights import catalog
 RECIPES = packaged()
 TRAINING = sorted(name for name in RECIPES if "/test/" not in name)
 TESTS = sorted(name for name in RECIPES if "/test/" in name)
-OURS = {f"options/nano_SR_x{scale}.yml" for scale in (2, 3, 4)}  # of the models that ship
+TASKS = ("SR_x2", "SR_x3", "SR_x4", "denoise", "dejpeg")
+OURS = {f"options/nano_{task}.yml" for task in TASKS}  # of the models that ship
 PUBLISHED = sorted(set(TRAINING) - OURS)
 
 PARAMETERS = {
