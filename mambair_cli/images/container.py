@@ -5,7 +5,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -95,6 +95,7 @@ def _other(name: str, data: bytes, max_pixels: int | None) -> Container:
         if image.mode == "CMYK":
             rgb, note = profiles.to_srgb(image, metadata.icc)
             pixels, notes = exif.upright(np.asarray(rgb), orientation), [*notes, note]
+            metadata = replace(metadata, icc=b"")
         elif image.mode == "P" and not metadata.icc and "transparency" not in image.info:
             pixels = _gray_palette(image, orientation)
         found = Container(
@@ -117,9 +118,10 @@ def _tiff(name: str, data: bytes, max_pixels: int | None) -> Container:
     pixels, notes = tiff.read(name, data, layout)
     with suppress(UnidentifiedImageError), Image.open(io.BytesIO(data)) as image:
         notes = _pages(image) + notes
+    icc = b"" if layout.colours in (tiff_tags.CMYK, tiff_tags.LAB) else layout.icc
     return Container(
         "TIFF",
-        metadata=Metadata(exif.from_tiff(data), layout.icc, exif.upright_xmp(layout.xmp)),
+        metadata=Metadata(exif.from_tiff(data), icc, exif.upright_xmp(layout.xmp)),
         pixels=pixels,
         notes=tuple(notes),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from . import container, exif, formats, opencv, profiles
+from . import container, exif, formats, opencv, png, profiles
 from .container import Container
 from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
@@ -58,7 +58,7 @@ def decode_bytes(data: bytes, name: str, *, max_pixels: int | None = MAX_PIXELS,
 
 
 def _by_opencv(name: str, data: bytes, found: Container) -> Pixels:
-    pixels = opencv.read(name, data)
+    pixels = opencv.read(name, png.bare(data) if found.kind == "PNG" else data)
     if found.kind == "AVIF" and pixels.dtype == np.uint16:
         return _spread(pixels, data)
     if pixels.shape[2] == 1 and found.transparent is not None:

@@ -1,9 +1,10 @@
-"""PNG files (the PNG specification, third edition): what OpenCV's encoder leaves out.
+"""PNG files (the PNG specification, third edition): what OpenCV's decoder should not see and its encoder leaves out.
 
 OpenCV writes neither gray with alpha nor an XMP chunk that is correct, and rejects profiles that others take.
 """
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -20,6 +21,20 @@ DEPTH, COLOURS = 24, 25
 BODY = 33
 GRAY_ALPHA = 4
 XMP_KEYWORD = b"XML:com.adobe.xmp"
+
+
+PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+
+
+def bare(data: bytes) -> bytes:
+    """A whole file without the chunks that are not about pixels: libpng prints what it thinks of them."""
+    kept, place, kind = [SIGNATURE], len(SIGNATURE), b""
+    while kind != b"IEND":
+        size, kind = struct.unpack_from(">I4s", data, place)
+        if kind in PIXELS:
+            kept.append(data[place : place + size + 12])
+        place += size + 12
+    return b"".join(kept)
 
 
 def write(pixels: Pixels, metadata: Metadata) -> bytes:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile
 
 from mambair_cli.errors import InputError
-from mambair_cli.images.decode import decode
+from mambair_cli.images.decode import decode, decode_bytes
 from mambair_cli.images.encode import encode, fit
 from mambair_cli.images.picture import Metadata, Picture
+
+from . import foreign
 
 RGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY, CMYK = (RGB[:16] + space + RGB[20:] for space in (b"GRAY", b"CMYK"))
@@ -156,6 +158,57 @@ def test_the_transparent_value_of_a_gray_png(
     found = decode(tmp_path / "a.png").pixels[0]
     assert found[:, 0].tolist() == gray
     assert found[:, 1].tolist() == [value * np.iinfo(found.dtype).max for value in alpha]
+
+
+@pytest.mark.parametrize("rest", [b"x", b"some words behind the end of the file"])
+def test_what_stands_behind_a_png_does_not_matter(rest: bytes, rgb: NDArray[np.uint8]) -> None:
+    assert np.array_equal(decode_bytes(foreign.png(rgb) + rest, "a").pixels, rgb)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_colour_that_stands_for_transparency(depth: int, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 2**depth, (5, 6, 3)).astype(f"u{depth // 8}")
+    key = struct.pack(">3H", *pixels[2, 3].tolist())
+    data = foreign.png(pixels)
+    data = data[:33] + foreign.chunk(b"tRNS", key) + data[33:]
+    found = decode_bytes(data, "a").pixels
+    assert np.array_equal(found[:, :, :3], pixels)
+    assert np.argwhere(found[:, :, 3] == 0).tolist() == [[2, 3]]
+    assert set(found[:, :, 3].flat) == {0, 2**depth - 1}
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_palettes(bits: int, alpha: bool, rng: np.random.Generator) -> None:
+    image = Image.fromarray(rng.integers(0, 2**bits, (7, 9), np.uint8), "P")
+    image.putpalette(rng.integers(0, 256, 3 * 2**bits, np.uint8).tobytes())
+    options = {"transparency": bytes([7, 0, 255, 99][: 2**bits])} if alpha else {}
+    file = io.BytesIO()
+    image.save(file, "PNG", bits=bits, **options)
+    with Image.open(io.BytesIO(file.getvalue())) as stored:
+        expected = np.asarray(stored.convert("RGBA" if alpha else "RGB"))
+    assert np.array_equal(decode_bytes(file.getvalue(), "a").pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_palette_of_grays_is_gray(orientation: int, rng: np.random.Generator) -> None:
+    gray = rng.integers(0, 256, (7, 9), np.uint8)
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(gray).convert("P").save(file, "PNG", exif=exif)
+    expected = np.rot90(gray, -1) if orientation == 6 else gray
+    assert np.array_equal(decode_bytes(file.getvalue(), "a").pixels, expected[:, :, None])
+
+
+def test_the_profile_of_imagemagick_is_exif(rgb: NDArray[np.uint8]) -> None:
+    """Its older versions write EXIF as text: a name, the length, hexadecimal lines."""
+    block = b"Exif\0\0" + foreign.exif(6)
+    text = f"\nexif\n{len(block):8}\n" + "\n".join(block.hex()[k : k + 72] for k in range(0, 2 * len(block), 72)) + "\n"
+    profile = foreign.chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text.encode()))
+    data = foreign.png(rgb)
+    found = decode_bytes(data[:33] + profile + data[33:], "a")
+    assert np.array_equal(found.pixels, np.rot90(rgb, -1))
+    assert foreign.facts(found.metadata.exif) == foreign.CAMERA
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "PA", "CMYK"])
