@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NumericalError, OutOfMemoryError, UsageError
-from ..images import planes
+from ..images import planes, transparency
 from ..images.picture import Pixels
 from . import memory, tiles
 
@@ -71,7 +71,7 @@ def restore(
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced NaN or infinity.
     """
-    source = planes.colour(pixels)
+    source = transparency.solid(pixels)
     height, width, channels = source.shape
     scale = settings.scale
     out: Pixels = np.empty((height * scale, width * scale, pixels.shape[2]), pixels.dtype)
