@@ -16,6 +16,7 @@ class Metadata:
 
     exif: bytes = b""
     icc: bytes = b""
+    xmp: bytes = b""
 
 
 @dataclass(frozen=True)

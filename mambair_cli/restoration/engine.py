@@ -225,7 +225,9 @@ def fitting(
     return settings.tile if edge == wanted else edge
 
 
-def _needed(shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int, whole_result: bool) -> int:
+def _needed(
+    shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int, whole_result: bool = True
+) -> int:
     """Bytes for one tile, the strip being put together with what is left of the one above, and the result."""
     height, width = min(edge, shape[0]), min(edge, shape[1])
     out_width = shape[1] * settings.scale

@@ -29,6 +29,9 @@ class Source(Protocol):
     def release(self, row: int) -> None:
         """Rows above ``row`` will not be asked for again."""
 
+    def restart(self) -> None:
+        """Begin at the first row again."""
+
 
 class ArraySource:
     """A picture that is in memory anyway."""
@@ -43,6 +46,9 @@ class ArraySource:
 
     def release(self, row: int) -> None:
         """Frees nothing."""
+
+    def restart(self) -> None:
+        """Nothing was used up."""
 
 
 class Enlarged:

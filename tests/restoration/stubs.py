@@ -88,6 +88,9 @@ class Forward:
     def release(self, row: int) -> None:
         self.released = max(self.released, row)
 
+    def restart(self) -> None:
+        self.released = self.read = 0
+
 
 def streamed(source: Forward, network: Network, settings: Settings, report: Report | None = None) -> Pixels:
     """All that the row-streaming form yields."""
