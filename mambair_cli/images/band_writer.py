@@ -37,6 +37,11 @@ SUFFIXES = frozenset(SAVERS) | frozenset(SAME)
 PROBE = 1 << 20
 """Bytes that do not fit where a write has just failed."""
 
+KEEP = {"exif": ("exif-data", 1), "xmp": ("xmp-data", 2), "icc": ("icc-profile-data", 8)}
+"""Blocks of metadata, what libvips calls them, and their bits in VipsForeignKeep."""
+
+DRAIN = 1 << 16
+
 CLASSIC_TIFF = 4 << 30
 """Bytes that the offsets of TIFF 6.0 reach."""
 
@@ -100,6 +105,8 @@ def _encode(pipe: int, path: Path, wanted: Format) -> None:
         with path.open("wb") as file:
             _save(_described(image, wanted), file, wanted)
             os.fsync(file.fileno())
+        while os.read(pipe, DRAIN):
+            pass  # a smaller picture may need nothing of the last rows; whoever writes them must not fail
     except pyvips.Error as error:
         raise _unwritable(vips.reason(error)) from None
     except OSError as error:
@@ -114,7 +121,9 @@ def _unwritable(reason: str | None) -> OutputError:
 
 def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
     suffix = SAME.get(wanted.suffix, wanted.suffix)
-    options = dict(OPTIONS[suffix])
+    options = OPTIONS[suffix] | {
+        "keep": sum(bit for block, (_, bit) in KEEP.items() if getattr(wanted.metadata, block))
+    }
     if suffix == ".tif":
         options["bigtiff"] = image.width * image.height * image.bands * wanted.dtype.itemsize > CLASSIC_TIFF
     if wanted.quality is not None and suffix in (".jpg", ".webp"):
@@ -155,10 +164,9 @@ def _described(image: Any, wanted: Format) -> Any:
     """With the metadata; the encoders write the orientation of the image, not that of the EXIF block."""
     image = image.copy(xres=wanted.resolution[0], yres=wanted.resolution[1])
     values, metadata = vips.load().GValue, wanted.metadata
-    blocks = {"exif-data": metadata.exif, "icc-profile-data": metadata.icc, "xmp-data": metadata.xmp}
-    for name, block in blocks.items():
-        if block:
-            image.set_type(values.blob_type, name, block)
+    for block in KEEP:
+        if content := getattr(metadata, block):
+            image.set_type(values.blob_type, KEEP[block][0], content)
     image.set_type(values.gint_type, "orientation", 1)
     return image
 

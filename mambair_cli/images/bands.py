@@ -99,7 +99,11 @@ def opened(path: Path, scratch: Path) -> Iterator[Bands]:
         MambairError: pyvips is not installed.
     """
     try:
-        with path.open("rb") as file:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the name and the folder.") from None
+    try:
+        with file:
             yield Bands(path, file.fileno(), scratch)
     finally:
         scratch.unlink(missing_ok=True)

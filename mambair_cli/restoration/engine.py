@@ -117,7 +117,7 @@ def _finished(rows: tiles.Floats, beside: Enlarged, row: int) -> Pixels:
     if not planes.has_alpha(large):
         return colours
     alpha = np.clip(large[:, :, -1:], 0, planes.white(large))  # bicubic weights overshoot
-    return np.concatenate([colours, alpha], axis=2)
+    return np.concatenate([colours, alpha.astype(dtype)], axis=2)
 
 
 def _silent(done: int, total: int) -> None:

@@ -94,4 +94,6 @@ class Forward:
 
 def streamed(source: Forward, network: Network, settings: Settings, report: Report | None = None) -> Pixels:
     """All that the row-streaming form yields."""
-    return np.concatenate(list(restore_rows(source, network, settings, report)))
+    blocks = list(restore_rows(source, network, settings, report))
+    assert {block.dtype for block in blocks} == {source.dtype}
+    return np.concatenate(blocks)
