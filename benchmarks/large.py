@@ -86,7 +86,10 @@ def restore(source: Path, weights: Path, in_memory: bool) -> dict[str, Any]:
 def measure(folder: Path, suffix: str, width: int, height: int, in_memory: bool) -> dict[str, Any]:
     """One picture, in a fresh process."""
     source, weights = folder / f"source{suffix}", folder / "x2.pth"
-    torch.save({"params": MambaIR(upscale=SCALE, embed_dim=30, depths=(1,), upsampler="pixelshuffledirect").state_dict()}, weights)
+    torch.save(
+        {"params": MambaIR(upscale=SCALE, embed_dim=30, depths=(1,), upsampler="pixelshuffledirect").state_dict()},
+        weights,
+    )
     make(source, width, height)
     command = [sys.executable, "-m", "benchmarks.large", "--restore", str(source), str(weights), str(int(in_memory))]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

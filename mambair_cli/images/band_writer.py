@@ -98,9 +98,9 @@ def writing(path: Path, wanted: Format) -> Iterator[Callable[[Pixels], None]]:
 def _encode(pipe: int, path: Path, wanted: Format) -> None:
     """Run the encoder on what comes through ``pipe``."""
     pyvips = vips.load()
-    source = pyvips.SourceCustom()
-    source.on_read(lambda size: os.read(pipe, size))
     try:
+        source = pyvips.SourceCustom()
+        source.on_read(lambda size: os.read(pipe, size))
         image = _resampled(pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error"), wanted.size)
         with path.open("wb") as file:
             _save(_described(image, wanted), file, wanted)

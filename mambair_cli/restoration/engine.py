@@ -228,9 +228,14 @@ def fitting(
 def _needed(
     shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int, whole_result: bool = True
 ) -> int:
-    """Bytes for one tile, the strip being put together with what is left of the one above, and the result."""
+    """Bytes for the work on tiles, and for the result."""
+    result = whole_result * shape[0] * shape[1] * settings.scale**2 * 4 * np.dtype(np.uint16).itemsize
+    return memory.RESERVE + work(shape, edge, settings, bytes_per_pixel) + result
+
+
+def work(shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int) -> int:
+    """Bytes for one tile and for the strip being put together with what is left of the one above."""
     height, width = min(edge, shape[0]), min(edge, shape[1])
     out_width = shape[1] * settings.scale
     strip = 2 * height * settings.scale * out_width * settings.channels * np.dtype(np.float32).itemsize
-    result = whole_result * shape[0] * settings.scale * out_width * 4 * np.dtype(np.uint16).itemsize
-    return memory.RESERVE + height * width * bytes_per_pixel + strip + result
+    return height * width * bytes_per_pixel + strip

@@ -20,6 +20,9 @@ COPIES_WRITING = 3
 REDUCING = 16
 """Bytes per value while 16 bits become 8: two arrays of float64."""
 
+ENCODERS = {".webp": 48, ".avif": 40}
+"""Bytes per pixel of encoders that work on the picture as a whole: measured on noise, without loss."""
+
 AT_ONCE = frozenset({"WEBP", "AVIF"})
 """Formats whose decoders unpack the whole picture."""
 
@@ -84,14 +87,19 @@ def _at_once(image: Image.Image) -> bool:
 
 def in_memory(head: Header, scale: float, suffix: str) -> int:
     """Bytes for a picture that is decoded, restored and encoded in memory, besides the work on tiles."""
-    result = int(head.pixels * scale * scale)
+    result = int(head.pixels * scale**2)
     reading = head.file + COPIES_READING * head.pixels
-    writing = head.pixels + COPIES_WRITING * result
+    writing = head.pixels + COPIES_WRITING * result + encoding(head, scale, suffix)
     if head.depth > 1 and suffix not in formats.DEEP:
         writing += REDUCING * result // head.depth
     return max(reading, writing)
 
 
-def streamed(head: Header) -> int:
-    """Bytes for what a decoder unpacks, besides the rows that are at work."""
+def decoding(head: Header) -> int:
+    """Bytes for what the decoder unpacks before the first row."""
     return head.file + COPIES_READING * head.pixels if head.at_once else 0
+
+
+def encoding(head: Header, scale: float, suffix: str) -> int:
+    """Bytes for what the encoder gathers before it writes anything."""
+    return int(ENCODERS.get(suffix, 0) * head.width * head.height * scale**2)

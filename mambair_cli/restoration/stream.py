@@ -14,7 +14,7 @@ from ..images.encode import check_size, fit
 from ..images.picture import Metadata, Picture, Pixels
 from ..weights.loader import Model
 from . import footprint, memory
-from .engine import Progress, Report, Settings, fitting, restore_rows
+from .engine import Progress, Report, Settings, fitting, restore_rows, work
 from .model import settings
 
 READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"})
@@ -44,18 +44,21 @@ def needed(
     if head is None:
         return False
     wanted = settings(model, tile, overlap)
-    room = memory.available(torch.device("cpu")) - memory.RESERVE
+    room = max(0, memory.available(torch.device("cpu")) - memory.RESERVE)
     pictures = footprint.in_memory(head, max(scale, wanted.scale), target.suffix.lower())
-    if pictures + _work(head, wanted, model) <= room:
-        return False
-    obstacle = _obstacle(source, target.suffix.lower(), head, room)
+    bytes_per_pixel = model.descriptor.bytes_per_pixel if model.device.type == "cpu" else 0
+    edge = wanted.tile or max(head.width, head.height)
+    tiles = work((head.height, head.width), edge, wanted, bytes_per_pixel)
+    if pictures + min(tiles, room // 2) <= room:
+        return False  # tiles that need more than half of the memory have to become smaller anyway
+    obstacle = _obstacle(source, target.suffix.lower(), head, max(scale, wanted.scale), room)
     if obstacle is None:
         return True
     if pictures <= room:
         return False  # smaller tiles will do
     raise OutOfMemoryError(
         f"{source} ({head.width} x {head.height} pixels) takes about {pictures >> 20} MiB of memory and"
-        f" {max(0, room) >> 20} MiB are free; {obstacle[0]}.",
+        f" {room >> 20} MiB are free; {obstacle[0]}.",
         obstacle[1],
     )
 
@@ -154,20 +157,13 @@ def _restored(
         done += len(block)
 
 
-def _work(head: footprint.Header, wanted: Settings, model: Model) -> int:
-    """Bytes for one tile on the CPU."""
-    edge = wanted.tile or max(head.width, head.height)
-    area = min(edge, head.width) * min(edge, head.height)
-    return area * model.descriptor.bytes_per_pixel if model.device.type == "cpu" else 0
-
-
-def _obstacle(source: Path, suffix: str, head: footprint.Header, room: int) -> tuple[str, str] | None:
+def _obstacle(source: Path, suffix: str, head: footprint.Header, scale: float, room: int) -> tuple[str, str] | None:
     """Why a picture cannot be streamed, and what helps."""
     if source.suffix.lower() not in READABLE:
         return f"{source.suffix} files are only read as a whole", "Convert it to .tif or .png."
-    if footprint.streamed(head) > room:
+    if footprint.decoding(head) > room:
         return "files of its kind are unpacked as a whole", "Convert it to .tif, or to .png without interlacing."
-    if suffix not in band_writer.SUFFIXES:
+    if suffix not in band_writer.SUFFIXES or footprint.encoding(head, scale, suffix) > room:
         return f"{suffix} files are only written as a whole", "Write a .tif or .png file with -o."
     if not vips.available():
         return "what works on such pictures in bands is not installed", vips.HINT

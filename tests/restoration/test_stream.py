@@ -191,11 +191,21 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_what_fits_is_not_streamed(twice: Model, tmp_path: Path, small_memory: Callable[[int], None]) -> None:
     source = save(tmp_path / "a.png", waves(3, np.uint8))
     pixels = 150 * 90 * 3
-    work = 48 * 48 * twice.descriptor.bytes_per_pixel
+    work = 8 * 8 * twice.descriptor.bytes_per_pixel + 2 * 8 * 2 * 90 * 2 * 3 * 4
     small_memory(13 * pixels + work)
-    assert not stream.needed(source, tmp_path / "out.png", twice, tile=48)
+    assert not stream.needed(source, tmp_path / "out.png", twice, tile=8)
     small_memory(13 * pixels + work - 1)
-    assert stream.needed(source, tmp_path / "out.png", twice, tile=48)
+    assert stream.needed(source, tmp_path / "out.png", twice, tile=8)
+
+
+def test_a_small_picture_is_not_streamed_because_of_large_tiles(
+    twice: Model, tmp_path: Path, small_memory: Callable[[int], None]
+) -> None:
+    source = save(tmp_path / "a.png", waves(3, np.uint8))
+    small_memory(2 * 13 * 150 * 90 * 3)
+    assert not stream.needed(source, tmp_path / "out.png", twice, tile=128)
+    small_memory(2 * 13 * 150 * 90 * 3 - 2)
+    assert stream.needed(source, tmp_path / "out.png", twice, tile=128)
 
 
 def test_without_pyvips_too_large_is_refused_with_a_hint(
@@ -219,6 +229,7 @@ def test_without_pyvips_too_large_is_refused_with_a_hint(
         ("a.png", "out.bmp", {}, r"\.bmp files are only written as a whole"),
         ("a.jpg", "out.png", {"progressive": True}, "unpacked as a whole"),
         ("a.webp", "out.png", {}, "unpacked as a whole"),
+        ("a.png", "out.webp", {}, r"\.webp files are only written as a whole"),
     ],
 )
 def test_what_cannot_be_streamed_is_said(
