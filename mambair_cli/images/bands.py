@@ -67,7 +67,10 @@ class Bands:
 
         Raises:
             InputError: the file is damaged there.
+            ValueError: some were released before.
         """
+        if start < self.first:
+            raise ValueError(f"row {start} of {self.path} was released, and files are read forward")
         while self.stop < stop:
             self._read(min(READ, self.shape[0] - self.stop))
         self.kept = [np.concatenate(self.kept)] if len(self.kept) > 1 else self.kept

@@ -89,6 +89,22 @@ def test_every_orientation_is_applied_once(orientation: int, suffix: str, tmp_pa
     assert np.array_equal(in_bands(path), decode(path).pixels)
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 5])
+def test_a_long_picture_is_turned(orientation: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"  # longer than what a decoder that goes forward keeps behind it
+    Image.fromarray(waves(1, np.uint8, 6000, 20)[:, :, 0]).save(path, exif=exif(orientation))
+    assert np.array_equal(in_bands(path), decode(path).pixels)
+
+
+def test_rows_do_not_come_back(tmp_path: Path) -> None:
+    Image.fromarray(waves(3, np.uint8)).save(tmp_path / "a.png")
+    with bands.opened(tmp_path / "a.png", tmp_path / "scratch") as source:
+        source.rows(0, 50)
+        source.release(20)
+        with pytest.raises(ValueError, match="row 19"):
+            source.rows(19, 50)
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_second_pass_gives_the_same(orientation: int, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
