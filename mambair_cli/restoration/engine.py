@@ -11,7 +11,7 @@ from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
 from . import memory, tiles
-from .sources import BLOCK, ArraySource, Enlarged, Source
+from .sources import BLOCK, ArraySource, Enlarged, Solid, Source
 
 CPU = torch.device("cpu")
 
@@ -93,6 +93,7 @@ def restore_rows(
         NumericalError: the network produced NaN or infinity.
     """
     report = report or Report()
+    source = Solid(source) if source.shape[2] in (2, 4) else source
     beside = Enlarged(source, settings.scale)
     memory.forget_peak(settings.device)
     row = 0

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..images import planes
+from ..images import planes, transparency
 from ..images.picture import Pixels
 
 BLOCK = 64
@@ -49,6 +49,28 @@ class ArraySource:
 
     def restart(self) -> None:
         """Nothing was used up."""
+
+
+class Solid:
+    """A source with alpha, whose hidden pixels have the colours of the visible ones around them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.shape, self.dtype = source, source.shape, source.dtype
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """Rows [start, stop)."""
+        top, bottom = max(0, start - transparency.REACH), min(self.shape[0], stop + transparency.REACH)
+        around = self.source.rows(top, bottom)
+        solid = np.concatenate([transparency.solid(around), around[:, :, -1:]], axis=2)
+        return solid[start - top : stop - top]
+
+    def release(self, row: int) -> None:
+        """Rows above ``row`` will not be asked for again."""
+        self.source.release(max(0, row - transparency.REACH))
+
+    def restart(self) -> None:
+        """Begin at the first row again."""
+        self.source.restart()
 
 
 class Enlarged:
