@@ -66,7 +66,7 @@ def load(path: Path, gray: bool = False) -> Bytes:
     """
     pixels = planes.colour(decode(path).pixels)
     if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels / 257).astype(np.uint8)
+        pixels = np.rint(pixels / (planes.white(pixels) / 255)).astype(np.uint8)
     if pixels.shape[2] == (1 if gray else 3):
         return np.ascontiguousarray(pixels)
     turned = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY if gray else cv2.COLOR_GRAY2RGB), np.uint8)

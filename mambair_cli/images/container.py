@@ -1,6 +1,7 @@
 """What a file holds around its pixels: size, metadata, orientation, and pixels that only Pillow reads rightly."""
 
 import io
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ PILLOW = threading.Lock()
 
 LATE = (b"eXIf", png.XMP_KEYWORD, b"Raw profile type exif")
 """Names of PNG chunks that may stand behind the pixels."""
+
+LIKE_SRGB = frozenset({1, 2, 5, 6, 7}), frozenset({1, 2, 4, 5, 6, 13, 14, 15})
+"""Primaries and transfer functions (ITU-T H.273, tables 2 and 3) that are unspecified or near to sRGB's."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int | None) -> No
 def _other(name: str, data: bytes, max_pixels: int | None) -> Container:
     with Image.open(io.BytesIO(data)) as image:
         check_size(name, *image.size, max_pixels)
-        notes = _pages(image)
+        notes = _pages(image) + _numbered_colours(image.format or "", data)
         if image.format == "PNG" and any(mark in data for mark in LATE):
             image.load()
         block, orientation = exif.upright_exif(_exif(image))
@@ -132,6 +136,19 @@ def _pages(image: Image.Image) -> list[str]:
     with suppress(Exception):  # a broken list of further pictures must not stop the first
         frames = getattr(image, "n_frames", 1)
     return [f"only the first of {frames} pictures in the file is restored"] if frames > 1 else []
+
+
+def _numbered_colours(kind: str, data: bytes) -> list[str]:
+    """What is lost with a colour space that is given by numbers instead of a profile, as HDR pictures have it."""
+    place = {"PNG": data.find(b"cICP", 0, data.find(b"IDAT")), "AVIF": data.find(b"colrnclx")}.get(kind, -1)
+    if place < 0:
+        return []
+    primaries, transfer = struct.unpack_from(
+        "BB" if kind == "PNG" else ">HH", data, place + (4 if kind == "PNG" else 8)
+    )
+    if primaries in LIKE_SRGB[0] and transfer in LIKE_SRGB[1]:
+        return []
+    return [f"the colour space (CICP {primaries}/{transfer}) is not kept, the colours will look different"]
 
 
 def _exif(image: Image.Image) -> bytes:

@@ -39,12 +39,14 @@ class Layout:
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """Read from the first directory; may raise anything if that is broken."""
+        """Read from the first directory; may raise any exception if that is broken."""
         tags = ImageFileDirectory_v2(data[:16] if data[2:4] in (b"+\0", b"\0+") else data[:8])
         file = io.BytesIO(data)
         file.seek(tags.next)
         tags.load(file)
         name = ExifTags.Base
+        if missing := {name.ImageWidth, name.ImageLength} - set(tags):
+            raise ValueError(f"no {missing.pop().name} in its directory")
         return cls(
             width=tags[name.ImageWidth],
             height=tags[name.ImageLength],

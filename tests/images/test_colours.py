@@ -1,6 +1,7 @@
 """Profiles: kept, converted where the colours are neither gray nor RGB, and what ``strip`` leaves."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,20 @@ def test_lab_becomes_srgb(tmp_path: Path) -> None:
     found = decode(tmp_path / "a.tif")
     assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() < 8
     assert found.notes == ("Lab colours are converted to sRGB",)
+
+
+def test_colours_by_number_are_said_to_be_lost(rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
+    data = foreign.png(pixels)
+    for numbers, said in {(1, 13): 0, (12, 13): 1, (9, 16): 1}.items():
+        found = decode_bytes(data[:33] + foreign.chunk(b"cICP", bytes([*numbers, 0, 1])) + data[33:], "a")
+        assert np.array_equal(found.pixels, pixels)
+        assert len(found.notes) == said
+    avif = encode(Picture(pixels), ".avif")
+    assert decode_bytes(avif, "a").notes == ()
+    named = avif.replace(b"colrnclx" + struct.pack(">HH", 2, 2), b"colrnclx" + struct.pack(">HH", 12, 16))
+    note = "the colour space (CICP 12/16) is not kept, the colours will look different"
+    assert decode_bytes(named, "a").notes == (note,)
 
 
 def test_srgb_is_known_by_its_colours() -> None:

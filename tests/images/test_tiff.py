@@ -1,6 +1,7 @@
 """Layouts of TIFF files: read rightly or refused, never read wrongly."""
 
 import io
+import struct
 from typing import Any, Literal
 
 import numpy as np
@@ -122,6 +123,15 @@ def test_added_tags_leave_everything_else(order: Literal["<", ">"], rng: np.rand
     assert np.array_equal(foreign.read_tiff(data)[0], pixels)
     with Image.open(io.BytesIO(data)) as image:
         assert np.array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("tag", [256, 257])
+def test_a_directory_without_a_size(tag: int) -> None:
+    data = bytearray(foreign.tiff(np.zeros((4, 6, 1), np.uint8)))
+    place = data.rindex(struct.pack("<HHII", tag, 4, 1, 6 if tag == 256 else 4))
+    data[place : place + 2] = struct.pack("<H", 254)
+    with pytest.raises(InputError, match=r"a\.tif is damaged or truncated \(no Image"):
+        decode_bytes(bytes(data), "a.tif")
 
 
 def test_a_layout_says_what_the_tags_say() -> None:
