@@ -59,7 +59,7 @@ def _restore(
     name = known_model(model) if model else default_model(task, choices.scale)
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
-    from ..restoration.one import Restorer, check_choices
+    from ..restoration.one import Restorer
     from ..restoration.plan import Naming, ending, plan
     from ..weights.loader import load
 
@@ -70,7 +70,6 @@ def _restore(
     if choices.scale == loaded.descriptor.scale:
         choices = replace(choices, scale=None)
     settings(loaded, choices.tile, choices.overlap)
-    check_choices(choices)
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=format, compare=choices.compare)

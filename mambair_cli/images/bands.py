@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError, OutputError
-from . import vips
+from . import exif, profiles, vips
 from .picture import Metadata, Pixels
 
 DTYPES: dict[str, np.dtype] = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
@@ -29,7 +29,7 @@ class Bands:
     Attributes:
         shape: (height, width, channels).
         dtype: uint8 or uint16.
-        metadata: blocks of the file; its EXIF still tells how the camera was held.
+        metadata: blocks of the file, which say that the picture is upright.
         notes: what of the file is not in the rows.
         resolution: pixels per millimetre across and down.
     """
@@ -38,7 +38,8 @@ class Bands:
         self.path, self.file = path, file
         image = self._load()
         self.dtype, self.cmyk = _dtype(path, image), image.interpretation == "cmyk"
-        self.metadata, self.notes = _metadata(image), tuple(_notes(image))
+        self.metadata = _metadata(image)
+        self.notes = tuple(_notes(image, self.metadata.icc))
         self.resolution = _resolution(image)
         self.turned = _orientation(image) not in IN_ORDER
         self._begin(_stored(path, image, scratch).autorot() if self.turned else image.autorot())
@@ -88,7 +89,7 @@ class Bands:
         except vips.load().Error as error:
             raise _damaged(self.path, error) from None
         pixels: Pixels = np.frombuffer(data, self.dtype).reshape(count, self.image.width, self.image.bands)
-        self.kept.append(_rgb(pixels) if self.cmyk else pixels)
+        self.kept.append(np.asarray(_converted(pixels, self.metadata.icc)[0]) if self.cmyk else pixels)
         self.stop += count
 
 
@@ -154,7 +155,9 @@ def _metadata(image: Any) -> Metadata:
         return bytes(image.get(name)) if image.get_typeof(name) else b""
 
     return Metadata(
-        exif=block("exif-data").removeprefix(b"Exif\0\0"), icc=block("icc-profile-data"), xmp=block("xmp-data")
+        exif=exif.upright_exif(block("exif-data"))[0],
+        icc=block("icc-profile-data"),
+        xmp=exif.upright_xmp(block("xmp-data")),
     )
 
 
@@ -163,16 +166,16 @@ def _resolution(image: Any) -> tuple[float, float]:
     return (72 / 25.4, 72 / 25.4) if image.xres == image.yres == 1 else (image.xres, image.yres)
 
 
-def _notes(image: Any) -> Iterator[str]:
+def _notes(image: Any, icc: bytes) -> Iterator[str]:
     if image.get_typeof("n-pages") and (frames := image.get("n-pages")) > 1:
         yield f"only the first of {frames} pictures in the file is restored"
     if image.interpretation == "cmyk":
-        yield "CMYK is converted to RGB"
+        yield _converted(np.zeros((1, 1, 4), np.uint8), icc)[1]
 
 
-def _rgb(cmyk: Pixels) -> Pixels:
+def _converted(cmyk: Pixels, icc: bytes) -> tuple[Image.Image, str]:
     height, width, _ = cmyk.shape
-    return np.asarray(Image.frombuffer("CMYK", (width, height), cmyk.tobytes(), "raw", "CMYK", 0, 1).convert("RGB"))
+    return profiles.to_srgb(Image.frombuffer("CMYK", (width, height), cmyk.tobytes(), "raw", "CMYK", 0, 1), icc)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

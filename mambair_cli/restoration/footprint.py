@@ -1,8 +1,5 @@
 """How much memory a picture will take, from the head of its file alone."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from ..images import formats
+from ..images.container import quiet_pillow
 
 COPIES_READING = 2
 """The decoder's pixels and those in our order of channels."""
@@ -17,8 +15,8 @@ COPIES_READING = 2
 COPIES_WRITING = 3
 """The result, the same in the encoder's order of channels, and the file, as large if nothing can be compressed."""
 
-REDUCING = 16
-"""Bytes per value while 16 bits become 8: two arrays of float64."""
+REDUCING = 3
+"""Bytes per value while 16 bits become 8: those of a table, and the result."""
 
 ENCODERS = {".webp": 48, ".avif": 40}
 """Bytes per pixel of encoders that work on the picture as a whole: measured on noise, without loss."""
@@ -54,21 +52,10 @@ class Header:
 def header(path: Path) -> Header | None:
     """The head of a file; None for what cannot be read, which decoding will say in its words."""
     try:
-        with _no_limit(), Image.open(path) as image:
+        with quiet_pillow(), Image.open(path) as image:
             return Header(*image.size, *_channels(image), path.stat().st_size, _at_once(image))
     except Exception:  # what a decoder stumbles over in a damaged file may be anything
         return None
-
-
-@contextmanager
-def _no_limit() -> Iterator[None]:
-    """Reading a head unpacks nothing, so that Pillow's limit on pixels has no place here."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _channels(image: Image.Image) -> tuple[int, int]:

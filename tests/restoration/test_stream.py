@@ -20,8 +20,11 @@ from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode, fit
 from mambair_cli.images.picture import Picture, Pixels
 from mambair_cli.restoration import footprint, memory, stream
+from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report
 from mambair_cli.restoration.model import restore
+from mambair_cli.restoration.one import Restorer
+from mambair_cli.restoration.result import Job
 from mambair_cli.weights.loader import Model, load
 from tests.images.test_bands import ICC, exif, waves
 from tests.restoration.stubs import RunsOutOfMemory, pointwise
@@ -132,16 +135,19 @@ def test_memory_that_runs_out_makes_tiles_smaller_on_the_way(twice: Model, tmp_p
     assert report.peak_memory > 0
 
 
-def test_strength_blends_with_the_input(same: Model, tmp_path: Path) -> None:
-    pixels, target = waves(4, np.uint8), tmp_path / "out.png"
-    stream.restore_file(save(tmp_path / "a.png", pixels), target, target, same, tile=48, strength=0.25)
-    full = restore(pixels, same)
-    np.testing.assert_allclose(decode(target).pixels, 0.75 * pixels + 0.25 * full, atol=0.5001)
+@pytest.mark.parametrize("choices", [{"strength": 0.25}, {"strength": 0.0}, {"ensemble": True}, {"precision": "bf16"}])
+def test_other_choices(choices: dict[str, Any], x1: Path, tmp_path: Path) -> None:
+    model, target = load(x1, "cpu"), tmp_path / "out.png"
+    source = save(tmp_path / "a.png", waves(4, np.uint8, 60, 40))
+    stream.restore_file(source, target, target, model, tile=32, **choices)
+    found, expected = decode(target).pixels, restore(decode(source).pixels, model, tile=32, **choices)
+    shown = expected[:, :, 3] > 0  # without the network, memory leaves hidden colours as they are
+    assert np.array_equal(found[shown], expected[shown])
 
 
 @pytest.mark.parametrize(
     ("choices", "size"),
-    [({"scale": 1.5}, (135, 225)), ({"width": 45}, (45, 75)), ({"width": 100, "height": 400}, (100, 400))],
+    [({"scale": 1.5}, (135, 225)), ({"width": 108}, (108, 180)), ({"width": 100, "height": 400}, (100, 400))],
 )
 def test_other_sizes(choices: dict[str, Any], size: tuple[int, int], twice: Model, tmp_path: Path) -> None:
     target = tmp_path / "out.png"
@@ -294,3 +300,49 @@ def test_the_peak_is_reported(twice: Model, tmp_path: Path) -> None:
     source, report = save(tmp_path / "a.png", waves(3, np.uint8)), Report()
     stream.restore_file(source, tmp_path / "o.png", tmp_path / "o.png", twice, tile=48, report=report)
     assert report.peak_memory >= memory.peak(torch.device("cpu")) // 2
+
+
+@pytest.mark.parametrize("starved", [False, True])
+def test_a_run_streams_what_memory_does_not_hold(
+    starved: bool, twice: Model, tmp_path: Path, small_memory: Callable[[int], None]
+) -> None:
+    source, target = save(tmp_path / "a.png", waves(3, np.uint8)), tmp_path / "out" / "a_x2.png"
+    if starved:
+        small_memory(150 * 90 * 3)
+    restorer = Restorer(twice, Choices(tile=8))
+    work = restorer.new(Job(source, target))
+    restorer.begin(work)
+    restorer.restore(work, lambda done, total: None)
+    restorer.finish(work)
+    assert work.result.error is None
+    assert work.streamed is starved
+    assert (work.result.width, work.result.height) == (90, 150)
+    assert np.array_equal(decode(target).pixels, restore(decode(source).pixels, twice))
+    assert [path.name for path in target.parent.iterdir()] == ["a_x2.png"]
+
+
+def test_a_comparison_of_a_large_picture_is_refused(
+    twice: Model, tmp_path: Path, small_memory: Callable[[int], None]
+) -> None:
+    source, target = save(tmp_path / "a.png", waves(3, np.uint8)), tmp_path / "a_x2.png"
+    small_memory(150 * 90 * 3)
+    restorer = Restorer(twice, Choices(tile=8))
+    work = restorer.new(Job(source, target, compare=tmp_path / "c.png"))
+    restorer.begin(work)
+    assert "--compare has to see all of it" in str(work.result.error)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_cmyk_is_converted_alike(twice: Model, tmp_path: Path) -> None:
+    source = tmp_path / "a.jpg"
+    Image.fromarray(waves(3, np.uint8)).convert("CMYK").save(source, quality=95)
+    streamed, expected = both(source, tmp_path / "out.png", twice)
+    assert np.array_equal(streamed.pixels, expected.pixels)
+
+
+def test_hidden_colours_are_made_up_alike(twice: Model, tmp_path: Path) -> None:
+    pixels = waves(4, np.uint8, 300)
+    pixels[50:200, 20:70, 3] = 0
+    seen = replace(twice, network=Stub(pointwise(2)))
+    streamed, expected = both(save(tmp_path / "a.png", pixels), tmp_path / "out.png", seen)
+    assert np.array_equal(streamed.pixels, expected.pixels)
