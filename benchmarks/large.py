@@ -63,6 +63,7 @@ def restore(source: Path, weights: Path, in_memory: bool) -> dict[str, Any]:
 
     target, cpu = source.with_name(f"result{source.suffix}"), torch.device("cpu")
     loaded = replace(load(weights, "cpu"), network=Repeat())
+    memory.keep_freed_memory()  # as the commands do
     memory.forget_peak(cpu)
     before, started = memory.peak(cpu), time.perf_counter()
     if in_memory:
