@@ -3,20 +3,24 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError, OutputError
-from . import exif, profiles, vips
+from . import container, exif, profiles, tiff, tiff_tags, vips
 from .picture import Metadata, Pixels
 
 DTYPES: dict[str, np.dtype] = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
 COLOURS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb": (3, 4), "rgb16": (3, 4), "cmyk": (4,)}
 """Kinds of colours that are supported, and their numbers of channels with and without alpha."""
+
+COMPRESSION, JPEG, YCBCR = 259, 7, 6
+"""A tag of TIFF files, its value for JPEG, and that of PhotometricInterpretation for YCbCr (TIFF 6.0, section 21)."""
 
 READ = 64
 IN_ORDER = (1, 2)
@@ -36,10 +40,13 @@ class Bands:
 
     def __init__(self, path: Path, file: int, scratch: Path) -> None:
         self.path, self.file = path, file
+        self.tags = _tiff_tags(path)
+        if self.tags.get(ExifTags.Base.PhotometricInterpretation) == YCBCR and self.tags.get(COMPRESSION) != JPEG:
+            raise _not_read(path, "plain YCbCr values")  # which libvips shows as if they were RGB
         image = self._load()
         self.dtype, self.cmyk = _dtype(path, image), image.interpretation == "cmyk"
         self.metadata = _metadata(image)
-        self.notes = tuple(_notes(image, self.metadata.icc))
+        self.notes = (*_notes(image, self.metadata.icc), *([tiff.LEFT_OUT] if self._mute() else []))
         self.resolution = _resolution(image)
         self.turned = _orientation(image) not in IN_ORDER
         self._begin(_stored(path, image, scratch).autorot() if self.turned else image.autorot())
@@ -50,9 +57,14 @@ class Bands:
         os.lseek(self.file, 0, os.SEEK_SET)
         try:
             source = pyvips.Source.new_from_descriptor(self.file)
-            return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+            image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+            return image.extract_band(0, n=image.bands - 1) if self._mute() else image
         except pyvips.Error as error:
             raise _damaged(self.path, error) from None
+
+    def _mute(self) -> bool:
+        """Whether the last channel means nothing, although libvips takes it for transparency."""
+        return tiff_tags.UNSPECIFIED in self.tags.get(ExifTags.Base.ExtraSamples, ())
 
     def _begin(self, image: Any) -> None:
         self.image, self.region = image, vips.load().Region.new(image)
@@ -113,14 +125,25 @@ def opened(path: Path, scratch: Path) -> Iterator[Bands]:
         scratch.unlink(missing_ok=True)
 
 
+def _tiff_tags(path: Path) -> dict[int, Any]:
+    """The first directory of a TIFF file; nothing for other files and for those that Pillow does not know."""
+    with suppress(UnidentifiedImageError), container.quiet_pillow(), Image.open(path) as image:
+        if isinstance(image, TiffImageFile):
+            return dict(image.tag_v2)
+    return {}
+
+
 def _dtype(path: Path, image: Any) -> np.dtype:
     if image.format not in DTYPES or image.bands not in COLOURS.get(image.interpretation, ()):
-        raise InputError(
-            f"{path} holds {image.format} pixels of the kind {image.interpretation} in {image.bands} channels,"
-            " which are not supported in pictures that do not fit into memory.",
-            "Convert it to gray or RGB of 8 or 16 bits per channel.",
-        )
+        raise _not_read(path, f"{image.format} pixels of the kind {image.interpretation} in {image.bands} channels")
     return DTYPES[image.format]
+
+
+def _not_read(path: Path, content: str) -> InputError:
+    return InputError(
+        f"{path} holds {content}, which are not supported in pictures that do not fit into memory.",
+        "Convert it to gray or RGB of 8 or 16 bits per channel.",
+    )
 
 
 def _orientation(image: Any) -> int:

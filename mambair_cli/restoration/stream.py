@@ -18,8 +18,8 @@ from .engine import Progress, Report, Settings, fitting, restore_rows, work
 from .model import bytes_per_pixel, prepared, settings
 from .precision import concerns
 
-READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"})
-"""Suffixes of what pyvips reads."""
+READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+"""Suffixes of what pyvips reads as OpenCV and Pillow do; it makes colours of gray AVIF files."""
 
 
 @dataclass(frozen=True)

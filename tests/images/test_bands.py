@@ -14,6 +14,7 @@ from mambair_cli.images import band_writer, bands, vips
 from mambair_cli.images.decode import decode
 from mambair_cli.images.picture import Metadata, Pixels
 from mambair_cli.restoration.sources import BLOCK
+from tests.images import foreign
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf/></x:xmpmeta>'
@@ -275,3 +276,22 @@ def _stop_half_way(path: Path) -> None:
 def test_the_reason_of_a_failure_is_its_last_line() -> None:
     error = RuntimeError("unable to call VipsForeignLoad\n  pngload: libspng: read failure.\n")
     assert vips.reason(error) == "read failure"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("meaning", [0, 1, 2])
+def test_the_fourth_channel_of_a_tiff_file(meaning: int, dtype: type[np.generic], tmp_path: Path) -> None:
+    pixels, path = waves(4, dtype), tmp_path / "a.tif"
+    if meaning == 1:  # premultiplied
+        pixels = np.minimum(pixels, pixels[:, :, 3:])
+    path.write_bytes(foreign.tiff(pixels, tags={338: (3, [meaning])}))
+    found, expected = in_bands(path), decode(path).pixels
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= (meaning == 1)  # divisions are rounded in two ways
+
+
+def test_plain_ycbcr_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(waves(3, np.uint8)).convert("YCbCr").save(path)
+    with pytest.raises(InputError, match="YCbCr"), bands.opened(path, tmp_path / "scratch"):
+        pass
