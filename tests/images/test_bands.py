@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -54,14 +55,17 @@ def in_bands(path: Path, step: int = 40) -> Pixels:
     return np.concatenate(parts)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "channels"),
+    [
+        *product((".png", ".tif"), (np.uint8, np.uint16), (1, 3, 4)),
+        *product((".jpg",), (np.uint8,), (1, 3)),
+        *product((".webp",), (np.uint8,), (1, 3, 4)),
+    ],
+)
 def test_bands_are_what_decoding_at_once_gives(
     suffix: str, dtype: type[np.generic], channels: int, tmp_path: Path
 ) -> None:
-    if (suffix in (".jpg", ".webp") and dtype == np.uint16) or (suffix == ".jpg" and channels == 4):
-        return  # no such files
     path = tmp_path / f"a{suffix}"
     order = [2, 1, 0, 3][:channels] if channels > 1 else [0]
     cv2.imwrite(str(path), waves(channels, dtype)[:, :, order])
@@ -71,11 +75,11 @@ def test_bands_are_what_decoding_at_once_gives(
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [*product(("1", "L", "LA", "P", "RGB", "RGBA"), (".png", ".tif")), ("CMYK", ".tif")],
+)
 def test_other_kinds_of_files(mode: str, suffix: str, tmp_path: Path) -> None:
-    if (mode, suffix) == ("CMYK", ".png"):
-        return  # no such files
     path = tmp_path / f"a{suffix}"
     Image.fromarray(waves(3, np.uint8)).convert("RGB").convert("L" if mode == "LA" else mode).convert(mode).save(path)
     assert np.array_equal(in_bands(path), decode(path).pixels)
@@ -167,12 +171,14 @@ def written(path: Path, pixels: Pixels, metadata: Metadata | None = None, size: 
             write(pixels[row : row + 7])
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".webp"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "channels"),
+    [
+        *product((".png", ".tif", ".tiff"), (np.uint8, np.uint16), (1, 2, 3, 4)),
+        *product((".webp",), (np.uint8,), (1, 2, 3, 4)),
+    ],
+)
 def test_rows_come_back_from_the_file(suffix: str, dtype: type[np.generic], channels: int, tmp_path: Path) -> None:
-    if suffix == ".webp" and dtype == np.uint16:
-        return  # no such files
     pixels, path = waves(channels, dtype), tmp_path / f"a{suffix}"
     written(path, pixels)
     found = in_bands(path)
@@ -180,9 +186,7 @@ def test_rows_come_back_from_the_file(suffix: str, dtype: type[np.generic], chan
         pixels = pixels[:, :, [0] * 3 + [1] * (channels - 1)]
     assert found.dtype == dtype
     assert np.array_equal(found, pixels)
-    if channels != 2 or dtype == np.uint8:  # else no other reader here knows it
-        other = decode(path).pixels
-        assert np.array_equal(other, pixels)
+    assert np.array_equal(decode(path).pixels, pixels)
 
 
 def test_a_jpeg_is_as_good_as_that_of_another_encoder(tmp_path: Path) -> None:
