@@ -10,7 +10,8 @@ RADII = (1, 3, 7, 15, 31)
 REACH = RADII[-1]
 """How far from what is visible colours are made up; a result depends on no row or column further away than that."""
 
-BAND = 64
+BAND = 1 << 19
+"""Pixels looked at together."""
 
 
 def solid(pixels: Pixels) -> Pixels:
@@ -27,9 +28,10 @@ def solid(pixels: Pixels) -> Pixels:
         return colours
     visible = pixels[:, :, -1] > 0
     out = colours.copy()
-    for first in range(0, len(out), BAND):
-        rows = slice(first, first + BAND)
-        near = slice(max(first - REACH, 0), first + BAND + REACH)
+    height = max(BAND // pixels.shape[1], REACH)
+    for first in range(0, len(out), height):
+        rows = slice(first, first + height)
+        near = slice(max(first - REACH, 0), first + height + REACH)
         hidden = ~visible[rows]
         if hidden.any() and visible[near].any():
             _fill(out[rows], hidden, colours[near], visible[near], first - near.start)
@@ -38,20 +40,20 @@ def solid(pixels: Pixels) -> Pixels:
 
 def _fill(out: Pixels, hidden: np.ndarray, colours: Pixels, visible: np.ndarray, top: int) -> None:
     """Fill the hidden pixels of ``out``, rows ``top`` and following of ``colours``, which have their surroundings."""
-    weight = visible.astype(np.float32)
-    weighted = np.where(visible[:, :, None], colours, 0).astype(np.float32)
+    weight = visible.astype(np.uint8)
+    weighted = colours * weight[:, :, None]
     for radius in RADII:
         count = _sums(weight, radius)[top : top + len(out)]
-        found = hidden & (count > 0.5)
+        found = hidden & (count > 0)
         means = _sums(weighted, radius)[top : top + len(out)][found] / count[found][:, None]
         out[found] = np.rint(means) if np.issubdtype(out.dtype, np.integer) else means
         hidden = hidden & ~found
 
 
 def _sums(values: np.ndarray, radius: int) -> np.ndarray:
-    """Sums over squares; in doubles, because integers stay exact there in whatever order they are added."""
-    size = (2 * radius + 1, 2 * radius + 1)
-    sums = cv2.boxFilter(values, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    """Sums over squares; of integers exact, and so in whatever order they are added."""
+    size, depth = (2 * radius + 1, 2 * radius + 1), cv2.CV_64F if values.dtype == np.float32 else cv2.CV_32S
+    sums = cv2.boxFilter(values, depth, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
     return sums.reshape(values.shape)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambair_cli.images import planes
+from mambair_cli.images import planes, transparency
 from mambair_cli.images.transparency import RADII, REACH, solid, straight
 from mambair_cli.restoration.engine import Settings, restore
 
@@ -56,9 +56,11 @@ def slow(pixels: Pixels) -> Pixels:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("band", [1, 2400, 1 << 19])
 def test_hidden_pixels_are_means_of_the_smallest_square(
-    dtype: type[np.unsignedinteger], rng: np.random.Generator
+    dtype: type[np.unsignedinteger], band: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(transparency, "BAND", band)
     pixels = rng.integers(0, np.iinfo(dtype).max, (150, 40, 4), dtype)
     pixels[:, :, 3] *= rng.random((150, 40)) > 0.99
     pixels[70:, :, 3] = 0
@@ -91,14 +93,17 @@ def test_nothing_is_copied_where_nothing_is_hidden(channels: int) -> None:
     assert np.shares_memory(solid(picture := np.ones((5, 6, channels + 1), np.uint8)), picture)
 
 
-def test_memory_is_bounded_by_the_width() -> None:
-    pixels = np.zeros((4000, 100, 4), np.uint8)
-    pixels[::50] = 255
-    tracemalloc.start()
-    solid(pixels)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 4000 * 100 * 4 + 126 * 100 * 150
+def test_memory_is_that_of_the_result_and_a_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transparency, "BAND", 1 << 14)
+    beyond = []
+    for height in (2000, 8000):
+        pixels = np.zeros((height, 200, 4), np.uint8)
+        pixels[::50] = 255
+        tracemalloc.start()
+        solid(pixels)
+        beyond.append(tracemalloc.get_traced_memory()[1] - height * 200 * (3 + 1))  # the result and what is visible
+        tracemalloc.stop()
+    assert beyond[1] < 1.1 * beyond[0]
 
 
 @pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
