@@ -56,6 +56,9 @@ class MambaIR(Backbone):
     def __init__(self, **options: Any) -> None:
         self.config = config = create(MambaIRConfig, options)
         super().__init__(config, list(_groups(config)), unshuffle=config.unshuffle)
+        if config.unshuffle > 1:  # training starts from the input itself
+            for parameter in self.get_submodule("conv_last").parameters():
+                nn.init.zeros_(parameter)
 
 
 def _groups(config: MambaIRConfig) -> Iterator[nn.Module]:

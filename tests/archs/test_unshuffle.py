@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,12 @@ OPTIONS: dict[str, Any] = TINY | {"upscale": 1, "upsampler": "", "unshuffle": 2,
 
 @pytest.fixture
 def network() -> MambaIR:
+    """With weights in the last layer, which starts at zero."""
     torch.manual_seed(0)
-    return MambaIR(**OPTIONS).eval()
+    made = MambaIR(**OPTIONS).eval()
+    for parameter in made.get_submodule("conv_last").parameters():
+        nn.init.normal_(parameter, std=0.05)
+    return made
 
 
 @pytest.mark.parametrize("height", range(1, 10))
@@ -30,14 +35,11 @@ def test_an_odd_size_is_the_corner_of_its_mirrored_continuation(network: MambaIR
         torch.testing.assert_close(network(x), network(wide)[:, :, :height, :width], rtol=0, atol=1e-6)
 
 
-def test_without_its_last_layer_it_gives_the_input_back(network: MambaIR) -> None:
-    last = network.get_submodule("conv_last")
-    assert isinstance(last, nn.Conv2d)
-    for parameter in last.parameters():
-        nn.init.zeros_(parameter)
+def test_it_starts_from_the_input(network: MambaIR) -> None:
     x = torch.rand(2, 3, 7, 10)
     with torch.inference_mode():
-        torch.testing.assert_close(network(x), x, rtol=0, atol=1e-6)
+        torch.testing.assert_close(MambaIR(**OPTIONS)(x), x, rtol=0, atol=1e-6)
+        assert (network(x) - x).abs().max() > 1e-2
 
 
 def test_the_first_layer_sees_each_square_as_one_pixel(network: MambaIR) -> None:
@@ -67,9 +69,8 @@ def test_tiles_keep_to_the_grid_of_squares() -> None:
 
 
 @pytest.mark.skipif(not native.built(), reason="this installation has no native library")
-def test_backends_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    network, x = MambaIR(**OPTIONS).train(), torch.rand(2, 3, 9, 7)
+def test_backends_give_the_same_gradients(network: MambaIR, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = network.train(), torch.rand(2, 3, 9, 7)
     weights = torch.rand(2, 3, 9, 7) - 0.5
     found: list[dict[str, Tensor]] = []
     for backend in ("cpu", "chunked"):
@@ -78,5 +79,6 @@ def test_backends_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> No
         (network(x) * weights).sum().backward()
         found.append({name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None})
     assert found[0].keys() == found[1].keys() == dict(network.named_parameters()).keys()
+    assert np.mean([bool(gradient.any()) for gradient in found[0].values()]) > 0.8  # a rectifier may be off
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name], rtol=2e-3, atol=2e-5, msg=name)
