@@ -1,5 +1,6 @@
 """The commands that restore pictures: one pipeline, four tasks."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ def _restore(
     **chosen: Any,
 ) -> None:
     choices = _choices(whole, chosen)
+    if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
+        raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]
     name = known_model(model) if model else default_model(task, choices.scale)
     from ..restoration.memory import keep_freed_memory
@@ -70,7 +73,6 @@ def _restore(
     if choices.scale == loaded.descriptor.scale:
         choices = replace(choices, scale=None)
     settings(loaded, choices.tile, choices.overlap)
-    check_choices(choices)
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=format, compare=choices.compare)
@@ -78,6 +80,7 @@ def _restore(
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
     _check_outputs(todo, choices)
+    check_choices(choices)
     _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
 
 
