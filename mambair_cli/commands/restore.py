@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..restoration.one import Restorer
     from ..restoration.plan import Plan
     from ..restoration.result import Job
+    from ..weights.loader import Model
 
 
 def _task(task: str, help_text: str, example: str, without: set[str]) -> Callable[..., None]:
@@ -69,7 +70,7 @@ def _restore(
     keep_freed_memory()
     loaded = load(name, device if len(devices) == 1 else "cpu")
     check_model(console, loaded, task, choices)
-    check_backend(loaded.device)
+    _check_backends(devices, loaded)
     if choices.scale == loaded.descriptor.scale:
         choices = replace(choices, scale=None)
     settings(loaded, choices.tile, choices.overlap)
@@ -82,6 +83,17 @@ def _restore(
     _check_outputs(todo, choices)
     check_choices(choices)
     _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
+
+
+def _check_backends(devices: list[str], loaded: "Model") -> None:
+    """Asks by kind, so that memory on several devices is left to their own processes."""
+    import torch
+
+    from ..weights.loader import DEVICES
+
+    kinds = {name.partition(":")[0] for name in devices}
+    for target in {torch.device(kind) for kind in kinds & set(DEVICES)} or {loaded.device}:
+        check_backend(target)
 
 
 def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:
