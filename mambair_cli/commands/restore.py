@@ -1,5 +1,6 @@
 """The commands that restore pictures: one pipeline, four tasks."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..restoration.one import Restorer
     from ..restoration.plan import Plan
     from ..restoration.result import Job
+    from ..weights.loader import Model
 
 
 def _task(task: str, help_text: str, example: str, without: set[str]) -> Callable[..., None]:
@@ -55,6 +57,8 @@ def _restore(
     **chosen: Any,
 ) -> None:
     choices = _choices(whole, chosen)
+    if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
+        raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]
     name = known_model(model) if model else default_model(task, choices.scale)
     from ..restoration.memory import keep_freed_memory
@@ -66,7 +70,7 @@ def _restore(
     keep_freed_memory()
     loaded = load(name, device if len(devices) == 1 else "cpu")
     check_model(console, loaded, task, choices)
-    check_backend(loaded.device)
+    _check_backends(devices, loaded)
     if choices.scale == loaded.descriptor.scale:
         choices = replace(choices, scale=None)
     settings(loaded, choices.tile, choices.overlap)
@@ -77,7 +81,19 @@ def _restore(
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
     _check_outputs(todo, choices)
+    check_choices(choices)
     _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
+
+
+def _check_backends(devices: list[str], loaded: "Model") -> None:
+    """Asks by kind, so that memory on several devices is left to their own processes."""
+    import torch
+
+    from ..weights.loader import DEVICES
+
+    kinds = {name.partition(":")[0] for name in devices}
+    for target in {torch.device(kind) for kind in kinds & set(DEVICES)} or {loaded.device}:
+        check_backend(target)
 
 
 def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:

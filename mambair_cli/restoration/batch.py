@@ -11,7 +11,7 @@ from .engine import Progress
 from .one import Restorer, Work
 from .result import Job, Result
 
-PATIENCE = 5
+PATIENCE = 2
 """Seconds for which an interrupted run waits for a picture that is being read."""
 PAUSE = 0.2
 """Seconds between two looks at files on which another process works."""

@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -42,22 +44,22 @@ def _serve(connection: Connection, device: str, orders: Orders) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the whole group; the parent decides
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, ConnectionError):  # the parent wants nothing any more
         try:
             restorer = _restorer(device, orders)
         except Exception as error:
             connection.send(explained(error, f"The start on {device}"))
             return
         connection.send(None)
-        with suppress(BrokenPipeError):
-            Pipeline(
-                restorer,
-                tell=lambda job, result: connection.send(result),
-                bar=lambda job: nullcontext(_silent),
-            ).run(lambda waiting: _receive(connection, waiting))
+        pipeline = Pipeline(restorer, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
+        try:
+            pipeline.run(lambda waiting: _receive(connection, waiting))
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to be cleaned up
 
 
 def _interrupt(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough, and cleaning up must not be interrupted
     raise KeyboardInterrupt
 
 
@@ -88,8 +90,22 @@ def _silent(done: int, total: int) -> None:
 def _receive(connection: Connection, waiting: bool) -> Job | None:
     try:
         return connection.recv() if waiting or connection.poll() else None
-    except (EOFError, ConnectionResetError):
+    except (EOFError, ConnectionError):
         return None
+
+
+@contextmanager
+def _no_interruption() -> Iterator[None]:
+    """What is started within is deaf to Ctrl-C from its first moment."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # which would end the silence
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @dataclass
@@ -108,14 +124,15 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, device, orders), daemon=True)
-        process.start()
+        with _no_interruption():
+            process.start()
         theirs.close()  # so that its end is the end of the connection
         return cls(device, process, ours, first)
 
     def stop(self, at_once: bool) -> None:
         """Let it end by itself, or interrupt it."""
         self.connection.close()
-        if at_once:
+        if at_once or not self.ready:
             self.process.terminate()
         self.process.join(PATIENCE)
         self.process.kill()
