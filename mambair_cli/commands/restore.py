@@ -81,7 +81,6 @@ def _restore(
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
     _check_outputs(todo, choices)
-    check_choices(choices)
     _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
 
 
