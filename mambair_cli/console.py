@@ -15,7 +15,7 @@ from .errors import MambairError
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
-    from rich.progress import ProgressColumn
+    from rich.progress import Progress, ProgressColumn
 
 
 class Advance(Protocol):
@@ -41,6 +41,7 @@ class Console:
 
     Attributes:
         unprinted: whether stdout could not take a result; the work goes on, because files are its real result.
+        piped: whether stdout is for the bytes of a picture; records go to stderr then, and names nowhere.
     """
 
     json: bool = False
@@ -48,6 +49,8 @@ class Console:
     verbose: bool = False
     no_progress: bool = False
     unprinted: bool = field(default=False, init=False)
+    piped: bool = field(default=False, init=False)
+    _bar: "Progress | None" = field(default=None, init=False)
 
     @property
     def stderr(self) -> "RichConsole":
@@ -58,6 +61,10 @@ class Console:
 
     def data(self, text: str, record: Mapping[str, Any]) -> None:
         """One result: ``text`` for people, ``record`` as a line of JSON in ASCII, whatever the names in it hold."""
+        if self.piped:
+            if self.json:
+                self._say(json.dumps(record, default=str))
+            return
         self._print((json.dumps(record, default=str) if self.json else text) + "\n")
 
     def table(self, renderable: "RenderableType", record: Mapping[str, Any]) -> None:
@@ -74,7 +81,8 @@ class Console:
 
     def _print(self, text: str) -> None:
         try:
-            _write(sys.stdout, text)
+            with self._without_bar():
+                _write(sys.stdout, text)
         except OSError as error:
             if not self.unprinted:
                 self.warn(f"results cannot be printed any more ({error.strerror}); the work goes on.")
@@ -105,8 +113,30 @@ class Console:
         console = self.stderr
         with console.capture() as capture:
             console.print(text, style=style, markup=False)
-        with suppress(OSError):  # nobody is left to be told
+        with suppress(OSError), self._without_bar():  # nobody is left to be told
             _write(sys.stderr, capture.get())
+
+    @contextmanager
+    def _without_bar(self) -> Iterator[None]:
+        """Take a bar off the terminal for as long as something else is written to it."""
+        bar, self._bar = self._bar, None
+        if bar:
+            bar.stop()
+        try:
+            yield
+        finally:
+            if bar:
+                bar.start()
+            self._bar = bar
+
+    @contextmanager
+    def _shown(self, bar: "Progress") -> Iterator[None]:
+        with bar:
+            self._bar = bar
+            try:
+                yield
+            finally:
+                self._bar = None
 
     @contextmanager
     def progress(self, description: str, unit: str = "tiles") -> Iterator[Advance]:
@@ -117,7 +147,8 @@ class Console:
             return
         from rich.progress import Progress
 
-        with Progress(*_columns(unit), console=console, transient=True) as bar:
+        bar = Progress(*_columns(unit), console=console, transient=True)
+        with self._shown(bar):
             task = bar.add_task(description, total=None, rate="")
 
             def show(done: int, total: int | None) -> None:
@@ -143,7 +174,8 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[status]}", markup=False),
         )
-        with Progress(*columns, console=console, transient=True, speed_estimate_period=300) as bar:
+        bar = Progress(*columns, console=console, transient=True, speed_estimate_period=300)
+        with self._shown(bar):
             task = bar.add_task(description, total=total, status="")
             yield lambda done, status: bar.update(task, completed=done, status=status)
 

@@ -15,6 +15,10 @@ class MambairError(Exception):
         super().__init__(message)
         self.message, self.hint = message, hint
 
+    def __reduce__(self) -> tuple[type["MambairError"], tuple[str, str]]:
+        """Both sentences go to another process."""
+        return type(self), (self.message, self.hint)
+
 
 class UsageError(MambairError):
     """The command line itself is wrong."""

@@ -1,190 +1,187 @@
 """The commands that restore pictures: one pipeline, four tasks."""
 
-import difflib
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..console import Console
-from ..errors import MambairError, ModelError, UsageError
-from .common import check_backend, command, stop_if_interrupted
+from ..errors import MambairError, UsageError
+from ..restoration.choices import Choices
+from . import options
+from .common import check_backend, command
+from .defaults import check_model, default_model, known_model
+from .outcome import Outcome
 
 if TYPE_CHECKING:
-    from ..restoration.batch import Job, Result
+    from ..restoration.one import Restorer
+    from ..restoration.plan import Plan
+    from ..restoration.result import Job
     from ..weights.loader import Model
 
-Inputs = Annotated[list[str], typer.Argument(metavar="IN...", help="Image files, folders or glob patterns.")]
-Output = Annotated[
-    str | None,
-    typer.Option("-o", "--output", metavar="FILE|FOLDER", help="Where to write. Default: beside the input, as PNG."),
-]
-ModelName = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|FILE", help="Model by name, or a .safetensors or .pth file.")
-]
-Scale = Annotated[int | None, typer.Option("--scale", metavar="N", help="Enlargement. Default: the model's.")]
-Tile = Annotated[
-    int | None,
-    typer.Option("--tile", metavar="PIXELS", help="Tile edge, 0 for the whole image. Default: the model's."),
-]
-Overlap = Annotated[int | None, typer.Option("--overlap", metavar="PIXELS", help="Overlap of tiles. Default: 32.")]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
+def _task(task: str, help_text: str, example: str, without: set[str]) -> Callable[..., None]:
+    def run(console: Console, **given: Any) -> None:
+        _restore(console, task, **given)
 
-def _upscale(
-    console: Console,
-    inputs: Inputs,
-    output: Output = None,
-    scale: Scale = None,
-    model: ModelName = None,
-    tile: Tile = None,
-    overlap: Overlap = None,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Enlarge pictures with a super-resolution model.
-
-    Example: mambair upscale holiday.jpg --scale 4 --model mambairv2_lightSR_x4.pth
-    """
-    _restore(console, "upscale", inputs, output, scale, model, tile, overlap, device, overwrite)
-
-
-upscale = command(_upscale)
-
-
-def _task(task: str, help_text: str) -> Callable[..., None]:
-    def run(
-        console: Console,
-        inputs: Inputs,
-        output: Output = None,
-        model: ModelName = None,
-        tile: Tile = None,
-        overlap: Overlap = None,
-        device: Device = "auto",
-        overwrite: Overwrite = False,
-    ) -> None:
-        _restore(console, task, inputs, output, None, model, tile, overlap, device, overwrite)
-
-    run.__doc__ = f"{help_text}\n\nExample: mambair {task} photo.jpg --model FILE"
+    run.__doc__ = f"{help_text}\n\nExample: mambair {task} {example}"
+    run.__signature__ = options.signature(without)  # type: ignore[attr-defined]
     return command(run)
 
 
-denoise = _task("denoise", "Remove noise from pictures.")
-dejpeg = _task("dejpeg", "Remove JPEG artefacts from pictures.")
-dehaze = _task("dehaze", "Remove haze from pictures.")
+upscale = _task(
+    "upscale",
+    "Enlarge pictures with a super-resolution model.",
+    "holiday.jpg --scale 4 --model mambairv2_lightSR_x4.pth",
+    without=options.KEEPING_SIZE,
+)
+denoise = _task("denoise", "Remove noise from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
+dejpeg = _task("dejpeg", "Remove JPEG artefacts from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
+dehaze = _task("dehaze", "Remove haze from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
 
 
 def _restore(
     console: Console,
     task: str,
+    *,
     inputs: list[str],
     output: str | None,
-    scale: int | None,
     model: str | None,
-    tile: int | None,
-    overlap: int | None,
     device: str,
-    overwrite: bool,
+    suffix: str | None,
+    format: str | None,
+    recursive: bool,
+    whole: bool,
+    **chosen: Any,
 ) -> None:
-    name = known_model(model) if model else _default_model(task, scale)
-    from ..restoration import batch
+    choices = _choices(whole, chosen)
+    if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
+        raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
+    devices = [name.strip() for name in device.split(",")]
+    name = known_model(model) if model else default_model(task, choices.scale)
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
+    from ..restoration.one import Restorer
+    from ..restoration.plan import Naming, ending, plan
     from ..weights.loader import load
 
     keep_freed_memory()
-    loaded = load(name, device)
-    _check(console, loaded, task, scale)
-    check_backend(loaded.device)
-    settings(loaded, tile, overlap)
-    plan = batch.plan(inputs, output, batch.suffix(task, loaded.descriptor.scale))
-    if plan.left_out:
-        console.note(f"Left out, being results of earlier runs: {', '.join(map(str, plan.left_out))}.")
-    failed = []
-    for number, job in enumerate(plan.jobs, start=1):
-        result = _one(console, job, loaded, (tile, overlap), overwrite, f"{number}/{len(plan.jobs)} {job.source.name}")
-        if result.error is not None:
-            stop_if_interrupted()
-            failed.append(result)
-    if failed and len(plan.jobs) > 1:
-        names = ", ".join(result.input for result in failed)
-        raise MambairError(f"{len(failed)} of {len(plan.jobs)} files failed: {names}.", "See the messages above.")
-    if failed:
+    loaded = load(name, device if len(devices) == 1 else "cpu")
+    check_model(console, loaded, task, choices)
+    _check_backends(devices, loaded)
+    if choices.scale == loaded.descriptor.scale:
+        choices = replace(choices, scale=None)
+    settings(loaded, choices.tile, choices.overlap)
+    scale = choices.scale or loaded.descriptor.scale
+    own = ending(task, scale, choices.width, choices.height)
+    naming = Naming(ending=own if suffix is None else suffix, format=format, compare=choices.compare)
+    todo = plan(inputs, output, naming, recursive)
+    if todo.left_out:
+        console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
+    _check_outputs(todo, choices)
+    _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
+
+
+def _check_backends(devices: list[str], loaded: "Model") -> None:
+    """Asks by kind, so that memory on several devices is left to their own processes."""
+    import torch
+
+    from ..weights.loader import DEVICES
+
+    kinds = {name.partition(":")[0] for name in devices}
+    for target in {torch.device(kind) for kind in kinds & set(DEVICES)} or {loaded.device}:
+        check_backend(target)
+
+
+def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:
+    """Refuses what contradicts itself."""
+    choices = Choices(**chosen)
+    if whole and choices.tile:
+        raise UsageError("--whole and --tile contradict each other.", "Give one of them.")
+    if choices.scale and (choices.width or choices.height):
+        raise UsageError("--scale and --width or --height contradict each other.", "Give the scale or the size.")
+    return replace(choices, tile=0) if whole else choices
+
+
+def _check_outputs(todo: "Plan", choices: Choices) -> None:
+    from ..restoration import pipes, plan
+
+    pipes.check(todo.jobs)
+    suffixes = {job.target.suffix.lower() for job in todo.jobs}
+    if choices.quality is not None and suffixes.isdisjoint(plan.LOSSY):
+        raise UsageError(
+            f"--quality is for lossy formats, not for {', '.join(sorted(suffixes))}.",
+            "Leave it out, or add --format jpg, webp or avif.",
+        )
+
+
+def _run(console: Console, restorer: "Restorer", jobs: "list[Job]", devices: list[str], model: str) -> None:
+    from ..restoration import pipes
+    from ..restoration.folders import Folders
+
+    resume = restorer.choices.resume
+    folders = Folders.of(jobs)
+    if resume or len(jobs) > 1 or folders.recorded:
+        restorer.recipe = _recipe(restorer)
+    if any(job.piped_in for job in jobs):
+        restorer.piped = pipes.read()
+    console.piped = any(job.piped_out for job in jobs)
+    outcome = Outcome(console, jobs)
+    thorough = resume or len(devices) > 1
+    if thorough:
+        folders.sweep()
+    if len(devices) > 1:
+        _by_several(console, restorer, outcome, devices, model)
+    else:
+        _by_one(console, restorer, outcome)
+    if thorough:
+        folders.sweep()
+    if not (resume or outcome.failed):
+        folders.forget()
+    outcome.summary()
+    if outcome.failed and len(jobs) > 1:
+        names = ", ".join(outcome.failed)
+        raise MambairError(f"{len(outcome.failed)} of {len(jobs)} files failed: {names}.", "See the messages above.")
+    if outcome.failed:
         raise typer.Exit(1)
 
 
-def _one(
-    console: Console, job: "Job", model: "Model", tiling: tuple[int | None, int | None], overwrite: bool, title: str
-) -> "Result":
+def _recipe(restorer: "Restorer") -> str:
+    """Of weights and choices; a default is the same as its value."""
+    from ..restoration.model import settings
+    from ..restoration.record import recipe
+
+    model, choices = restorer.model, restorer.choices
+    tiling = settings(model, choices.tile, choices.overlap)
+    return recipe(model.path, choices.recipe() | {"tile": tiling.tile, "overlap": tiling.overlap})
+
+
+def _by_one(console: Console, restorer: "Restorer", outcome: Outcome) -> None:
     from ..restoration import batch
 
-    with console.progress(title) as progress:
-        result = batch.run(job, model, *tiling, overwrite, progress)
-    for warning in result.retries + result.notes:
-        console.warn(f"{job.source}: {warning}")
-    if result.error is None:
-        console.note(
-            f"{job.source} ({result.width} x {result.height}) in {result.seconds:.1f} s"
-            f" with {model.name}, {result.tiles} tile{'s' if result.tiles != 1 else ''} of {result.tile} pixels"
-        )
-        console.data(result.output, result.record())
-        return result
-    console.error(MambairError(result.error, result.hint or ""))
-    console.trace(result.trace)
-    if console.json:
-        console.data("", result.record())
-    return result
+    def waiting(number: int) -> None:
+        outcome.wait(f"Waiting for {number} of {len(outcome.jobs)} files, on which another process works.")
+
+    numbers = {job: number for number, job in enumerate(outcome.jobs, start=1)}
+    batch.run(
+        restorer,
+        outcome.jobs,
+        outcome.tell,
+        lambda job: console.progress(f"{numbers[job]}/{len(numbers)} {job.source.name}"),
+        waiting,
+    )
 
 
-def known_model(name: str) -> str:
-    """A file or a name of the catalogue; refuses what looks like a mistyped name."""
-    from ..weights import catalog
+def _by_several(console: Console, restorer: "Restorer", outcome: Outcome, devices: list[str], model: str) -> None:
+    import torch
 
-    if catalog.by_name(name) is None and not os.path.lexists(name):
-        close = difflib.get_close_matches(name, [entry.name for entry in catalog.entries()], n=1, cutoff=0.8)
-        if close:
-            raise ModelError(f"There is no model {name}.", f"Did you mean {close[0]}? See mambair models list.")
-    return name
+    from ..restoration.workers import Orders, Team
 
-
-def _default_model(task: str, scale: int | None) -> str:
-    """The first model of the catalogue for the task that is installed."""
-    from ..weights import catalog
-
-    known = catalog.select(task, scale)
-    for entry in known:
-        if entry.installed:
-            return entry.name
-    if known:
-        names = ", ".join(entry.name for entry in known)
-        raise ModelError(
-            f"No model for {task}{f' x{scale}' if scale else ''} is installed; known are {names}.",
-            f"Get one with {known[0].download}, or give a file with --model.",
-        )
-    offered = sorted({entry.scale for entry in catalog.select(task)})
-    if offered:
-        raise UsageError(
-            f"No known model enlarges {scale} times.", f"Use --scale {', '.join(map(str, offered))}, or --model FILE."
-        )
-    raise ModelError(f"No model for {task} is known.", "Give weights of your own with --model FILE.")
-
-
-def _check(console: Console, model: "Model", task: str, scale: int | None) -> None:
-    """Refuse a model that is known not to do what was asked."""
-    from ..images.planes import check_channels
-
-    check_channels(model.descriptor.in_channels, model.name)
-    possible = model.descriptor.tasks
-    fitting = possible & {model.task} or possible  # a task that weights of this shape cannot do counts as unknown
-    if task not in fitting:
-        commands = " or ".join(f"mambair {name}" for name in sorted(fitting))
-        raise UsageError(
-            f"The model {model.name} is for {' or '.join(sorted(fitting))}, not for {task}.", f"Use {commands}."
-        )
-    own = model.descriptor.scale
-    if scale is not None and scale != own:
-        raise UsageError(f"The model {model.name} enlarges {own} times, not {scale} times.", f"Use --scale {own}.")
-    if model.task not in fitting and task != "upscale":
-        console.note(f"The file does not say what {model.name} was trained for; it is taken to {task}.")
+    if any(job.piped_in or job.piped_out for job in outcome.jobs):
+        raise UsageError("One picture in a pipe cannot be shared by several devices.", "Give one --device.")
+    threads = max(1, torch.get_num_threads() // len(devices))
+    orders = Orders(model, restorer.choices, restorer.recipe, threads)
+    with console.progress(", ".join(devices), "pictures") as progress:
+        Team(devices, orders, restorer).run(outcome.jobs, outcome.tell, progress)

@@ -141,7 +141,7 @@ def _load(name: str, options: dict[str, Any], device: str) -> "Model":
     from ..images.planes import check_channels
     from ..restoration.memory import keep_freed_memory
     from ..weights.loader import load
-    from .restore import known_model
+    from .defaults import known_model
 
     keep_freed_memory()
     model = load(known_model(name), device)

@@ -51,7 +51,7 @@ def look(name: str, data: bytes, max_pixels: int | None) -> Container:
         InputError: it is damaged or has more than ``max_pixels`` pixels.
     """
     try:
-        with _quiet_pillow():
+        with quiet_pillow():
             return _tiff(name, data, max_pixels) if data[:4] in tiff_tags.MAGIC else _other(name, data, max_pixels)
     except UnidentifiedImageError:
         if data.startswith(png.SIGNATURE):  # its head is damaged, and OpenCV would believe any size that it gives
@@ -64,7 +64,7 @@ def look(name: str, data: bytes, max_pixels: int | None) -> Container:
 
 
 @contextmanager
-def _quiet_pillow() -> Iterator[None]:
+def quiet_pillow() -> Iterator[None]:
     """Without warnings and without Pillow's own limit; both belong to the process, so one thread at a time."""
     with PILLOW, warnings.catch_warnings(action="ignore"):
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

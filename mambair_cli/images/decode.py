@@ -53,7 +53,7 @@ def decode_bytes(data: bytes, name: str, *, max_pixels: int | None = MAX_PIXELS,
     if pixels is None:
         pixels = exif.upright(_by_opencv(name, data, found), found.orientation)
         container.check_size(name, pixels.shape[1], pixels.shape[0], max_pixels)  # Pillow may not have known it
-    metadata, notes = _usable(found.metadata, strip)
+    metadata, notes = usable(found.metadata, strip)
     return Picture(_typed(name, pixels), metadata, found.notes + notes)
 
 
@@ -91,7 +91,7 @@ def _typed(name: str, pixels: Pixels) -> Pixels:
     return pixels
 
 
-def _usable(metadata: Metadata, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
+def usable(metadata: Metadata, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
     """What is kept, and what has to be said about it."""
     notes: tuple[str, ...] = ()
     if metadata.icc and not profiles.is_whole(metadata.icc):

@@ -8,9 +8,12 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import OutputError
+from .claims import key
 
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What FAT and some network drives answer to a hard link."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 NUMBERS = count()
 
@@ -37,29 +40,53 @@ def reserved(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be made or written to.
     """
-    made = [folder for folder in path.parents if not os.path.lexists(folder)]
-    temporary = None
-    try:
-        try:
+    with folder_of(path):
+        with writing(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            temporary = _temporary(path)
+        try:
+            yield temporary
+        finally:
+            with suppress(OSError):  # must not hide what happened before
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_of(path: Path) -> Iterator[None]:
+    """Make the folders of ``path``; those that are empty in the end go again.
+
+    Raises:
+        OutputError: they cannot be made.
+    """
+    made = [folder for folder in path.parents if not os.path.lexists(folder)]
+    try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = _temporary(path.parent)
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        yield temporary
+        yield
     finally:
         with suppress(OSError):  # must not hide what happened before
-            if temporary:
-                temporary.unlink(missing_ok=True)
             for folder in made:
                 folder.rmdir()  # fails, as it should, once there is something in it
 
 
-def _temporary(folder: Path) -> Path:
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says into a message about ``path``.
+
+    Raises:
+        OutputError: for any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _temporary(target: Path) -> Path:
     """A short name, because the one of the result may be as long as names can be."""
     while True:
-        path = folder / f".mambair-{os.getpid()}-{next(NUMBERS)}.part"
+        path = target.with_name(f".mambair-{key(target)}-{os.getpid()}-{next(NUMBERS)}.part")
         try:
             path.touch(exist_ok=False)
         except FileExistsError:  # left by a process of the same number that was killed
@@ -73,17 +100,33 @@ def publish(temporary: Path, path: Path, data: bytes, overwrite: bool) -> None:
     Raises:
         OutputError: it cannot be written, or a file of that name came up in the meantime and is to be kept.
     """
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    fill(temporary, path, data)
+    place(temporary, path, overwrite)
+
+
+def fill(temporary: Path, path: Path, data: bytes) -> None:
+    """Write ``data`` to the temporary file, down to the disk.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with writing(path), temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def place(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Give a complete temporary file its name.
+
+    Raises:
+        OutputError: it cannot be done, or a file of that name came up in the meantime and is to be kept.
+    """
+    with writing(path):
         if overwrite:
             temporary.replace(path)
         else:
             _link(temporary, path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
 
 
 def _link(temporary: Path, path: Path) -> None:
@@ -100,7 +143,10 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another place with -o.")
+    hint = "Choose another place with -o."
+    if error.errno in NO_ROOM:
+        hint = "Make room, or choose another place with -o."
+    return OutputError(f"{path} cannot be written: {error.strerror}.", hint)
 
 
 def _taken(path: Path) -> OutputError:

@@ -42,6 +42,7 @@ PLAIN = (
 COLOURS = {"1": "L", "La": "LA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}
 """What modes of Pillow become."""
 
+LEFT_OUT = "channels that are not transparency are left out"
 CONVERT = "Save it as gray or RGB, interleaved, with 8 or 16 bits per channel."
 
 
@@ -51,7 +52,7 @@ def read(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
     Raises:
         InputError: the layout is one that no decoder here reads rightly, or the file is damaged.
     """
-    notes = ["channels that are not transparency are left out"] if UNSPECIFIED in layout.extra else []
+    notes = [LEFT_OUT] if UNSPECIFIED in layout.extra else []
     if layout.bits <= 8 and layout.kind == UNSIGNED:
         pixels, more = _shallow(name, data, layout)
     elif layout.colours == CMYK:

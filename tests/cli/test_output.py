@@ -1,14 +1,21 @@
 """A standard output that takes nothing, or not every letter, costs no result."""
 
+import functools
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from mambair_cli.restoration import one
+from tests.cli.run import run
 
 NAMES = ["eins.png", "zw\u00f6lf_\u753b.png"]
 
@@ -52,3 +59,25 @@ def test_an_output_without_these_letters(encoding: str, x2: Path) -> None:
     assert result.stdout.splitlines() == ["eins_x2.png", f"zw{letter}lf_\\u753b_x2.png"]
     again = upscale(x2, "", "--json", "--overwrite", PYTHONIOENCODING=encoding)
     assert [json.loads(line)["input"] for line in again.stdout.splitlines()] == NAMES
+
+
+def test_a_bar_on_the_terminal_is_in_nobodys_way(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that come while a bar is shown go where they belong, on lines of their own."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich takes any stream for a terminal
+    network = one.restore  # type: ignore[attr-defined]
+
+    @functools.wraps(network)
+    def slow(*arguments: Any, progress: Any, **options: Any) -> Any:
+        restored = network(*arguments, progress=progress, **options)
+        for _ in range(20):
+            time.sleep(0.01)
+            progress(1, 1)
+        return restored
+
+    monkeypatch.setattr(one, "restore", slow)
+    outcome = run("upscale", *NAMES, "--model", str(x2))
+    assert outcome.out.splitlines() == ["eins_x2.png", "zw\u00f6lf_\u753b_x2.png"]
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", outcome.err)
+    assert "1/2 eins.png" in plain
+    for name in NAMES:
+        assert re.search(rf"^(\r)*{name} \(6 x 5\) in .* s with", plain, re.MULTILINE), plain

@@ -14,7 +14,7 @@ from mambair_archs import MambaIR
 from mambair_cli.restoration.engine import Network, Settings, restore
 from mambair_cli.restoration.ensemble import ensemble
 from tests.conftest import TINY
-from tests.restoration.test_engine import pointwise
+from tests.restoration.stubs import pointwise
 
 TURNS = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
 

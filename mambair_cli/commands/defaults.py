@@ -1,0 +1,78 @@
+"""Which model a command takes, and whether it fits."""
+
+import difflib
+import os
+from typing import TYPE_CHECKING
+
+from ..console import Console
+from ..errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from ..restoration.choices import Choices
+    from ..weights.catalog import Entry
+    from ..weights.loader import Model
+
+
+def known_model(name: str) -> str:
+    """A file or a name of the catalogue; refuses what looks like a mistyped name."""
+    from ..weights import catalog
+
+    if catalog.by_name(name) is None and not os.path.lexists(name):
+        close = difflib.get_close_matches(name, [entry.name for entry in catalog.entries()], n=1, cutoff=0.8)
+        if close:
+            raise ModelError(f"There is no model {name}.", f"Did you mean {close[0]}? See mambair models list.")
+    return name
+
+
+def default_model(task: str, scale: float | None) -> str:
+    """The first model of the catalogue for the task that is installed, and enlarges at least ``scale`` times.
+
+    One that enlarges just as much comes before one whose result has to be reduced.
+    """
+    known = _fitting(task, scale)
+    for entry in known:
+        if entry.installed:
+            return entry.name
+    exact = [entry for entry in known if scale is None or entry.scale == scale] or known
+    if exact:
+        names = ", ".join(entry.name for entry in exact)
+        raise ModelError(
+            f"No model for {task}{f' x{scale:g}' if scale else ''} is installed; known are {names}.",
+            f"Get one with {exact[0].download}, or give a file with --model.",
+        )
+    from ..weights import catalog
+
+    offered = sorted({entry.scale for entry in catalog.select(task)})
+    if offered:
+        raise UsageError(
+            f"No known model enlarges {scale:g} times.", f"Use --scale {', '.join(map(str, offered))}, or --model FILE."
+        )
+    raise ModelError(f"No model for {task} is known.", "Give weights of your own with --model FILE.")
+
+
+def _fitting(task: str, scale: float | None) -> "list[Entry]":
+    from ..weights import catalog
+
+    known = catalog.select(task)
+    if scale is None:
+        return known
+    return sorted((entry for entry in known if entry.scale >= scale), key=lambda entry: entry.scale)
+
+
+def check_model(console: Console, model: "Model", task: str, choices: "Choices") -> None:
+    """Refuse a model that is known not to do what was asked."""
+    from ..images.planes import check_channels
+
+    check_channels(model.descriptor.in_channels, model.name)
+    possible = model.descriptor.tasks
+    fitting = possible & {model.task} or possible  # a task that weights of this shape cannot do counts as unknown
+    if task not in fitting:
+        commands = " or ".join(f"mambair {name}" for name in sorted(fitting))
+        raise UsageError(
+            f"The model {model.name} is for {' or '.join(sorted(fitting))}, not for {task}.", f"Use {commands}."
+        )
+    own, scale = model.descriptor.scale, choices.scale
+    if scale is not None and scale > own:
+        raise UsageError(f"The model {model.name} enlarges {own} times, not {scale:g} times.", f"Use --scale {own}.")
+    if model.task not in fitting and task != "upscale":
+        console.note(f"The file does not say what {model.name} was trained for; it is taken to {task}.")

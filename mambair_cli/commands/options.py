@@ -1,0 +1,201 @@
+"""The options of the commands that restore pictures, in groups."""
+
+import inspect
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from ..restoration.choices import MAX_PIXELS
+
+MODEL, SIZE, QUALITY, OUTPUT, MANY = "Model and device", "Size", "Quality", "Files", "Many files"
+
+
+class Precision(StrEnum):
+    """In which numbers a network computes."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Format(StrEnum):
+    """Formats of results."""
+
+    png = "png"
+    jpg = "jpg"
+    webp = "webp"
+    tif = "tif"
+    bmp = "bmp"
+    avif = "avif"
+
+
+Inputs = Annotated[
+    list[str], typer.Argument(metavar="IN...", help="Image files, folders or glob patterns, or - for standard input.")
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FILE",
+        help="Model by name, or a .safetensors or .pth file.",
+        rich_help_panel=MODEL,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:1, ... Several share the pictures: cuda:0,cuda:1.",
+        rich_help_panel=MODEL,
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        metavar="PIXELS",
+        help="Tile edge, 0 for the whole image. Default: the model's.",
+        rich_help_panel=MODEL,
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option("--overlap", metavar="PIXELS", help="Overlap of tiles. Default: 32.", rich_help_panel=MODEL),
+]
+Whole = Annotated[bool, typer.Option("--whole", help="No tiles: as --tile 0.", rich_help_panel=MODEL)]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option("--precision", help="fp32 is exact; bf16 and fp16 are faster on GPUs.", rich_help_panel=MODEL),
+]
+
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "--scale",
+        min=1,
+        metavar="FACTOR",
+        help="Enlargement, such as 4 or 2.5. Default: the model's.",
+        rich_help_panel=SIZE,
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option("--width", min=1, metavar="PIXELS", help="Width of the result.", rich_help_panel=SIZE),
+]
+Height = Annotated[
+    int | None,
+    typer.Option("--height", min=1, metavar="PIXELS", help="Height of the result.", rich_help_panel=SIZE),
+]
+
+Ensemble = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble", help="Average over 8 turned and mirrored copies: a little better.", rich_help_panel=QUALITY
+    ),
+]
+Strength = Annotated[
+    float,
+    typer.Option(
+        "--strength", min=0, max=1, help="Share of the result in a blend with the input.", rich_help_panel=QUALITY
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Also write input and result side by side.", rich_help_panel=QUALITY),
+]
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE|FOLDER",
+        help="Where to write, - for standard output. Default: beside the input.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Suffix = Annotated[
+    str | None,
+    typer.Option(
+        "--suffix", metavar="TEXT", help="Appended to the name. Default: _x4, _denoised, ...", rich_help_panel=OUTPUT
+    ),
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="Format of results. Default: that of the -o file, else png.", rich_help_panel=OUTPUT),
+]
+JpegQuality = Annotated[
+    int | None,
+    typer.Option(
+        "--quality", min=1, max=100, metavar="1-100", help="Quality of jpg, webp and avif.", rich_help_panel=OUTPUT
+    ),
+]
+Strip = Annotated[bool, typer.Option("--strip", help="Drop EXIF, XMP and colour profiles.", rich_help_panel=OUTPUT)]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        help="Refuse inputs with more pixels, which may be decompression bombs.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT)]
+
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Skip what is finished and unchanged. Several processes may share a folder.",
+        rich_help_panel=MANY,
+    ),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option("--recursive/--no-recursive", help="Search folders inside folders, too.", rich_help_panel=MANY),
+]
+
+REQUIRED = inspect.Parameter.empty
+OPTIONS: dict[str, tuple[Any, Any]] = {
+    "inputs": (Inputs, REQUIRED),
+    "output": (Output, None),
+    "suffix": (Suffix, None),
+    "format": (FormatOption, None),
+    "quality": (JpegQuality, None),
+    "strip": (Strip, False),
+    "overwrite": (Overwrite, False),
+    "max_pixels": (MaxPixels, MAX_PIXELS),
+    "model": (ModelName, None),
+    "device": (Device, "auto"),
+    "precision": (PrecisionOption, Precision.fp32),
+    "tile": (Tile, None),
+    "overlap": (Overlap, None),
+    "whole": (Whole, False),
+    "scale": (Scale, None),
+    "width": (Width, None),
+    "height": (Height, None),
+    "strength": (Strength, 1.0),
+    "ensemble": (Ensemble, False),
+    "compare": (Compare, False),
+    "resume": (Resume, False),
+    "recursive": (Recursive, True),
+}
+"""Name, what typer shows, and default, in the order of the help."""
+
+ENLARGING = {"scale", "width", "height"}
+KEEPING_SIZE = {"strength"}
+
+
+def signature(without: set[str]) -> inspect.Signature:
+    """Of a command with all options but some."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, kind, default=default, annotation=annotation)
+            for name, (annotation, default) in OPTIONS.items()
+            if name not in without
+        ]
+    )

@@ -1,0 +1,72 @@
+"""What the commands that restore pictures say of their work."""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..console import Console
+from ..errors import MambairError
+from .common import stop_if_interrupted
+
+if TYPE_CHECKING:
+    from ..restoration.result import Job, Result
+
+
+@dataclass
+class Outcome:
+    """Tells of results as they come, and of all of them in the end. ``failed`` names inputs."""
+
+    console: Console
+    jobs: "list[Job]"
+    done: int = 0
+    skipped: int = 0
+    megapixels: float = 0.0
+    failed: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    waited: bool = False
+
+    def tell(self, job: "Job", result: "Result") -> None:
+        """One result.
+
+        Raises:
+            KeyboardInterrupt: its error is an interruption.
+        """
+        for warning in result.retries + result.notes:
+            self.console.warn(f"{job.input}: {warning}")
+        if result.error is not None:
+            self._failed(job, result)
+            return
+        if result.skipped:
+            self.skipped += 1
+        else:
+            self.done += 1
+            self.megapixels += result.megapixels
+            self.console.note(
+                f"{job.input} ({result.width} x {result.height}) in {result.seconds:.1f} s"
+                f" with {result.model}, {result.tiles} tile{'s' if result.tiles != 1 else ''} of {result.tile} pixels"
+            )
+        self.console.data(result.output, result.record())
+
+    def _failed(self, job: "Job", result: "Result") -> None:
+        stop_if_interrupted()
+        self.failed.append(job.input)
+        self.console.error(MambairError(str(result.error), result.hint or ""))
+        self.console.trace(result.trace)
+        if self.console.json:
+            self.console.data("", result.record())
+
+    def wait(self, text: str) -> None:
+        """Say once why nothing happens."""
+        if not self.waited:
+            self.console.note(text)
+        self.waited = True
+
+    def summary(self) -> None:
+        """How many, how long, how fast."""
+        if len(self.jobs) < 2:
+            return
+        seconds = time.monotonic() - self.started
+        counts = {"done": self.done, "skipped": self.skipped, "failed": len(self.failed)}
+        parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        speed = f", {self.megapixels / seconds:.3g} megapixels/s" if self.megapixels else ""
+        self.console.note(f"{parts} in {seconds:.1f} s{speed}.")

@@ -1,0 +1,37 @@
+"""The output folders of a run: what earlier and killed processes left in them, and what this one leaves."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..images import claims
+from .record import NAME
+from .result import Job
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Output folders with a record of results from before the run, and others."""
+
+    recorded: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, jobs: Iterable[Job]) -> "Folders":
+        """As they are before the run."""
+        every = dict.fromkeys(job.target.parent for job in jobs if not job.piped_out)
+        recorded = tuple(folder for folder in every if (folder / NAME).exists())
+        return cls(recorded, tuple(folder for folder in every if folder not in recorded))
+
+    def sweep(self) -> None:
+        """Remove temporary files and locks of processes that are gone, where that is possible."""
+        for folder in self.recorded + self.others:
+            with suppress(OSError):  # writing to this folder will say more
+                claims.sweep(folder)
+
+    def forget(self) -> None:
+        """Remove the records of a run that is complete and was not meant to be gone on with."""
+        for folder in self.others:
+            with suppress(OSError):  # it does no harm
+                (folder / NAME).unlink(missing_ok=True)

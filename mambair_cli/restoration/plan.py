@@ -1,0 +1,223 @@
+"""Which inputs, and which output names."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+
+from ..errors import InputError, UsageError
+from ..images import formats
+from .result import Job
+
+SUFFIXES = {"denoise": "_denoised", "dejpeg": "_dejpeg", "dehaze": "_dehazed"}
+PIPE = "-"
+SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
+LOSSY = (".jpg", ".webp", ".avif")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, and files in folders and patterns that are results of this or an earlier run."""
+
+    jobs: list[Job]
+    left_out: list[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How outputs are called.
+
+    Attributes:
+        ending: what is appended to the name of an input.
+        format: suffix without its dot; None: that of the output file that is named, else png.
+        compare: whether a comparison is written beside each output.
+    """
+
+    ending: str
+    format: str | None = None
+    compare: bool = False
+
+    def name(self, source: Path) -> str:
+        """The output's name for an input."""
+        return f"{source.stem}{self.ending}.{self.format or 'png'}"
+
+
+def ending(task: str, scale: float, width: int | None = None, height: int | None = None) -> str:
+    """What is appended to the name of an input unless the user says something else."""
+    if width or height:
+        return f"_{width}x{height}" if width and height else f"_w{width}" if width else f"_h{height}"
+    return SUFFIXES.get(task, f"_x{scale:g}")
+
+
+def comparison(target: Path) -> Path:
+    """Where the comparison of an output goes."""
+    return target.with_name(f"{target.stem}_compare.png")
+
+
+def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: bool = True) -> Plan:
+    """Inputs (files, folders, patterns, or ``-`` alone) with their outputs.
+
+    A file that was found in a folder or by a pattern is left out if another input's result has its name, or if it lies
+    in the output folder inside the folder that was searched: it is a result.
+
+    Raises:
+        InputError: a folder or pattern holds no image.
+        UsageError: an output is an input, is named twice, or does not go with its name or with standard output.
+    """
+    if PIPE in inputs:
+        return Plan([_piped(inputs, output, naming)], [])
+    found = [origin for text in inputs for origin in _expand(text, recursive)]
+    several = len(found) > 1 or any(os.path.isdir(text) for text in inputs)  # noqa: PTH112
+    if output == PIPE:
+        return Plan([_to_pipe(found, several, naming)], [])
+    folder = output is not None and (several or _is_folder(output))
+    every = [_job(origin, output, folder, naming) for origin in found]
+    results = _results(every) | (_inside(found, output) if folder and output else set())
+    jobs = [job for job in every if job.named or job.source not in results]
+    if not jobs:
+        raise InputError(f"{', '.join(inputs)} holds only results of earlier runs.", "Name the files to be restored.")
+    _check(jobs, naming)
+    return Plan(jobs, sorted(results))
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or os.path.isdir(output)  # noqa: PTH112
+
+
+def _job(origin: "_Origin", output: str | None, folder: bool, naming: Naming) -> Job:
+    name = naming.name(origin.path)
+    if output is None:
+        target = origin.path.with_name(name)
+    elif folder:
+        target = Path(output) / origin.path.parent.relative_to(origin.root) / name
+    else:
+        target = Path(output)
+    return Job(origin.path, target, origin.searched is None, comparison(target) if naming.compare else None)
+
+
+def _piped(inputs: Sequence[str], output: str | None, naming: Naming) -> Job:
+    """From standard input, by default to standard output."""
+    if len(inputs) > 1:
+        raise UsageError("Standard input is one picture; it cannot be restored with others.", "Give - alone.")
+    source = Path("stdin")
+    if output is None or output == PIPE:
+        return Job(source, _pipe(naming), piped_in=True, piped_out=True)
+    target = Path(output) / naming.name(source) if _is_folder(output) else Path(output)
+    job = Job(source, target, True, comparison(target) if naming.compare else None, piped_in=True)
+    _check([job], naming)
+    return job
+
+
+def _to_pipe(found: Sequence["_Origin"], several: bool, naming: Naming) -> Job:
+    if several:
+        raise UsageError("Standard output takes one picture, not several.", "Give a folder with -o.")
+    return Job(found[0].path, _pipe(naming), piped_out=True)
+
+
+def _pipe(naming: Naming) -> Path:
+    """A name for standard output, which says the format."""
+    if naming.compare:
+        raise UsageError("A comparison cannot go to standard output.", "Give a file with -o.")
+    return Path("stdout").with_suffix(f".{naming.format or 'png'}")
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """An input; its place in the output tree is relative to ``root``. ``searched``: the folder it was found in."""
+
+    path: Path
+    root: Path
+    searched: Path | None = None
+
+
+def _expand(text: str, recursive: bool) -> Iterator[_Origin]:
+    # os.path asks about any name; pathlib raises for names that are too long and for folders that are closed to us.
+    path = Path(text)
+    if os.path.isdir(path):  # noqa: PTH112
+        every = path.rglob("*") if recursive else path.glob("*")  # enter no linked folders, which may form loops
+        images = sorted(file for file in every if os.path.isfile(file) and formats.is_image(file))  # noqa: PTH113
+        if not images:
+            raise InputError(f"The folder {path} holds no image.", f"Put images into it: {formats.listing()}.")
+        yield from (_Origin(image, path, path) for image in images)
+    elif not os.path.lexists(path) and has_magic(text):
+        searched = Path(*_plain(path.parts))
+        matches = sorted(match for match in _matches(searched, path) if os.path.isfile(match))  # noqa: PTH113
+        if not matches:
+            raise InputError(f"Nothing matches {text}.", "Check the pattern.")
+        yield from (_Origin(match, match.parent, searched) for match in matches)
+    else:
+        yield _Origin(path, path.parent)
+
+
+def _matches(folder: Path, pattern: Path) -> Iterator[Path]:
+    """What a pattern finds, as a shell does: names with a dot in front only where the pattern has one.
+
+    ``glob.glob`` enters linked folders, and runs without end in a few that form loops.
+    """
+    parts = pattern.parts[len(folder.parts) :]
+    parts = tuple(part if part == "**" else part.replace("**", "*") for part in parts)
+    dotted = any(part.startswith(".") for part in parts)
+    try:
+        for match in folder.glob(str(Path(*parts, "*" if parts[-1] == "**" else ""))):
+            below = match.parts[len(folder.parts) :]
+            if dotted or not any(part.startswith(".") for part in below):
+                yield match
+    except OSError:
+        return  # the pattern's folder has a name that is too long, or goes round in circles: nothing is in there
+
+
+def _plain(parts: Iterable[str]) -> Iterator[str]:
+    """The parts before the first with a wildcard."""
+    return itertools.takewhile(lambda part: not has_magic(part), parts)
+
+
+def _results(every: Iterable[Job]) -> set[Path]:
+    """Sources, found by a search, that another source's result or comparison would replace."""
+    makers = {_real(place): job for job in every for place in (comparison(job.target), job.target)}
+    return {job.source for job in every if not job.named and makers.get(_real(job.source), job) != job}
+
+
+def _inside(found: Iterable[_Origin], output: str) -> set[Path]:
+    """Sources in the output folder, if that is a folder inside the one that was searched."""
+    place = _real(Path(output))
+    return {
+        origin.path
+        for origin in found
+        if origin.searched is not None
+        and place in _real(origin.path).parents
+        and _real(origin.searched) in place.parents
+    }
+
+
+def _real(path: Path) -> Path:
+    """The file behind all links; ``Path.resolve`` raises for links that go round in circles."""
+    return Path(os.path.realpath(path))
+
+
+def _check(jobs: Iterable[Job], naming: Naming) -> None:
+    sources = {_real(job.source): job.source for job in jobs if not job.piped_in}
+    targets: dict[Path, Path] = {}
+    for job in jobs:
+        _check_format(job.target, naming)
+        for place in [job.target, *([job.compare] if job.compare else [])]:
+            target = _real(place)
+            if target in sources:
+                raise UsageError(f"The output {place} is also an input.", "Choose another output with -o.")
+            if target in targets:
+                raise UsageError(
+                    f"{targets[target]} and {job.source} would both be written to {place}.",
+                    "Restore them in separate runs with different outputs.",
+                )
+            targets[target] = job.source
+
+
+def _check_format(target: Path, naming: Naming) -> None:
+    suffix = target.suffix.lower()
+    if not formats.is_image(target):
+        raise UsageError(
+            f"The output {target} has no suffix of a known image format.", f"Use one of {formats.listing()}."
+        )
+    if naming.format and SAME.get(suffix, suffix) != f".{naming.format}":
+        raise UsageError(f"The output {target} is no {naming.format}.", "Leave --format or -o out.")

@@ -1,0 +1,97 @@
+"""What the options say reaches the functions that do it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mambair_cli.images.decode import decode
+from mambair_cli.images.encode import encode
+from mambair_cli.restoration import one
+from tests.cli.run import run
+from tests.data.pictures import natural, write
+
+SEEN: dict[str, dict[str, Any]] = {}
+
+
+@pytest.fixture(autouse=True)
+def _watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    SEEN.clear()
+
+    def reading(path: Path, **options: Any) -> Any:
+        SEEN["decode"] = options
+        return decode(path)
+
+    def network(pixels: Any, model: Any, *, report: Any, progress: Any, **options: Any) -> Any:
+        SEEN["restore"] = options
+        return pixels
+
+    def writing(picture: Any, suffix: str, **options: Any) -> bytes:
+        SEEN["encode"] = options
+        return encode(picture, suffix)
+
+    for name, function in (("decode", reading), ("restore", network), ("encode", writing)):
+        monkeypatch.setattr(one, name, function)
+    write(Path("a.png"), natural(0, 8, 10))
+
+
+def seen(task: str, model: Path, *options: str) -> dict[str, dict[str, Any]]:
+    outcome = run(task, "a.png", "--model", str(model), *options)
+    assert outcome.code == 0, outcome.err
+    return SEEN
+
+
+DEFAULTS = {"tile": None, "overlap": None, "ensemble": False, "precision": "fp32", "strength": 1.0}
+SIZES = {"scale": None, "width": None, "height": None}
+
+
+def test_defaults(x2: Path) -> None:
+    found = seen("upscale", x2, "--scale", "2")
+    assert found == {
+        "decode": {"max_pixels": 500_000_000, "strip": False},
+        "restore": DEFAULTS | SIZES,
+        "encode": {"quality": None},
+    }
+
+
+def test_everything_else(x2: Path) -> None:
+    options = (
+        "--whole --overlap 8 --ensemble --precision bf16 --scale 1.5 --strip --max-pixels 99 --quality 7 --format jpg"
+    )
+    found = seen("upscale", x2, *options.split())
+    chosen = {"tile": 0, "overlap": 8, "ensemble": True, "precision": "bf16", "scale": 1.5}
+    assert found == {
+        "decode": {"max_pixels": 99, "strip": True},
+        "restore": DEFAULTS | SIZES | chosen,
+        "encode": {"quality": 7},
+    }
+    assert Path("a_x1.5.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "name"),
+    [
+        (["--width", "15"], {"width": 15}, "a_w15.png"),
+        (["--height", "12"], {"height": 12}, "a_h12.png"),
+        (["--width", "15", "--height", "12"], {"width": 15, "height": 12}, "a_15x12.png"),
+    ],
+)
+def test_sizes(options: list[str], size: dict[str, int], name: str, x2: Path) -> None:
+    assert seen("upscale", x2, *options)["restore"] == DEFAULTS | SIZES | size
+    assert Path(name).exists()
+
+
+def test_strength_is_for_pictures_that_keep_their_size(x1: Path) -> None:
+    assert seen("denoise", x1, "--strength", "0.3")["restore"]["strength"] == 0.3
+    assert run("upscale", "a.png", "--strength", "0.3").code == 2
+    assert run("denoise", "a.png", "--scale", "2").code == 2
+    assert run("denoise", "a.png", "--strength", "1.3").code == 2
+
+
+@pytest.mark.parametrize(("scale", "model"), [("1.5", "mambair-nano-x2"), ("2", "mambair-nano-x2")])
+def test_the_default_model_enlarges_enough(scale: str, model: str) -> None:
+    outcome = run("upscale", "a.png", "--scale", scale)
+    assert outcome.code == 0, outcome.err
+    assert f"with {model}" in outcome.err
+    assert "mambairv2-light-x3" in run("upscale", "a.png", "--scale", "2.5").err

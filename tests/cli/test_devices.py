@@ -1,0 +1,137 @@
+"""Several devices share the pictures; what a process that dies had is done again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mambair_cli.images.decode import decode
+from tests.cli.run import run
+from tests.data.pictures import natural, write
+
+TIMEOUT = 60
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for number in range(6):
+        write(Path("in") / f"{number}.png", natural(number, 12, 14))
+    yield
+    assert not _workers(psutil.Process())
+
+
+def _workers(process: psutil.Process) -> list[psutil.Process]:
+    """The processes that restore."""
+    return [child for child in process.children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+
+
+@contextmanager
+def started(model: Path, *inputs: str) -> Iterator["subprocess.Popen[str]"]:
+    """Two processes and their parent."""
+    command = [sys.executable, "-m", "mambair_cli", "upscale", *inputs, "-o", "out/", "--model", str(model), "--json"]
+    with subprocess.Popen(
+        [*command, "--device", "cpu,cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def opened(pipe: str) -> Iterator[int]:
+    """A pipe for writing, as soon as somebody reads it."""
+    end, descriptor = time.monotonic() + TIMEOUT, -1
+    while descriptor < 0:
+        assert time.monotonic() < end, f"nobody reads {pipe}"
+        with suppress(OSError):
+            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.02)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def test_the_results_are_those_of_one_process_in_the_same_order(x2: Path) -> None:
+    Path("in/bad.png").write_bytes(b"bad")
+    alone = run("upscale", "in", "-o", "alone", "--model", str(x2), "--json")
+    shared = run("upscale", "in", "-o", "out", "--model", str(x2), "--json", "--device", "cpu,cpu")
+    assert (alone.code, shared.code) == (1, 1)
+    assert "in/bad.png is not an image" in shared.err
+    records = [[json.loads(line) for line in outcome.out.splitlines()] for outcome in (alone, shared)]
+    assert [record["input"] for record in records[0]] == [record["input"] for record in records[1]]
+    for number in range(6):
+        name = f"{number}_x2.png"
+        assert (Path("out") / name).read_bytes() == (Path("alone") / name).read_bytes()
+
+
+def test_a_device_that_is_not_there(x2: Path) -> None:
+    outcome = run("upscale", "in", "-o", "out", "--model", str(x2), "--device", "cpu,cuda:77")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.splitlines() == [
+        "Error: The device cuda:77 is not available here.",
+        "Hint: Use --device auto or cpu.",
+    ]
+    assert not Path("out").exists()
+
+
+def test_a_killed_process_and_a_picture_that_kills(x2: Path) -> None:
+    """The processes wait for pictures from pipes, so that it is known when they have one."""
+    os.mkfifo("pipe.png")
+    os.mkfifo("poison.png")
+    data = Path("in/0.png").read_bytes()
+    with started(x2, "pipe.png", "poison.png", "in") as process:
+        parent = psutil.Process(process.pid)
+        _kill_reader(parent, "pipe.png")
+        with opened("pipe.png") as pipe:
+            os.write(pipe, data)
+        _kill_reader(parent, "poison.png")  # was in the hands of the first that died, too
+        out, err = process.communicate(timeout=TIMEOUT)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 1, err
+    assert [record["input"] for record in records] == ["pipe.png", "poison.png", *(f"in/{n}.png" for n in range(6))]
+    failed = {record["input"]: record["error"] for record in records if record["error"]}
+    assert failed == {"poison.png": "The process that restored poison.png died."}
+    assert "Traceback" not in err
+    assert decode(Path("out/pipe_x2.png")).pixels.shape == (24, 28, 3)
+    assert not list(Path().rglob(".mambair-*"))
+
+
+def _kill_reader(parent: psutil.Process, name: str) -> None:
+    """Kill the worker that waits for ``name``."""
+    with opened(name):
+        readers = [worker for worker in _workers(parent) if name in _open_files(worker)]
+        assert len(readers) == 1
+        readers[0].kill()
+        readers[0].wait(TIMEOUT)
+
+
+def _open_files(process: psutil.Process) -> set[str]:
+    return {link.resolve().name for link in Path(f"/proc/{process.pid}/fd").iterdir()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_end_of_the_parent_is_the_end_of_all(number: signal.Signals, x2: Path) -> None:
+    os.mkfifo("pipe.png")
+    with started(x2, "pipe.png", "in") as process, opened("pipe.png"):
+        workers = _workers(psutil.Process(process.pid))
+        assert len(workers) == 2
+        process.send_signal(number)
+        code = process.wait(TIMEOUT)
+        alive = psutil.wait_procs(workers, timeout=TIMEOUT)[1]
+        assert not alive
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert "Traceback" not in err
