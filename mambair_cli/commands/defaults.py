@@ -24,12 +24,13 @@ def known_model(name: str) -> str:
     return name
 
 
-def default_model(task: str, scale: float | None) -> str:
+def default_model(task: str, scale: float | None, to_size: bool = False) -> str:
     """The first model of the catalogue for the task that is installed, and enlarges at least ``scale`` times.
 
-    One that enlarges just as much comes before one whose result has to be reduced.
+    One that enlarges just as much comes before one whose result has to be reduced. When pictures are to get a size
+    (``to_size``), which can be far from theirs, it is the one that enlarges most.
     """
-    known = _fitting(task, scale)
+    known = _fitting(task, scale, to_size)
     for entry in known:
         if entry.installed:
             return entry.name
@@ -50,10 +51,12 @@ def default_model(task: str, scale: float | None) -> str:
     raise ModelError(f"No model for {task} is known.", "Give weights of your own with --model FILE.")
 
 
-def _fitting(task: str, scale: float | None) -> "list[Entry]":
+def _fitting(task: str, scale: float | None, to_size: bool) -> "list[Entry]":
     from ..weights import catalog
 
     known = catalog.select(task)
+    if to_size:
+        return sorted(known, key=lambda entry: -entry.scale)
     if scale is None:
         return known
     return sorted((entry for entry in known if entry.scale >= scale), key=lambda entry: entry.scale)

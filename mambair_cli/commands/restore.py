@@ -60,7 +60,8 @@ def _restore(
     if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
         raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]
-    name = known_model(model) if model else default_model(task, choices.scale)
+    to_size = bool(choices.width or choices.height)
+    name = known_model(model) if model else default_model(task, choices.scale, to_size)
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
     from ..restoration.one import Restorer

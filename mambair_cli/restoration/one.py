@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..errors import InputError, OutOfMemoryError, OutputError, explained
 from ..images import claims, files
-from ..images.decode import decode
+from ..images.decode import decode, decode_bytes
 from ..images.encode import check_size, encode, fit
 from ..images.picture import Picture, Pixels
 from ..weights.loader import Model
-from . import pipes, stream
+from . import pipes, sizes, stream
 from .choices import Choices
 from .compare import side_by_side
 from .engine import Progress, Report
@@ -205,7 +205,7 @@ class Restorer:
     def _read(self, work: Work) -> None:
         job, choices = work.job, self.choices
         if job.piped_in:
-            picture = pipes.decode(self.piped)
+            picture = decode_bytes(self.piped, "Standard input", max_pixels=choices.max_pixels, strip=choices.strip)
         else:
             recorded = self.recipe is not None and not job.piped_out and job.source.is_file()
             work.before = job.source.stat() if recorded else None
@@ -247,12 +247,9 @@ class Restorer:
     def _size(self, width: int, height: int) -> tuple[int, int]:
         """Of the result."""
         choices = self.choices
-        if choices.width and choices.height:
-            return choices.width, choices.height
-        scale = choices.scale or float(self.model.descriptor.scale)
-        if choices.width or choices.height:
-            scale = choices.width / width if choices.width else (choices.height or height) / height
-        return round(width * scale), round(height * scale)
+        shape = (height, width)
+        size = sizes.target(shape, self.model.descriptor.scale, choices.scale, choices.width, choices.height)
+        return size[1], size[0]
 
     def _publish(self, work: Work, path: Path, data: bytes) -> None:
         files.fill(work.places[path], path, data)
