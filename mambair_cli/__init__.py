@@ -37,7 +37,17 @@ def load_model(model: "str | Path", device: str = "auto") -> "Model":
 
 
 def restore(
-    image: "NDArray[Any]", model: "Model", *, tile: int | None = None, overlap: int | None = None
+    image: "NDArray[Any]",
+    model: "Model",
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+    precision: str = "fp32",
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    strength: float = 1.0,
 ) -> "NDArray[Any]":
     """Restore one image held in memory.
 
@@ -47,12 +57,18 @@ def restore(
         model: from :func:`load_model`.
         tile: tile edge in input pixels, 0 for the whole image; default: the network's recommendation.
         overlap: pixels that neighbouring tiles share; default: 32, or a quarter of a small tile.
+        ensemble: average over the 8 symmetries of the square: a little better, and 8 times the work.
+        precision: ``fp32``, ``bf16`` or ``fp16``; where half precision fails, fp32 takes over.
+        scale: enlargement of the result, such as 2.5; what the model does not do is resampled. Default: the model's.
+        width: of the result in pixels; alone it keeps the proportions.
+        height: of the result in pixels; alone it keeps the proportions.
+        strength: share of the result in a blend with the input, 0 to 1; only for models that keep the size.
 
     Returns:
-        The restored image in the type (native byte order) and layout of ``image``, enlarged by the model's scale.
+        The restored image in the type (native byte order) and layout of ``image``, enlarged by ``scale``.
 
     Raises:
-        mambair_cli.errors.UsageError: shape, type, tile or overlap make no sense.
+        mambair_cli.errors.UsageError: shape, type or choices make no sense.
         mambair_cli.errors.ModelError: the model works neither on luminance nor on RGB.
         mambair_cli.errors.OutOfMemoryError: even the smallest tile does not fit.
         mambair_cli.errors.NumericalError: the network produced values that are not numbers.
@@ -71,9 +87,23 @@ def restore(
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise UsageError(f"Pixels of type {pixels.dtype} cannot be restored.", "Give uint8, uint16 or float32.")
-    for name, value in (("tile", tile), ("overlap", overlap)):
+    for name, value in (("tile", tile), ("overlap", overlap), ("width", width), ("height", height)):
         if not isinstance(value, int | np.integer | None):
             raise UsageError(f"{name} = {value!r} is not a whole number.", "Give pixels as an int, or None.")
+    for name, number in (("scale", scale), ("strength", strength)):
+        if not isinstance(number, int | float | np.number) and (number is not None or name == "strength"):
+            raise UsageError(f"{name} = {number!r} is not a number.", "Give a float.")
     check_channels(model.descriptor.in_channels, model.name)
-    result = run(pixels, model, tile=tile, overlap=overlap)
+    result = run(
+        pixels,
+        model,
+        tile=tile,
+        overlap=overlap,
+        ensemble=ensemble,
+        precision=precision,
+        scale=scale,
+        width=width,
+        height=height,
+        strength=strength,
+    )
     return result[:, :, 0] if image.ndim == 2 else result

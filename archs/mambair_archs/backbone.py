@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks.convolution import conv3x3, residual_conv
+from .blocks.convolution import PixelShuffle, PixelUnshuffle, conv3x3, residual_conv
 from .blocks.heads import FEATURES, Upsampler, add_head, apply_head, check_scale, working_floats
 from .blocks.padding import pad_to_multiple
 from .config import InferenceError, StateDict, count, shape
@@ -76,24 +76,29 @@ def initialise(module: nn.Module) -> None:
 class Backbone(nn.Module):
     """Image in, image out, both (batch, channels, height, width) with values in [0, 1].
 
-    ``multiple`` is the grid to which the input is padded by its mirror image, and cropped after.
+    ``multiple`` is the grid to which the input is padded by its mirror image, and cropped after. With ``unshuffle``
+    above 1, squares of that edge become the channels of one pixel, and everything works on that smaller image; the
+    mirror image then leaves out the edge itself, whose noise would be there twice.
     """
 
     mean: Tensor
 
-    def __init__(self, config: BackboneConfig, groups: Sequence[nn.Module], multiple: int = 1) -> None:
+    def __init__(
+        self, config: BackboneConfig, groups: Sequence[nn.Module], multiple: int = 1, unshuffle: int = 1
+    ) -> None:
         super().__init__()
-        dim = config.embed_dim
-        self.multiple, self.scale, self.upsampler = multiple, config.upscale, config.upsampler
+        dim, channels = config.embed_dim, config.in_chans * unshuffle**2
+        self.multiple, self.scale, self.upsampler = multiple * unshuffle, config.upscale, config.upsampler
+        self.unshuffle = unshuffle
         self.img_range = config.img_range
         mean = RGB_MEAN if config.in_chans == 3 else (0.0,) * config.in_chans
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
-        self.conv_first = conv3x3(config.in_chans, dim)
+        self.conv_first = conv3x3(channels, dim)
         self.patch_embed = PatchEmbed(dim)
         self.layers = nn.ModuleList(groups)
         self.norm = nn.LayerNorm(dim)
         self.conv_after_body = residual_conv(dim, config.resi_connection)
-        add_head(self, config.upsampler, config.upscale, dim, config.in_chans)
+        add_head(self, config.upsampler, config.upscale, dim, channels)
         self.apply(initialise)
 
     def body(self, x: Tensor) -> Tensor:
@@ -113,20 +118,25 @@ class Backbone(nn.Module):
         if x.dim() != 4 or x.shape[1] != len(self.mean):
             raise ValueError(f"expected (batch, {len(self.mean)}, height, width), got {tuple(x.shape)}")
         height, width = x.shape[2] * self.scale, x.shape[3] * self.scale
-        x = pad_to_multiple(x.permute(0, 2, 3, 1), self.multiple, repeat_edge=True)
+        x = pad_to_multiple(x.permute(0, 2, 3, 1), self.multiple, repeat_edge=self.unshuffle == 1)
         x = (x - self.mean) * self.img_range
+        if self.unshuffle > 1:
+            x = PixelUnshuffle(self.unshuffle)(x)
         shallow = self.conv_first(x)
         out = apply_head(self, self.upsampler, self.body(shallow) + shallow, x)
+        if self.unshuffle > 1:
+            out = PixelShuffle(self.unshuffle)(out)
         return (out / self.img_range + self.mean)[:, :height, :width].permute(0, 3, 1, 2)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """Modules with the number of pixels they see per input pixel, for counting operations."""
+        share = 1 / self.unshuffle**2
         for name, module in self.named_children():
             if name in ("upsample", "conv_up1", "conv_up2", "conv_hr", "conv_last"):
                 continue
-            yield module, 1.0
+            yield module, share
         if self.upsampler in ("", "pixelshuffledirect"):
-            yield self.get_submodule("upsample" if self.upsampler else "conv_last"), 1.0
+            yield self.get_submodule("upsample" if self.upsampler else "conv_last"), share
             return
         pixels = 1.0
         names = ("conv_up1", "conv_up2", "conv_hr") if self.upsampler == "nearest+conv" else ()

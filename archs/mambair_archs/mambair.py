@@ -1,5 +1,6 @@
 """MambaIR: a simple baseline for image restoration with state-space models (arXiv 2402.15648)."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.channel_attention import ConvBlock
 from .blocks.residual import ResidualGroup, VSSBlock
 from .config import StateDict, create, divisor, ratio, shape
-from .descriptor import Descriptor
+from .descriptor import ANY_FLOAT, WIDE_RANGE, Descriptor
 
 BLOCK = "layers.0.residual_group.blocks.0."
 
@@ -23,12 +24,16 @@ class MambaIRConfig(BackboneConfig):
     ``pixelshuffledirect`` and ``bottleneck`` otherwise. ``compress_ratio`` None is 2 for ``light``, else 3. The three
     generations of MambaIR-light are (d_state 16, mlp_ratio 1.2, ``depthwise``), (d_state 16, mlp_ratio 1.5,
     ``bottleneck`` with compress_ratio 6) and the present (d_state 10, mlp_ratio 1.2, ``light``).
+
+    ``unshuffle`` 2 takes squares of 2 x 2 pixels as the channels of one, as FFDNet does (arXiv 1710.04026), so that a
+    network that keeps the size does a quarter of the work; only for gray and RGB, and no published network has it.
     """
 
     drop_path_rate: float = 0.1
     conv_block: ConvBlock | None = None
     compress_ratio: int | None = None
     squeeze_factor: int = 30
+    unshuffle: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,6 +43,8 @@ class MambaIRConfig(BackboneConfig):
             object.__setattr__(self, "compress_ratio", 2 if self.conv_block == "light" else 3)
         if self.embed_dim < max(self.squeeze_factor, self.compress_ratio or 1):
             raise ValueError(f"embed_dim {self.embed_dim} is smaller than squeeze_factor or compress_ratio")
+        if self.unshuffle != 1 and (self.unshuffle < 1 or self.upsampler or self.in_chans not in (1, 3)):
+            raise ValueError(f"unshuffle {self.unshuffle} needs upsampler '' and in_chans 1 or 3")
 
 
 class MambaIR(Backbone):
@@ -48,7 +55,10 @@ class MambaIR(Backbone):
 
     def __init__(self, **options: Any) -> None:
         self.config = config = create(MambaIRConfig, options)
-        super().__init__(config, list(_groups(config)))
+        super().__init__(config, list(_groups(config)), unshuffle=config.unshuffle)
+        if config.unshuffle > 1:  # training starts from the input itself
+            for parameter in self.get_submodule("conv_last").parameters():
+                nn.init.zeros_(parameter)
 
 
 def _groups(config: MambaIRConfig) -> Iterator[nn.Module]:
@@ -85,6 +95,8 @@ def infer(state_dict: StateDict) -> MambaIRConfig:
         InferenceError: the tensors do not determine a configuration.
     """
     options = infer_backbone(state_dict, "blocks")
+    if not options["upsampler"]:
+        options |= _infer_unshuffle(options["in_chans"])
     dim = options["embed_dim"]
     conv_block: ConvBlock
     if BLOCK + "conv_blk.cab.4.weight" in state_dict:
@@ -108,12 +120,23 @@ def infer(state_dict: StateDict) -> MambaIRConfig:
     )
 
 
+def _infer_unshuffle(channels: int) -> dict[str, int]:
+    """What the input channels of the first convolution are made of."""
+    for colours in (1, 3):
+        edge = math.isqrt(channels // colours)
+        if channels == colours * edge**2:
+            return {"in_chans": colours, "unshuffle": edge}
+    return {"in_chans": channels}
+
+
 def describe(config: MambaIRConfig) -> Descriptor:
     """What inference has to know."""
+    floats = max(12 * (config.embed_dim + config.d_inner), config.head_floats)
     return Descriptor(
         scale=config.upscale,
         in_channels=config.in_chans,
-        size_multiple=1,
-        tile=256 if config.embed_dim <= 96 else 192,
-        bytes_per_pixel=4 * max(12 * (config.embed_dim + config.d_inner), config.head_floats),
+        size_multiple=config.unshuffle,
+        tile=(256 if config.embed_dim <= 96 else 192) * config.unshuffle,
+        bytes_per_pixel=4 * (floats // config.unshuffle**2 + 8 * config.in_chans),
+        dtypes=ANY_FLOAT if config.embed_dim <= 96 else WIDE_RANGE,
     )

@@ -13,7 +13,7 @@ from .blocks.feed_forward import ConvFFN, GatedMLP
 from .blocks.residual import ResidualGroup
 from .blocks.window_attention import WindowAttention, relative_position_index
 from .config import InferenceError, StateDict, create, ratio, shape
-from .descriptor import Descriptor
+from .descriptor import ANY_FLOAT, WIDE_RANGE, Descriptor
 
 LAYER = "layers.0.residual_group.layers.0."
 
@@ -151,4 +151,5 @@ def describe(config: MambaIRv2Config) -> Descriptor:
         size_multiple=config.window_size,
         tile=256 if config.embed_dim <= 96 else 192,
         bytes_per_pixel=4 * max(20 * config.embed_dim + 8 * config.d_inner, config.head_floats),
+        dtypes=ANY_FLOAT if config.embed_dim <= 96 else WIDE_RANGE,
     )

@@ -63,7 +63,7 @@ def _restore(
     name = known_model(model) if model else default_model(task, choices.scale)
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
-    from ..restoration.one import Restorer, check_choices
+    from ..restoration.one import Restorer
     from ..restoration.plan import Naming, ending, plan
     from ..weights.loader import load
 
@@ -81,7 +81,6 @@ def _restore(
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
     _check_outputs(todo, choices)
-    check_choices(choices)
     _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import UsageError
-from . import photos
-from .degradations import Box, from_options, spoilt
+from . import combined, photos
+from .combined import from_options
+from .degradations import Box, spoilt
 from .pairs import pair
 
 CANDIDATES = 4
@@ -45,10 +46,12 @@ class PhotoPatchDataset(Dataset[Item]):
         dataroot_gt: a folder of photos, or several; folders within are searched.
         gt_size: edge of a patch in pixels, a multiple of ``scale``.
         scale: 1, or how much smaller the low-quality patch is.
-        degradation: see :func:`mambair_cli.data.degradations.from_options`; default bicubic.
+        degradation: see :func:`mambair_cli.data.combined.from_options`; default bicubic.
         detail: how often the patch with most detail of four is taken, 0 to 1; default 0.
         use_hflip, use_rot: mirror, and turn by quarters; both together give all eight symmetries; default true.
         gray: luma only; default false.
+        gray_probability: how often a patch loses its colours and keeps its channels, so that a network for colours
+            learns gray pictures too; default 0.
         in_memory: decode all photos at the start; default false.
         cache_mib: how much of the decoded photos to keep otherwise; default 1024 for each worker.
         patches_per_photo: length of the dataset over the number of photos; default 1.
@@ -69,6 +72,7 @@ class PhotoPatchDataset(Dataset[Item]):
             raise UsageError(f"detail: {self.detail} is not between 0 and 1.", "Give a number from 0 to 1.")
         self.degrade = from_options(opt.get("degradation", {}), self.scale)
         self.flips, self.turns = bool(opt.get("use_hflip", True)), bool(opt.get("use_rot", True))
+        self.gray_probability = float(opt.get("gray_probability", 0))
         self.patches_per_photo = int(opt.get("patches_per_photo", 1))
         paths = photos.find(opt["dataroot_gt"])
         photos.check_sizes(paths, max(self.edge, photos.CELL))
@@ -90,7 +94,10 @@ class PhotoPatchDataset(Dataset[Item]):
         box = self._place(photo, rng)
         mirrored, upset, turned = rng.random(3) < 0.5
         ways = (mirrored and self.flips, upset and self.turns, turned and self.turns)
-        high, low = box.cut(photo.pixels), self.degrade(photo.pixels, box, rng)
+        if self.gray_probability and rng.random() < self.gray_probability:
+            high, low = combined.gray(self.degrade, photo.pixels, box, rng)
+        else:
+            high, low = box.cut(photo.pixels), self.degrade(photo.pixels, box, rng)
         path = str(self.photos.paths[number])
         return {
             "lq": tensor(symmetry(low, *ways)),

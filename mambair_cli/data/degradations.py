@@ -183,21 +183,35 @@ def from_options(options: Mapping[str, Any], scale: int) -> Degradation:
     given = dict(options)
     kind = given.pop("type", "bicubic")
     if kind == "bicubic":
-        _refuse_unknown(kind, given, ())
+        refuse_unknown(kind, given, ())
         return Bicubic(scale)
     if kind not in KINDS:
         raise UsageError(f"There is no degradation {kind!r}.", f"Use bicubic, {', '.join(KINDS)}.")
-    if scale != 1:
-        raise UsageError(f"The degradation {kind} keeps the size, but the scale is {scale}.", "Set scale: 1.")
+    check_scale(kind, scale)
     known = {field.name: field for field in fields(KINDS[kind])}  # type: ignore[arg-type]
-    _refuse_unknown(kind, given, known)
+    refuse_unknown(kind, given, known)
     try:
         return KINDS[kind](**{name: _value(name, value) for name, value in given.items()})
     except TypeError:
         raise UsageError(f"The degradation {kind} lacks an option.", f"Its options are {', '.join(known)}.") from None
 
 
-def _refuse_unknown(kind: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
+def check_scale(kind: str, scale: int) -> None:
+    """Refuse a scale other than 1 for a degradation that keeps the size.
+
+    Raises:
+        UsageError: the scale is another one.
+    """
+    if scale != 1:
+        raise UsageError(f"The degradation {kind} keeps the size, but the scale is {scale}.", "Set scale: 1.")
+
+
+def refuse_unknown(kind: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
+    """Refuse options that a degradation does not have.
+
+    Raises:
+        UsageError: there are such options.
+    """
     if unknown := [name for name in given if name not in known]:
         offered = f"Its options are {', '.join(known)}." if known else "It has no options."
         raise UsageError(f"The degradation {kind} has no option {', '.join(map(repr, unknown))}.", offered)

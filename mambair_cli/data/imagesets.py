@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from . import catalog, degrade, photos
-from .degradations import from_options, spoilt
+from .combined import from_options
+from .degradations import spoilt
 from .degrade import Bytes
 from .pairs import pair, pair_haze
 from .resize import imresize

@@ -66,11 +66,17 @@ def load(path: Path, gray: bool = False) -> Bytes:
     """
     pixels = planes.colour(decode(path).pixels)
     if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels / 257).astype(np.uint8)
+        pixels = np.rint(pixels / (planes.white(pixels) / 255)).astype(np.uint8)
     if pixels.shape[2] == (1 if gray else 3):
         return np.ascontiguousarray(pixels)
-    turned = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY if gray else cv2.COLOR_GRAY2RGB), np.uint8)
-    return turned[:, :, None] if gray else turned
+    return luma(pixels) if gray else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def luma(pixels: Bytes) -> Bytes:
+    """Gray (luma of BT.601) of RGB; gray as it is."""
+    if pixels.shape[2] == 1:
+        return pixels
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
 
 
 def detail(photo: Bytes) -> NDArray[np.float32]:

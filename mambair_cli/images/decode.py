@@ -1,57 +1,33 @@
 """Decode image files: OpenCV reads the pixels at full depth, Pillow the container and its metadata."""
 
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
-from . import formats
+from . import container, exif, formats, opencv, png, profiles
+from .container import Container
+from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken file is reported once, in our words
+MAX_PIXELS = 500_000_000
+"""Default limit: far above what cameras and scanners give, far below what fills the memory unasked."""
 
-ORIENTATION = ExifTags.Base.Orientation
-PREFIX = b"Exif\0\0"
-CAMERA = {ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}
-
-BY_PILLOW = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "CMYK": "RGB"}
-"""Modes of TIFF files of which OpenCV drops the alpha channel, multiplies it into the colours or takes black for one,
-and what they become."""
-
-PNG = b"\x89PNG\r\n\x1a\n"
-PNG_DEPTH = 24
-"""Offset of the bit depth in a PNG file (PNG specification, 11.2.1 IHDR)."""
+AVIF_DEPTH, TWELVE_BIT = 6, 0x20
+"""Place behind the name of the configuration box, and the bit there for 12 bits instead of 10 (AV1-ISOBMFF, 2.3)."""
 
 
-@dataclass(frozen=True)
-class Container:
-    """What Pillow says about a file; everything empty for a file that only OpenCV knows.
-
-    Attributes:
-        pixels: pixels that OpenCV would read wrongly, upright.
-        transparent: the gray value that stands for full transparency (PNG).
-    """
-
-    mode: str = ""
-    metadata: Metadata = field(default_factory=Metadata)
-    orientation: int = 1
-    pixels: Pixels | None = None
-    transparent: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-def decode(path: Path) -> Picture:
+def decode(path: Path, *, max_pixels: int | None = MAX_PIXELS, strip: bool = False) -> Picture:
     """Read one image, upright and in RGB order.
 
+    Args:
+        path: the file; its suffix has to be that of a known format, its content may be another.
+        max_pixels: refuse larger pictures before they are decoded; None for no limit.
+        strip: forget EXIF, XMP and a profile that changes no colour.
+
     Raises:
-        InputError: the file is missing, unreadable, not an image, damaged or of a kind that is not supported.
+        InputError: the file is missing, unreadable, not an image, damaged, too large or of an unsupported kind.
     """
     if not formats.is_image(path):
         raise InputError(f"{path} has no suffix of a known image format.", f"Use one of {formats.listing()}.")
@@ -61,119 +37,67 @@ def decode(path: Path) -> Picture:
         raise InputError(f"{path} does not exist.", "Check the name and the folder.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check that it is a file you may read.") from None
-    if not data:
-        raise InputError(f"{path} is empty.", "Fetch or export it again.")
-    container = _container(path, data)
-    pixels = container.pixels
-    if pixels is None:
-        pixels = _upright(_by_opencv(path, data, container), container.orientation)
-    return Picture(pixels, container.metadata, container.notes)
+    return decode_bytes(data, str(path), max_pixels=max_pixels, strip=strip)
 
 
-def _container(path: Path, data: bytes) -> Container:
-    """What Pillow knows; refuses what it finds damaged, such as a PNG with a wrong checksum or without an end."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            with Image.open(io.BytesIO(data)) as image:
-                found = _look(image, data)
-            with Image.open(io.BytesIO(data)) as image:
-                image.verify()
-    except Image.DecompressionBombError:
-        raise InputError(f"{path} is too large to be decoded safely.", "Cut it into parts.") from None
-    except UnidentifiedImageError:
-        if data.startswith(PNG):  # its head is damaged, and OpenCV would believe any size that it gives
-            raise InputError(f"{path} is damaged or truncated.", "Fetch or export it again.") from None
-        return Container()  # OpenCV may know it all the same
-    except MemoryError:
-        raise
-    except Exception as error:  # what a decoder stumbles over in a damaged file may be anything
-        raise InputError(f"{path} is damaged or truncated ({error}).", "Fetch or export it again.") from None
-    return found
+def decode_bytes(data: bytes, name: str, *, max_pixels: int | None = MAX_PIXELS, strip: bool = False) -> Picture:
+    """The same for the content of a file, which ``name`` names in messages.
 
-
-def _look(image: Image.Image, data: bytes) -> Container:
-    kind, mode, pixels = image.format or "", image.mode, None
-    exif, orientation = _upright_exif(image.info.get("exif") or b"")
-    icc = image.info.get("icc_profile")
-    if kind == "TIFF":
-        orientation = 1  # OpenCV turns the pixels of TIFF files itself, and only those
-        if mode in BY_PILLOW and not _deep(image):
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert(BY_PILLOW[mode]))
-    transparent = image.info.get("transparency") if kind == "PNG" and mode in ("1", "L", "I;16") else None
-    if transparent is not None and mode == "L":
-        transparent *= 255 // (2 ** data[PNG_DEPTH] - 1)  # Pillow spreads fewer bits to 8, but not this value
-    metadata = Metadata(exif, icc if isinstance(icc, bytes) else b"")
-    return Container(mode, metadata, orientation, pixels, transparent, tuple(_notes(image)))
-
-
-def _deep(image: Image.Image) -> bool:
-    """Whether a TIFF file holds RGB and alpha in 16 bits, which OpenCV reads as they are and Pillow in 8."""
-    return image.mode == "RGBA" and max(image.getexif().get(ExifTags.Base.BitsPerSample, (8,))) > 8
-
-
-def _notes(image: Image.Image) -> Iterator[str]:
-    """What the file holds beyond the picture; broken tags of a TIFF file must not stop its pixels."""
-    with suppress(Exception):
-        if (frames := getattr(image, "n_frames", 1)) > 1:
-            yield f"only the first of {frames} pictures in the file is restored"
-    with suppress(Exception):
-        if image.format == "TIFF" and not CAMERA.isdisjoint(image.getexif()):
-            yield "EXIF of TIFF files is not kept"
-
-
-def _upright_exif(block: bytes) -> tuple[bytes, int]:
-    """The EXIF block for upright pixels, and the orientation that is to be applied to the pixels.
-
-    A block that is broken or doubtful is worth nothing to the next reader either: only its orientation is used.
+    Raises:
+        InputError: it is not an image, damaged, too large or of a kind that is not supported.
     """
-    exif, orientation = Image.Exif(), 1
-    try:
-        block = block.removeprefix(PREFIX)
-        with warnings.catch_warnings(record=True, action="always") as doubts:
-            exif.load(block)
-            orientation = int(exif.get(ORIENTATION, 1))
-            if orientation != 1:
-                exif[ORIENTATION] = 1
-                block = exif.tobytes().removeprefix(PREFIX)
-    except Exception:  # Pillow lets through whatever it stumbles over
-        return b"", orientation
-    return b"" if doubts else block, orientation
-
-
-def _by_opencv(path: Path, data: bytes, container: Container) -> Pixels:
-    """The pixels as (height, width, channels) in RGB order."""
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise InputError(f"{path} cannot be decoded: {error.err}.", "Fetch or export it again.") from None
+    if not data:
+        raise InputError(f"{name} is empty.", AGAIN)
+    found = container.look(name, data, max_pixels)
+    pixels = found.pixels
     if pixels is None:
-        raise InputError(f"{path} is not an image, or is damaged or truncated.", "Fetch or export it again.")
-    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = exif.upright(_by_opencv(name, data, found), found.orientation)
+        container.check_size(name, pixels.shape[1], pixels.shape[0], max_pixels)  # Pillow may not have known it
+    metadata, notes = usable(found.metadata, strip)
+    return Picture(_typed(name, pixels), metadata, found.notes + notes)
+
+
+def _by_opencv(name: str, data: bytes, found: Container) -> Pixels:
+    pixels = opencv.read(name, png.bare(data) if found.kind == "PNG" else data)
+    if found.kind == "AVIF" and pixels.dtype == np.uint16:
+        return _spread(pixels, data)
+    if pixels.shape[2] == 1 and found.transparent is not None:
+        alpha = np.where(pixels == found.transparent, 0, np.iinfo(pixels.dtype).max)
+        return np.concatenate([pixels, alpha.astype(pixels.dtype)], axis=2)
+    return np.ascontiguousarray(pixels[:, :, 2:]) if found.gray_alpha else pixels
+
+
+def _spread(pixels: Pixels, data: bytes) -> Pixels:
+    """AVIF's 10 or 12 bits as 16."""
+    top = 4095 if data[data.find(b"av1C") + AVIF_DEPTH] & TWELVE_BIT else 1023
+    table = np.rint(np.arange(top + 1) * (65535 / top)).astype(np.uint16)
+    spread: Pixels = table[pixels]
+    return spread
+
+
+def _typed(name: str, pixels: Pixels) -> Pixels:
+    """Refuse what is neither 8 nor 16 bits nor a float from 0 to 1."""
+    if pixels.dtype == np.float32:
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 1):  # NaN fails both
+            raise InputError(
+                f"{name} holds float values from {low:g} to {high:g}; the networks work on 0 to 1.",
+                "Scale or tone-map it to 0 to 1, or save it with 16 bits per channel.",
+            )
+    elif pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"{path} holds {pixels.dtype} pixels, which are not supported.", "Convert it to 8 or 16 bits per channel."
+            f"{name} holds {pixels.dtype} pixels, which are not supported.", "Convert it to 8 or 16 bits per channel."
         )
-    return _in_rgb(pixels, container)
+    return pixels
 
 
-def _in_rgb(pixels: Pixels, container: Container) -> Pixels:
-    if pixels.ndim == 2 and container.transparent is not None:
-        alpha = np.where(pixels == container.transparent, 0, np.iinfo(pixels.dtype).max)
-        return np.stack([pixels, alpha.astype(pixels.dtype)], axis=2)
-    if pixels.ndim == 2:
-        return pixels[:, :, None]
-    if pixels.shape[2] == 4:
-        rgba: Pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
-        return np.ascontiguousarray(rgba[:, :, 2:]) if container.mode == "LA" else rgba
-    rgb: Pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return rgb
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation (EXIF 2.32, tag 0x0112)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+def usable(metadata: Metadata, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
+    """What is kept, and what has to be said about it."""
+    notes: tuple[str, ...] = ()
+    if metadata.icc and not profiles.is_whole(metadata.icc):
+        metadata, notes = replace(metadata, icc=b""), ("the colour profile is damaged and left out",)
+    if not strip:
+        return metadata, notes
+    if metadata.icc and not profiles.is_srgb(metadata.icc):
+        return Metadata(icc=metadata.icc), (*notes, "the colour profile is kept, without it the colours would change")
+    return Metadata(), notes

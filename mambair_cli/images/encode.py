@@ -1,16 +1,22 @@
 """Encode pictures: the pixels and as much of the metadata as the format holds."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from ..errors import OutputError
-from . import formats, planes
+from . import formats, opencv, planes, png, tiff
+from .exif import PREFIX
 from .picture import Metadata, Picture, Pixels
 
-BLOCKS = {"exif": cv2.IMAGE_METADATA_EXIF, "icc": cv2.IMAGE_METADATA_ICCP}
-PARAMETERS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
+JPEG_QUALITY = 95
+LOSSLESS_WEBP = (cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR)
+LOSSLESS_AVIF = 100
+AVIF_BITS = 12
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -31,54 +37,96 @@ def fit(picture: Picture, suffix: str) -> Picture:
     """The picture as the format holds it, with a note for everything left out (depth, alpha, metadata)."""
     suffix = suffix.lower()
     pixels, notes = picture.pixels, list(picture.notes)
-    if pixels.dtype == np.uint16 and suffix not in formats.DEEP:
-        pixels = np.rint(pixels / 257).astype(np.uint8)
-        notes.append(f"{suffix} holds 8 bits per channel, not 16")
     if planes.has_alpha(pixels) and suffix not in formats.WITH_ALPHA:
         pixels = planes.colour(pixels)
         notes.append(f"{suffix} holds no transparency")
+    pixels, note = _in_depth(pixels, suffix)
     metadata = picture.metadata
     if metadata != Metadata() and suffix not in formats.WITH_METADATA:
         metadata = Metadata()
-        notes.append(f"EXIF and colour profiles are not written to {suffix}")
+        note.append(f"EXIF, XMP and colour profiles are not written to {suffix}")
     if metadata.icc and metadata.icc[16:20] != _colour_space(pixels, suffix):
-        metadata = Metadata(exif=metadata.exif)
-        notes.append("the colour profile is left out, it is for another kind of colours")
-    return Picture(pixels, metadata, tuple(notes))
+        metadata = replace(metadata, icc=b"")
+        note.append("the colour profile is left out, it is for another kind of colours")
+    for block, longest in formats.JPEG_BLOCKS.items() if suffix in formats.JPEG else ():
+        if len(getattr(metadata, block)) > longest:
+            metadata = replace(metadata, **{block: b""})
+            note.append(f"{suffix} holds no more than {longest} bytes of {block.upper()}")
+    return Picture(pixels, metadata, (*notes, *note))
+
+
+def _in_depth(pixels: Pixels, suffix: str) -> tuple[Pixels, list[str]]:
+    """The pixels with as many bits as the format takes."""
+    whole = suffix in formats.TIFF and (pixels.dtype == np.uint16 or pixels.shape[2] != 2)
+    if pixels.dtype == np.uint8 or whole:
+        return pixels, []
+    deep = suffix in formats.DEEP
+    stored = AVIF_BITS if suffix == ".avif" else 16 if deep else 8
+    if pixels.dtype == np.float32:
+        pixels = planes.quantise(pixels, np.dtype(np.uint16 if deep else np.uint8))
+        return pixels, [f"{suffix} holds {stored} bits per channel, not floats"]
+    if not deep:
+        pixels = _narrowed(pixels, 8).astype(np.uint8)
+    return pixels, [f"{suffix} holds {stored} bits per channel, not 16"] if stored < 16 else []
+
+
+def _narrowed(pixels: Pixels, bits: int) -> Pixels:
+    """Values of 16 bits as fewer, rounded; a table, because floats of a whole picture take much memory."""
+    table = np.rint(np.arange(65536) * ((2**bits - 1) / 65535)).astype(np.uint16)
+    narrowed: Pixels = table[pixels]
+    return narrowed
 
 
 def _colour_space(pixels: Pixels, suffix: str) -> bytes:
     """What a profile has to be for (ICC.1:2022, 7.2.8: bytes 16 to 19 of the header)."""
-    return b"GRAY" if pixels.shape[2] == 1 and suffix not in formats.WITHOUT_GRAY else b"RGB "
+    gray = pixels.shape[2] == 1 and suffix not in formats.WITHOUT_GRAY
+    return b"GRAY" if gray or (pixels.shape[2] == 2 and suffix in formats.WITH_GRAY_ALPHA) else b"RGB "
 
 
-def encode(picture: Picture, suffix: str) -> bytes:
+def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
     """The bytes of an image file; what the format cannot hold is left out as by :func:`fit`.
 
-    Gray with alpha is written as RGB with alpha, because OpenCV writes no two channels.
+    Args:
+        picture: what to write.
+        suffix: the format.
+        quality: 1 to 100, of JPEG, WebP and AVIF files. By default JPEG has 95, always without reduced colour
+            resolution, and the others lose nothing.
 
     Raises:
-        OutputError: OpenCV cannot encode the picture in this format.
+        OutputError: the picture cannot be encoded in this format.
     """
     suffix = suffix.lower()
     picture = fit(picture, suffix)
-    pixels = picture.pixels
+    pixels, metadata = picture.pixels, picture.metadata
+    if suffix == ".png":
+        return png.write(pixels, metadata)
+    if suffix in formats.TIFF:
+        return tiff.write(pixels, metadata)
+    if suffix in formats.JPEG:
+        return _jpeg(pixels, metadata, quality or JPEG_QUALITY)
     if pixels.shape[2] == 2:
-        pixels = np.concatenate([pixels[:, :, :1]] * 3 + [pixels[:, :, 1:]], axis=2)
-    if pixels.shape[2] >= 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    blocks = _blocks(picture.metadata)
-    try:
-        done, data = cv2.imencodeWithMetadata(
-            suffix, pixels, list(blocks), list(blocks.values()), PARAMETERS.get(suffix, [])
-        )
-    except cv2.error as error:
-        raise OutputError(f"The result cannot be written as {suffix}: {error.err}.", "Choose another format.") from None
-    if not done:
-        raise OutputError(f"The result cannot be written as {suffix}.", "Choose another format, for example .png.")
-    return data.tobytes()
+        pixels = pixels[:, :, [0, 0, 0, 1]]
+    parameters: list[int] = []
+    if suffix == ".webp":
+        parameters = [*LOSSLESS_WEBP] if quality is None else [cv2.IMWRITE_WEBP_QUALITY, quality]
+    elif suffix == ".avif":
+        parameters = [cv2.IMWRITE_AVIF_QUALITY, quality or LOSSLESS_AVIF]
+        if pixels.dtype == np.uint16:
+            pixels, parameters = _narrowed(pixels, AVIF_BITS), [*parameters, cv2.IMWRITE_AVIF_DEPTH, AVIF_BITS]
+    blocks = {
+        cv2.IMAGE_METADATA_EXIF: metadata.exif,
+        cv2.IMAGE_METADATA_ICCP: metadata.icc,
+        cv2.IMAGE_METADATA_XMP: metadata.xmp,
+    }
+    return opencv.write(suffix, pixels, parameters, blocks)
 
 
-def _blocks(metadata: Metadata) -> dict[int, np.ndarray]:
-    chunks = {kind: getattr(metadata, name) for name, kind in BLOCKS.items()}
-    return {kind: np.frombuffer(chunk, np.uint8) for kind, chunk in chunks.items() if chunk}
+def _jpeg(pixels: Pixels, metadata: Metadata, quality: int) -> bytes:
+    """Written by Pillow: OpenCV writes no XMP, and no profile of more than one segment."""
+    blocks = {"icc_profile": metadata.icc, "xmp": metadata.xmp, "exif": metadata.exif and PREFIX + metadata.exif}
+    file = io.BytesIO()
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.save(
+        file, "JPEG", quality=quality, subsampling="4:4:4", **{key: value for key, value in blocks.items() if value}
+    )
+    return file.getvalue()

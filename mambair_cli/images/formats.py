@@ -1,22 +1,31 @@
-"""Which file formats are read and written, by suffix."""
+"""Which file formats are read and written, by suffix, and what each of them holds."""
 
 from pathlib import Path
 
 READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
 
-DEEP = frozenset({".png", ".tif", ".tiff"})
-"""Formats that hold 16 bits per channel."""
+TIFF = frozenset({".tif", ".tiff"})
+JPEG = frozenset({".jpg", ".jpeg"})
 
-WITH_ALPHA = frozenset({".png", ".webp", ".tif", ".tiff", ".avif"})
+DEEP = TIFF | {".png", ".avif"}
+"""Formats that hold more than 8 bits per channel; AVIF 12 of them, the others 16."""
 
-WITH_METADATA = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif"})
-"""Formats whose EXIF and ICC blocks OpenCV writes."""
+WITH_ALPHA = TIFF | {".png", ".webp", ".avif", ".bmp"}
+
+WITH_GRAY_ALPHA = TIFF | {".png"}
+"""Formats that hold gray with alpha as such; the others with alpha hold it as colour."""
+
+WITH_METADATA = READABLE - {".bmp"}
+"""Formats that EXIF, XMP and colour profiles are written to."""
 
 WITHOUT_GRAY = frozenset({".webp"})
 """Formats that hold gray pictures as colour."""
 
 LARGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500, ".avif": 65536}
 """Longest edge in pixels: WebP's 14 bits, and what libjpeg and libavif take."""
+
+JPEG_BLOCKS = {"exif": 65527, "xmp": 65504}
+"""Longest block in bytes: a JPEG segment of 65535 less its length and its name."""
 
 
 def is_image(path: Path) -> bool:

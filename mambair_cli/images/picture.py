@@ -7,15 +7,16 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
 """Array (height, width, channels) of uint8, uint16 or float32 in [0, 1]; the channels are gray, gray and alpha, RGB, or
-RGB and alpha."""
+RGB and alpha. Alpha is straight: the colours are not multiplied by it."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """Blocks kept as bytes; EXIF says "upright", because the pixels are."""
+    """Blocks kept as bytes; EXIF and XMP say "upright", because the pixels are."""
 
     exif: bytes = b""
     icc: bytes = b""
+    xmp: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
 from . import memory, tiles
+from .sources import BLOCK, ArraySource, Enlarged, Solid, Source
 
 CPU = torch.device("cpu")
-BLOCK = 64
 
 Network = Callable[[Tensor], Tensor]
 """(1, channels, height, width) to (1, channels, height * scale, width * scale), values in [0, 1]."""
@@ -42,11 +42,21 @@ class Settings:
 
 @dataclass
 class Report:
-    """What was done for one image: tile edge in the end, tiles run, and every step down of the tile."""
+    """What was done for one image.
+
+    Attributes:
+        tile: tile edge in the end.
+        tiles: tiles run.
+        retries: every step down of the tile.
+        notes: what else the user should know of the result.
+        peak_memory: most bytes in use during the work: of the whole process, on a GPU of its tensors.
+    """
 
     tile: int = 0
     tiles: int = 0
     retries: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    peak_memory: int = 0
 
 
 Progress = Callable[[int, int], None]
@@ -61,22 +71,54 @@ def restore(
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced NaN or infinity.
     """
-    source = planes.colour(pixels)
-    height, width, channels = source.shape
-    scale = settings.scale
-    out: Pixels = np.empty((height * scale, width * scale, pixels.shape[2]), pixels.dtype)
-    beside = planes.enlarge(source, scale) if settings.channels == 1 else source
+    height, width, channels = pixels.shape
+    out: Pixels = np.empty((height * settings.scale, width * settings.scale, channels), pixels.dtype)
     row = 0
-    for rows in _Rows(source, network, settings, report or Report(), progress or _silent):
-        for first in range(0, len(rows), BLOCK):  # conversions make copies, so they see a few rows at a time
-            part = rows[first : first + BLOCK]
-            there = slice(row, row + len(part))
-            out[there, :, :channels] = planes.quantise(planes.from_network(part, beside[there]), pixels.dtype)
-            row += len(part)
-    if planes.has_alpha(pixels):
-        alpha = planes.enlarge(pixels[:, :, -1:], scale)
-        out[:, :, -1:] = np.clip(alpha, 0, planes.white(pixels))  # bicubic weights overshoot
+    for rows in restore_rows(ArraySource(pixels), network, settings, report, progress):
+        out[row : row + len(rows)] = rows
+        row += len(rows)
     return out
+
+
+def restore_rows(
+    source: Source, network: Network, settings: Settings, report: Report | None = None, progress: Progress | None = None
+) -> Iterator[Pixels]:
+    """Finished rows from top to bottom, blocks of (rows, width * scale, channels) in the type of the source.
+
+    Rows of the source are read when they are needed and released when they are not. Those that a finished block was
+    made of are there until the next block is asked for.
+
+    Raises:
+        OutOfMemoryError: even the smallest tile does not fit.
+        NumericalError: the network produced NaN or infinity.
+    """
+    report = report or Report()
+    source = Solid(source) if source.shape[2] in (2, 4) else source
+    beside = Enlarged(source, settings.scale)
+    memory.forget_peak(settings.device)
+    row = 0
+    for strip in _Rows(source, network, settings, report, progress or _silent):
+        for first in range(0, len(strip), BLOCK):  # conversions make copies, so they see a few rows at a time
+            part = strip[first : first + BLOCK]
+            yield _finished(part, beside, row)
+            row += len(part)
+        del strip, part  # or they would stay while the next strip is made
+        done = row // settings.scale
+        source.release(min(tiles.needed(done, settings.overlap, settings.multiple), beside.first(done)))
+    report.peak_memory = memory.peak(settings.device)
+
+
+def _finished(rows: tiles.Floats, beside: Enlarged, row: int) -> Pixels:
+    """Rows of the network as rows of the picture: in its depth and with all its channels."""
+    shape, dtype = beside.source.shape, beside.source.dtype
+    if rows.shape[2] == shape[2]:
+        return planes.quantise(rows, dtype)
+    large = beside.rows(row, row + len(rows))
+    colours = planes.quantise(planes.from_network(rows, planes.colour(large)), dtype)
+    if not planes.has_alpha(large):
+        return colours
+    alpha = np.clip(large[:, :, -1:], 0, planes.white(large))  # bicubic weights overshoot
+    return np.concatenate([colours, alpha.astype(dtype)], axis=2)
 
 
 def _silent(done: int, total: int) -> None:
@@ -87,7 +129,7 @@ def _silent(done: int, total: int) -> None:
 class _Rows:
     """Iterates over finished rows from top to bottom, blocks of (rows, width * scale, network channels), float32."""
 
-    source: Pixels
+    source: Source
     network: Network
     settings: Settings
     report: Report
@@ -116,6 +158,7 @@ class _Rows:
                 pending = strip[ready:].copy()
                 done = next_first
                 yield strip[:ready]
+                del strip
 
     def _strip_if_it_fits(
         self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int
@@ -131,11 +174,11 @@ class _Rows:
     def _strip(self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int) -> tiles.Floats:
         """One row of tiles, from row ``done`` of the image to the end of ``span``."""
         scale, channels = self.settings.scale, self.settings.channels
+        rows = planes.colour(self.source.rows(span.start, span.stop))
         top, bottom = (done - span.start) * scale, (span.last - span.start) * scale
         strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
         for column in columns:
-            region = self.source[span.start : span.stop, column.start : column.stop]
-            result = self._run(planes.for_network(region, channels))
+            result = self._run(planes.for_network(rows[:, column.start : column.stop], channels))
             left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
             strip.add(result[top:bottom, left:right], column.first * scale)
             self.report.tiles += 1
@@ -166,22 +209,34 @@ def _step_down(tile: int, overlap: int, report: Report) -> int:
     return edge
 
 
-def fitting(shape: tuple[int, int], settings: Settings, room: int, bytes_per_pixel: int) -> int:
+def fitting(
+    shape: tuple[int, int], settings: Settings, room: int, bytes_per_pixel: int, *, whole_result: bool = True
+) -> int:
     """The tile of ``settings`` if the work on an image of ``shape`` should fit into ``room`` bytes, else a smaller one.
 
-    An estimate only: when nothing on the ladder fits, its smallest usable edge is tried.
+    An estimate only: when nothing on the ladder fits, its smallest usable edge is tried. ``whole_result`` says whether
+    the result is put together in memory.
     """
     wanted = min(settings.tile or max(shape), max(shape))
     edge = wanted
-    while _needed(shape, edge, settings, bytes_per_pixel) > room and (lower := tiles.smaller(edge, settings.overlap)):
+    while _needed(shape, edge, settings, bytes_per_pixel, whole_result) > room and (
+        lower := tiles.smaller(edge, settings.overlap)
+    ):
         edge = lower
     return settings.tile if edge == wanted else edge
 
 
-def _needed(shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int) -> int:
-    """Bytes for one tile, the strip being put together with what is left of the one above, and the result."""
+def _needed(
+    shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int, whole_result: bool = True
+) -> int:
+    """Bytes for the work on tiles, and for the result."""
+    result = whole_result * shape[0] * shape[1] * settings.scale**2 * 4 * np.dtype(np.uint16).itemsize
+    return memory.RESERVE + work(shape, edge, settings, bytes_per_pixel) + result
+
+
+def work(shape: tuple[int, int], edge: int, settings: Settings, bytes_per_pixel: int) -> int:
+    """Bytes for one tile and for the strip being put together with what is left of the one above."""
     height, width = min(edge, shape[0]), min(edge, shape[1])
     out_width = shape[1] * settings.scale
     strip = 2 * height * settings.scale * out_width * settings.channels * np.dtype(np.float32).itemsize
-    result = shape[0] * settings.scale * out_width * 4 * np.dtype(np.uint16).itemsize
-    return memory.RESERVE + height * width * bytes_per_pixel + strip + result
+    return height * width * bytes_per_pixel + strip

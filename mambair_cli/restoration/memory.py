@@ -2,6 +2,8 @@
 
 import ctypes
 import platform
+import re
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -9,6 +11,7 @@ import torch
 
 CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESERVE = 192 << 20
 """Bytes left for code, buffers of the scan and the allocator."""
 
@@ -75,6 +78,28 @@ def _rooms(root: Path, path: str, limit: str, usage: str, reclaimable: str) -> l
         if group == root:
             break
     return rooms
+
+
+def forget_peak(device: torch.device) -> None:
+    """Start to watch the peak anew, where the system can do that."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif FORGET.exists():
+        with suppress(OSError):  # some containers refuse; the peak is then that of the whole life
+            FORGET.write_text("5")  # proc(5): reset the peak resident set size
+
+
+def peak(device: torch.device) -> int:
+    """Most bytes in use since :func:`forget_peak`: of tensors on a GPU, else of the process.
+
+    Of its whole life where the peak cannot be forgotten; what is in use now where the system knows no peak.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if STATUS.exists() and (found := re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)):
+        return int(found[1]) << 10
+    information = psutil.Process().memory_info()
+    return int(getattr(information, "peak_wset", information.rss))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,13 +1,16 @@
-"""A loaded model applied to a picture: default tile, memory check, then the engine."""
+"""A loaded model applied to a picture: default tile, memory check, the engine, and the size asked for."""
 
 import numpy as np
 
 from ..errors import UsageError
 from ..images.picture import Pixels
 from ..weights.loader import Model
-from . import memory
-from .engine import Progress, Report, Settings, fitting
+from . import ensemble as symmetries
+from . import memory, sizes
+from .engine import Network, Progress, Report, Settings, fitting
 from .engine import restore as run
+from .finish import blended, resized
+from .precision import concerns, mixed
 
 DEFAULT_OVERLAP = 32
 
@@ -31,33 +34,80 @@ def settings(model: Model, tile: int | None, overlap: int | None) -> Settings:
     )
 
 
+def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, strength: float) -> Network:
+    """The network of a model as it is to be applied to one picture; what happens is noted in ``report``.
+
+    Raises:
+        UsageError: a value is out of range, or a strength is given for a model that enlarges.
+    """
+    if strength != 1 and model.descriptor.scale != 1:
+        raise UsageError(
+            f"The model {model.name} enlarges, so its result cannot be blended with the input.",
+            "Leave out the strength.",
+        )
+    network = mixed(model.network, precision, report)
+    return blended(symmetries.ensemble(network) if ensemble else network, strength)
+
+
+def bytes_per_pixel(model: Model, ensemble: bool) -> int:
+    """Working memory per input pixel."""
+    descriptor = model.descriptor
+    more = symmetries.working_bytes(descriptor.scale, descriptor.in_channels) if ensemble else 0
+    return descriptor.bytes_per_pixel + more
+
+
 def restore(
     pixels: Pixels,
     model: Model,
     *,
     tile: int | None = None,
     overlap: int | None = None,
+    ensemble: bool = False,
+    precision: str = "fp32",
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    strength: float = 1.0,
     report: Report | None = None,
     progress: Progress | None = None,
     unclipped: bool = False,
 ) -> Pixels:
     """Restore one picture (height, width, channels) with a model; the tile is made smaller if memory is short.
 
-    ``unclipped`` allows float pixels outside [0, 1], such as noise that was never stored in a file; the result lies in
-    [0, 1] all the same.
+    Args:
+        pixels: see :data:`Pixels`.
+        model: what to apply.
+        tile: edge in input pixels, 0 for the whole picture; None: the network's recommendation.
+        overlap: pixels that neighbouring tiles share; None: in proportion to the tile.
+        ensemble: average over the 8 symmetries of the square.
+        precision: ``fp32``, ``bf16`` or ``fp16``; where half precision fails, fp32 takes over.
+        scale: enlargement of the result, at least 1; None: the model's. What the model does not do is resampled.
+        width: of the result in pixels; None: in proportion.
+        height: of the result in pixels; None: in proportion.
+        strength: share of the result in a blend with the input, 0 to 1; only for models that keep the size.
+        report: filled with what was done.
+        progress: called with tiles done and in total.
+        unclipped: allow float pixels outside [0, 1], such as noise that was never stored in a file; the result lies in
+            [0, 1] all the same.
 
     Raises:
-        UsageError: tile and overlap do not fit together, or float pixels lie outside [0, 1].
+        UsageError: choices do not fit together or the model, or float pixels lie outside [0, 1].
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced values that are not numbers.
     """
     if pixels.dtype == np.float32 and not unclipped and not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails both
         raise UsageError("The picture holds values outside 0 to 1.", "Scale it, or give uint8 or uint16.")
-    wanted = settings(model, tile, overlap)
-    report = report or Report()
+    wanted, report = settings(model, tile, overlap), report or Report()
+    shape = (pixels.shape[0], pixels.shape[1])
+    size = sizes.target(shape, wanted.scale, scale, width, height)
+    network = prepared(model, report, ensemble=ensemble, precision=precision, strength=strength)
+    if strength == 0:
+        return pixels.clip(0, 1) if pixels.dtype == np.float32 else pixels.copy()
     room = memory.available(model.device)
-    edge = fitting((pixels.shape[0], pixels.shape[1]), wanted, room, model.descriptor.bytes_per_pixel)
+    edge = fitting(shape, wanted, room, bytes_per_pixel(model, ensemble))
     if edge != wanted.tile:
         wanted = settings(model, edge, wanted.overlap)
         report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")
-    return run(pixels, model.network, wanted, report, progress)
+    report.notes += concerns(model.descriptor, precision, pixels.dtype)
+    report.notes += sizes.notes(shape, wanted.scale, size, width, height)
+    return resized(run(pixels, network, wanted, report, progress), size)

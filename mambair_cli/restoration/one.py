@@ -8,29 +8,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import InputError, OutputError, UsageError, explained
+from ..errors import InputError, OutOfMemoryError, OutputError, explained
 from ..images import claims, files
 from ..images.decode import decode
 from ..images.encode import check_size, encode, fit
 from ..images.picture import Picture, Pixels
 from ..weights.loader import Model
-from . import pipes
+from . import pipes, stream
 from .choices import Choices
+from .compare import side_by_side
 from .engine import Progress, Report
-from .joining import supported
 from .memory import is_out_of_memory
 from .model import restore
 from .record import Entry, Record, Stamp, source_stamp
 from .result import Job, Result
-
-
-def check_choices(choices: Choices) -> None:
-    """join: refuse before the work what this version has not."""
-    supported(decode, max_pixels=choices.max_pixels, strip=choices.strip)
-    supported(restore, **choices.network())
-    supported(encode, quality=choices.quality)
-    if choices.compare:
-        raise UsageError("--compare is not available in this version.", "Leave it out.")
 
 
 @dataclass
@@ -41,8 +32,10 @@ class Work:
         stack: what is open: lock, temporary files.
         places: the temporary file for each output.
         replace: whether outputs that exist are replaced.
+        before: the input as it was before it was read, if that is to be recorded.
         read: the input as it was when it was read, if that is to be recorded.
         starved: whether memory ran out.
+        streamed: whether the picture is too large for memory; then the result goes straight to its temporary file.
     """
 
     job: Job
@@ -50,10 +43,12 @@ class Work:
     stack: ExitStack = field(default_factory=ExitStack)
     places: dict[Path, Path] = field(default_factory=dict)
     replace: bool = False
+    before: os.stat_result | None = None
     read: Stamp | None = None
     picture: Picture | None = None
     restored: Pixels | None = None
     starved: bool = False
+    streamed: bool = False
 
     @property
     def outputs(self) -> list[Path]:
@@ -121,34 +116,61 @@ class Restorer:
     def restore(self, work: Work, progress: Progress) -> None:
         """Run the network."""
         with work.stage():
-            assert work.picture is not None
             report, result = Report(), work.result
-            # join: a picture too large for memory (bands.needed, asked in begin before decode) goes through
-            # stream.restore_file into work.places[job.target] here, and finish has only to publish it.
-            wanted = supported(restore, **self.choices.network())
-            work.restored = restore(work.picture.pixels, self.model, report=report, progress=progress, **wanted)
+            if work.streamed:
+                self._stream(work, report, progress)
+            else:
+                assert work.picture is not None
+                wanted = self.choices.network()
+                work.restored = restore(work.picture.pixels, self.model, report=report, progress=progress, **wanted)
             result.tile, result.tiles, result.retries = report.tile, report.tiles, report.retries
-            result.notes += getattr(report, "notes", [])  # join: report.notes
-            result.peak_memory = getattr(report, "peak_memory", 0)  # join: report.peak_memory
+            result.notes += report.notes
+            result.peak_memory = report.peak_memory
 
     def finish(self, work: Work) -> None:
         """Write the result."""
         if work.over:
             return
         with work.stage():
-            assert work.picture is not None
-            assert work.restored is not None
-            job, suffix = work.job, work.job.target.suffix
-            fitting = fit(Picture(work.restored, work.picture.metadata, work.picture.notes), suffix)
-            work.result.notes += fitting.notes
-            data = encode(fitting, suffix, **supported(encode, quality=self.choices.quality))
-            if job.compare:
-                self._publish(work, job.compare, self._comparison(work))
-            if job.piped_out:
-                pipes.write(data)
+            if work.streamed:
+                self._place(work, work.job.target)
             else:
-                self._publish(work, job.target, data)
+                self._write(work)
         work.close()
+
+    def _write(self, work: Work) -> None:
+        assert work.picture is not None
+        assert work.restored is not None
+        job, suffix = work.job, work.job.target.suffix
+        fitting = fit(Picture(work.restored, work.picture.metadata, work.picture.notes), suffix)
+        work.result.notes += fitting.notes
+        data = encode(fitting, suffix, quality=self.choices.quality)
+        if job.compare:
+            comparison = Picture(side_by_side(work.picture.pixels, work.restored))
+            self._publish(work, job.compare, encode(comparison, job.compare.suffix))
+        if job.piped_out:
+            pipes.write(data)
+        else:
+            self._publish(work, job.target, data)
+
+    def _stream(self, work: Work, report: Report, progress: Progress) -> None:
+        """Restore a picture that is too large for memory into the temporary file of the result."""
+        job, choices = work.job, self.choices
+        done = stream.restore_file(
+            job.source,
+            work.places[job.target],
+            job.target,
+            self.model,
+            report=report,
+            progress=progress,
+            strip=choices.strip,
+            quality=choices.quality,
+            max_pixels=choices.max_pixels,
+            **choices.network(),
+        )
+        self._stamp(work)
+        self._measured(work, done.width, done.height)
+        work.result.notes += done.notes
 
     def _claim(self, work: Work) -> None:
         target = work.job.target
@@ -181,23 +203,46 @@ class Restorer:
         work.replace = work.replace or bool(there)
 
     def _read(self, work: Work) -> None:
-        job = work.job
+        job, choices = work.job, self.choices
         if job.piped_in:
             picture = pipes.decode(self.piped)
         else:
             recorded = self.recipe is not None and not job.piped_out and job.source.is_file()
-            before = job.source.stat() if recorded else None
-            wanted = supported(decode, max_pixels=self.choices.max_pixels, strip=self.choices.strip)
-            picture = decode(job.source, **wanted)
-            if before:
-                work.read = source_stamp(job.source)
-                if (before.st_size, before.st_mtime_ns) != (work.read.size, work.read.mtime_ns):
-                    raise InputError(f"{job.source} changed while it was read.", "Run again when it is complete.")
+            work.before = job.source.stat() if recorded else None
+            if not job.piped_out and self._too_large(job):
+                work.streamed = True
+                return
+            picture = decode(job.source, max_pixels=choices.max_pixels, strip=choices.strip)
+            self._stamp(work)
         height, width = picture.pixels.shape[:2]
-        work.result.height, work.result.width = height, width
-        work.result.megapixels = round(height * width / 1e6, 3)
+        self._measured(work, width, height)
         check_size(job.target, *self._size(width, height))
         work.picture = picture
+
+    def _too_large(self, job: Job) -> bool:
+        """Whether the picture takes more memory than there is, and is to be streamed."""
+        choices = self.choices.network()
+        wanted = {name: choices[name] for name in ("tile", "overlap", "ensemble", "scale", "width", "height")}
+        if not stream.needed(job.source, job.target, self.model, **wanted):
+            return False
+        if job.compare:
+            raise OutOfMemoryError(
+                f"{job.source} is too large for memory, and --compare has to see all of it.", "Leave out --compare."
+            )
+        return True
+
+    @staticmethod
+    def _measured(work: Work, width: int, height: int) -> None:
+        work.result.height, work.result.width = height, width
+        work.result.megapixels = round(height * width / 1e6, 3)
+
+    @staticmethod
+    def _stamp(work: Work) -> None:
+        """Note which state of the input was read, if that is to be recorded."""
+        if work.before:
+            work.read = source_stamp(work.job.source)
+            if (work.before.st_size, work.before.st_mtime_ns) != (work.read.size, work.read.mtime_ns):
+                raise InputError(f"{work.job.source} changed while it was read.", "Run again when it is complete.")
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         """Of the result."""
@@ -209,13 +254,13 @@ class Restorer:
             scale = choices.width / width if choices.width else (choices.height or height) / height
         return round(width * scale), round(height * scale)
 
-    def _comparison(self, work: Work) -> bytes:
-        # join: encode(Picture(side_by_side(work.picture.pixels, work.restored)), ".png")
-        raise NotImplementedError
-
     def _publish(self, work: Work, path: Path, data: bytes) -> None:
+        files.fill(work.places[path], path, data)
+        self._place(work, path)
+
+    def _place(self, work: Work, path: Path) -> None:
+        """Give a complete temporary file its name, and record it before."""
         temporary = work.places[path]
-        files.fill(temporary, path, data)
         if self.recipe is not None and work.read is not None:
             self._record(path).add(Entry(Stamp.of(temporary, path.name), work.read, self.recipe))
         files.place(temporary, path, work.replace)

@@ -55,6 +55,11 @@ def plan(size: int, tile: int, overlap: int, multiple: int = 1, done: int = 0) -
     ]
 
 
+def needed(done: int, overlap: int, multiple: int = 1) -> int:
+    """No plan for what is left after ``done`` pixels, whatever its tile, starts before this pixel."""
+    return max(0, done - margin(overlap) - multiple)
+
+
 def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 

@@ -16,6 +16,7 @@ NETWORK_DOCS = {
     "conv_block": "Convolutional half of a block: light, bottleneck or depthwise; by default what upsampler implies.",
     "compress_ratio": "Channel reduction inside the convolutional half; by default what conv_block implies.",
     "squeeze_factor": "Channel reduction inside channel attention.",
+    "unshuffle": "Edge of squares of pixels taken as the channels of one pixel; 2 is a quarter of the work.",
     "num_heads": "Attention heads of each group; each divides embed_dim.",
     "window_size": "Side of the attention windows in pixels.",
     "inner_rank": "Inner rank of the prompt pool.",

@@ -94,7 +94,7 @@ def scales(recipe: View) -> Iterator[Finding]:
         yield ("scale",), f"scale is {scale}, but MambaIRUNet keeps the size", "Use scale: 1."
     for name, data in recipe.mapping("datasets").items():
         kind = recipe.get("datasets", name, "degradation", "type")
-        if isinstance(data, dict) and kind in ("none", "noise", "jpeg", "haze") and scale != 1:
+        if isinstance(data, dict) and kind in ("none", "noise", "jpeg", "haze", "chain", "mix") and scale != 1:
             what = f"the degradation {kind} keeps the size, but the scale of the recipe is {scale}"
             yield ("datasets", name, "degradation", "type"), what, "Use scale: 1, or bicubic."
 

@@ -158,6 +158,9 @@ class PhotoPatchDataset(Photos, Augmented):
     detail: Probability = 0.0
     """How often the patch with most detail of a few is taken."""
 
+    gray_probability: Probability = 0.0
+    """How often a patch loses its colours but keeps its channels."""
+
     in_memory: bool = False
     """Decode all photos at the start."""
 

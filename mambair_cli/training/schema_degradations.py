@@ -105,4 +105,28 @@ class Haze(Section):
     """Kinds of depth field, drawn from evenly."""
 
 
-Degradation = Annotated[Any, OneOf((NoDegradation, Bicubic, Noise, Jpeg, Haze))]
+SINGLE = (NoDegradation, Noise, Jpeg, Haze)
+
+
+class Chain(Section):
+    """One after the other, each stored in 8 bits before the next."""
+
+    type: Literal["chain"]
+
+    steps: Annotated[list[Annotated[Any, OneOf(SINGLE)]], Field(min_length=1)]
+    """Degradations in their order."""
+
+
+class Mix(Section):
+    """One of several for each patch."""
+
+    type: Literal["mix"]
+
+    of: Annotated[list[Annotated[Any, OneOf((*SINGLE, Chain))]], Field(min_length=1)]
+    """Degradations to draw from."""
+
+    shares: list[Annotated[float, Field(ge=0)]] | None = None
+    """How often each is drawn, in relation to the others; by default all evenly."""
+
+
+Degradation = Annotated[Any, OneOf((*SINGLE, Bicubic, Chain, Mix))]

@@ -130,7 +130,7 @@ def _room(path: Path) -> str:
         if str(path[-1]).startswith(start):
             return room
     if path[0] == "datasets":
-        return "degradation" if path[-1] == "degradation" else "dataset"
+        return "degradation" if "degradation" in path else "dataset"
     return "metric" if "metrics" in path else "loss"
 
 

@@ -21,6 +21,8 @@ ODD: list[tuple[type[nn.Module], dict[str, Any]]] = [
     (MambaIR, {"upscale": 5, "upsampler": "pixelshuffledirect", "in_chans": 1, "conv_block": "depthwise"}),
     (MambaIR, {"upscale": 2, "upsampler": "pixelshuffledirect", "conv_block": "bottleneck", "compress_ratio": 6}),
     (MambaIR, {"upscale": 1, "embed_dim": 48, "depths": (11,), "squeeze_factor": 16, "d_state": 1}),
+    (MambaIR, {"upscale": 1, "embed_dim": 48, "depths": (2,), "unshuffle": 2}),
+    (MambaIR, {"upscale": 1, "in_chans": 1, "embed_dim": 48, "depths": (2,), "unshuffle": 4}),
     (MambaIRUNet, {"dim": 38, "num_blocks": (1, 2, 1, 3), "num_refinement_blocks": 2, "mlp_ratio": 1.3, "d_state": 5}),
     (MambaIRUNet, {"dim": 30, "num_blocks": (2, 1, 1, 1), "bias": True, "inp_channels": 1, "out_channels": 1}),
     (MambaIRUNet, {"dim": 32, "num_blocks": (1, 1, 1, 1), "inp_channels": 6, "dual_pixel_task": True}),

@@ -233,3 +233,11 @@ def test_wrong_partners_are_all_named(album: Path, paired: Callable[[int], Path]
         folder(album, dataroot_lq=str(low), filename_tmpl="{}x2", scale=4)
     with pytest.raises(InputError, match="does not exist"):
         folder(album, dataroot_lq=str(low / "no"), scale=2)
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
+def test_photos_of_any_depth_are_taken_in_8_bits(dtype: type[np.generic], white: int, tmp_path: Path) -> None:
+    values = np.linspace(0, white, 256).reshape(16, 16, 1).repeat(3, axis=2)
+    values = np.rint(values) if white > 1 else values
+    cv2.imwrite(str(tmp_path / "a.tif"), values.astype(dtype))
+    assert np.array_equal(photos.load(tmp_path / "a.tif")[:, :, 0], np.arange(256).reshape(16, 16))

@@ -1,76 +1,17 @@
 """The exactness contract: tiled equals whole, bit for bit, also after memory ran out at any tile."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from mambair_cli.errors import NumericalError, OutOfMemoryError, UsageError
+from mambair_cli.images import planes, transparency
 from mambair_cli.restoration import memory, tiles
 from mambair_cli.restoration.engine import Report, Settings, fitting, restore
-
-Network = Callable[[Tensor], Tensor]
-
-
-def pointwise(scale: int) -> Network:
-    """Every pixel becomes a block of ``scale`` x ``scale`` pixels, scrambled; radius 0."""
-
-    def run(x: Tensor) -> Tensor:
-        big = x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-        return (big * 0.75 + 0.25 * big * big).roll(1, dims=1)
-
-    return run
-
-
-def box(radius: int, scale: int) -> Network:
-    """Sum over a window of ``radius`` pixels of the 8-bit values, an integer, reduced to the byte range."""
-
-    def run(x: Tensor) -> Tensor:
-        values = (x * 255).round()
-        kernel = torch.arange(1.0, (2 * radius + 1) ** 2 + 1).view(1, 1, 2 * radius + 1, -1)
-        total = F.conv2d(values.transpose(0, 1), kernel, padding=radius).transpose(0, 1)
-        big = (total % 256 / 255).repeat_interleave(scale, 2)
-        return big.repeat_interleave(scale, 3)
-
-    return run
-
-
-class RunsOutOfMemory:
-    """Fails like an allocator at the tiles with these numbers."""
-
-    def __init__(self, network: Network, at: set[int]) -> None:
-        self.network, self.at, self.calls = network, at, 0
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        if self.calls in self.at:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.network(x)
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[np.ndarray, Settings, int]:
-    """A picture, settings and a receptive radius that the margin covers."""
-    height, width = draw(st.integers(1, 300)), draw(st.integers(1, 300))
-    tile = draw(st.integers(max(1, max(height, width) // 12), 128))
-    overlap = draw(st.integers(0, min(tile - 1, 24)))
-    while (tile - overlap) * 16 < max(height, width):  # keep the number of tiles within reason
-        overlap //= 2
-        tile += 1
-    radius = draw(st.integers(0, tiles.margin(overlap)))
-    scale = draw(st.integers(1, 4))
-    pixels = np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), np.uint8)
-    multiple = draw(st.sampled_from([1, 8]))
-    return pixels, Settings(scale=scale, channels=3, tile=tile, overlap=overlap, multiple=multiple), radius
-
-
-def whole(settings: Settings) -> Settings:
-    return Settings(scale=settings.scale, channels=settings.channels, tile=0)
+from tests.restoration.stubs import Forward, RunsOutOfMemory, box, cases, pointwise, streamed, whole
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,6 +21,7 @@ def test_tiled_equals_whole(case: tuple[np.ndarray, Settings, int]) -> None:
     for network in (pointwise(tiling.scale), box(radius, tiling.scale)):
         expected = restore(pixels, network, whole(tiling))
         assert np.array_equal(restore(pixels, network, tiling), expected)
+        assert np.array_equal(streamed(Forward(pixels), network, tiling), expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -92,7 +34,7 @@ def test_tiled_equals_whole_after_memory_ran_out_at_tile_k(
         expected = restore(pixels, network, whole(tiling))
         failing, report = RunsOutOfMemory(network, at), Report()
         try:
-            found = restore(pixels, failing, tiling, report)
+            found = streamed(Forward(pixels), failing, tiling, report)
         except OutOfMemoryError:
             edge = report.tile
             assert tiles.smaller(edge, tiling.overlap) is None
@@ -172,6 +114,8 @@ def test_an_identity_network_gives_every_kind_of_picture_back(
     pixels = (rng.random((9, 7, channels)) * (1 if dtype is np.float32 else np.iinfo(dtype).max)).astype(dtype)  # type: ignore[type-var]
     found = restore(pixels, lambda x: x, Settings(scale=1, channels=seen, tile=4, overlap=2))
     assert found.dtype == pixels.dtype
+    if channels in (2, 4):  # colours behind full transparency are made up
+        found, pixels = found * (pixels[:, :, -1:] > 0), pixels * (pixels[:, :, -1:] > 0)
     np.testing.assert_allclose(found, pixels, rtol=0, atol=1e-6 if dtype is np.float32 else 0)
 
 
@@ -218,3 +162,45 @@ def test_enlarged_float_alpha_stays_in_range() -> None:
     pixels[:, 4:, 3] = 1
     found = restore(pixels, pointwise(2), Settings(scale=2, channels=3, tile=0))[:, :, 3]
     assert (found.min(), found.max()) == (0, 1)
+
+
+@pytest.mark.parametrize(("channels", "seen"), [(1, 1), (2, 3), (3, 1), (4, 3)])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_streamed_rows_equal_the_picture_in_memory(
+    channels: int, seen: int, scale: int, rng: np.random.Generator
+) -> None:
+    pixels = rng.integers(0, 65536, (150, 40, channels), np.uint16)
+    tiling = Settings(scale=scale, channels=seen, tile=32, overlap=8, multiple=8)
+    expected = restore(pixels, pointwise(scale), whole(tiling))
+    assert np.array_equal(streamed(Forward(pixels), pointwise(scale), tiling), expected)
+    assert np.array_equal(streamed(Forward(pixels), RunsOutOfMemory(pointwise(scale), {7}), tiling), expected)
+
+
+def test_few_rows_of_a_tall_picture_are_kept() -> None:
+    kept = []
+    for height in (1000, 4000):
+        source = Forward(np.zeros((height, 20, 4), np.uint8))
+        streamed(source, pointwise(2), Settings(scale=2, channels=3, tile=64, overlap=16))
+        kept.append(source.most)
+    assert kept[0] == kept[1] <= 64 + 64 + 16 + 2 * transparency.REACH
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_alpha_is_enlarged_as_in_one_piece(scale: int, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (200, 30, 4), np.uint8)
+    found = restore(pixels, pointwise(scale), Settings(scale=scale, channels=3, tile=50, overlap=8))
+    whole_plane = planes.enlarge(pixels[:, :, 3:], scale)
+    assert np.abs(found[:, :, 3:].astype(int) - whole_plane).max() <= 1
+
+
+def test_the_peak_of_memory_is_that_of_this_picture() -> None:
+    def hungry(x: Tensor) -> Tensor:
+        return x + torch.ones(60 << 20).sum() * 0
+
+    pixels, reports = np.zeros((8, 8, 3), np.uint8), [Report(), Report(), Report()]
+    for network, report in zip((pointwise(1), hungry, pointwise(1)), reports, strict=True):
+        restore(pixels, network, Settings(scale=1, channels=3, tile=0), report)
+    calm, high, calm_again = (report.peak_memory >> 20 for report in reports)
+    assert high - calm >= 200
+    if memory.FORGET.exists():  # elsewhere it is the peak of the whole life
+        assert high - calm_again >= 200

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mambair_cli.data import degradations
+from mambair_cli.data import combined, degradations
 from mambair_cli.errors import MambairError, UsageError
 from mambair_cli.training.mistakes import Mistake
 from mambair_cli.training.recipe import RecipeError, json_schema, packaged, read_recipe
@@ -169,13 +169,29 @@ def test_degradations_and_channels_must_fit_the_network(tmp_path: Path) -> None:
     )
 
 
+def test_combined_degradations_are_checked_to_the_last_part(tmp_path: Path) -> None:
+    photos = (
+        "datasets.train={name: p, type: PhotoPatchDataset, dataroot_gt: p, gt_size: 96, batch_size_per_gpu: 1,"
+        " gray_probability: 2, degradation: {type: mix, shares: [-1], of: [{type: noise, sigma: 3}, {type: chain, "
+    )
+    said = refused(write(tmp_path), photos + "steps: [{type: jpeg, quality: 101}, {type: blur}]}]}}")
+    for words in (
+        "datasets.train.gray_probability is 2, expected at most 1.0",
+        "datasets.train.degradation.shares.0 is -1, expected at least 0.0",
+        "datasets.train.degradation.of.1.steps.0.quality.0 is 101, expected at most 100.0",
+        "datasets.train.degradation.of.1.steps.1.type is 'blur', no degradation has this name",
+        "the degradation mix keeps the size, but the scale of the recipe is 2",
+    ):
+        assert words in said
+
+
 def test_the_schema_knows_the_degradations_there_are() -> None:
+    kinds: dict[str, Any] = {**degradations.KINDS, **combined.KINDS}
     described = {
         section["properties"]["type"]["const"]: section["properties"].keys() - {"type"}
         for section in json_schema()["$defs"].values()
-        if section["properties"].get("type", {}).get("const") in degradations.KINDS
+        if section["properties"].get("type", {}).get("const") in kinds
     }
-    kinds: dict[str, Any] = dict(degradations.KINDS)
     assert described == {kind: {f.name for f in fields(made)} for kind, made in kinds.items()}
 
 

@@ -1,0 +1,205 @@
+"""Image files read from top to bottom, a few rows at a time, by pyvips; memory holds the rows that are still needed."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from ..errors import InputError, OutputError
+from . import container, exif, profiles, tiff, tiff_tags, vips
+from .picture import Metadata, Pixels
+
+DTYPES: dict[str, np.dtype] = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
+COLOURS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb": (3, 4), "rgb16": (3, 4), "cmyk": (4,)}
+"""Kinds of colours that are supported, and their numbers of channels with and without alpha."""
+
+COMPRESSION, JPEG, YCBCR = 259, 7, 6
+"""A tag of TIFF files, its value for JPEG, and that of PhotometricInterpretation for YCbCr (TIFF 6.0, section 21)."""
+
+READ = 64
+IN_ORDER = (1, 2)
+"""Orientations that leave the order of rows as it is: upright and mirrored (EXIF 2.32, tag 0x0112)."""
+
+
+class Bands:
+    """Upright rows of one file; a source for :func:`mambair_cli.restoration.engine.restore_rows`.
+
+    Attributes:
+        shape: (height, width, channels).
+        dtype: uint8 or uint16.
+        metadata: blocks of the file, which say that the picture is upright.
+        notes: what of the file is not in the rows.
+        resolution: pixels per millimetre across and down.
+    """
+
+    def __init__(self, path: Path, file: int, scratch: Path) -> None:
+        self.path, self.file = path, file
+        self.tags = _tiff_tags(path)
+        if self.tags.get(ExifTags.Base.PhotometricInterpretation) == YCBCR and self.tags.get(COMPRESSION) != JPEG:
+            raise _not_read(path, "plain YCbCr values")  # which libvips shows as if they were RGB
+        image = self._load()
+        self.dtype, self.cmyk = _dtype(path, image), image.interpretation == "cmyk"
+        self.metadata = _metadata(image)
+        self.notes = (*_notes(image, self.metadata.icc), *([tiff.LEFT_OUT] if self._mute() else []))
+        self.resolution = _resolution(image)
+        self.turned = _orientation(image) not in IN_ORDER
+        self._begin(_stored(path, image, scratch).autorot() if self.turned else image.autorot())
+        self.shape = (self.image.height, self.image.width, 3 if self.cmyk else self.image.bands)
+
+    def _load(self) -> Any:
+        pyvips = vips.load()
+        os.lseek(self.file, 0, os.SEEK_SET)
+        try:
+            source = pyvips.Source.new_from_descriptor(self.file)
+            image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+            return image.extract_band(0, n=image.bands - 1) if self._mute() else image
+        except pyvips.Error as error:
+            raise _damaged(self.path, error) from None
+
+    def _mute(self) -> bool:
+        """Whether the last channel means nothing, although libvips takes it for transparency."""
+        return tiff_tags.UNSPECIFIED in self.tags.get(ExifTags.Base.ExtraSamples, ())
+
+    def _begin(self, image: Any) -> None:
+        self.image, self.region = image, vips.load().Region.new(image)
+        self.kept: list[Pixels] = []
+        self.first = self.stop = 0
+
+    def restart(self) -> None:
+        """Begin at the first row again."""
+        self._begin(self.image if self.turned else self._load().autorot())
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """Rows [start, stop), decoded if they have not been yet.
+
+        Raises:
+            InputError: the file is damaged there.
+            ValueError: some were released before.
+        """
+        if start < self.first:
+            raise ValueError(f"row {start} of {self.path} was released, and files are read forward")
+        while self.stop < stop:
+            self._read(min(READ, self.shape[0] - self.stop))
+        self.kept = [np.concatenate(self.kept)] if len(self.kept) > 1 else self.kept
+        return self.kept[0][start - self.first : stop - self.first]
+
+    def release(self, row: int) -> None:
+        """Forget the rows above ``row``; a copy, or what is kept would hold on to all of them."""
+        if self.kept and row > self.first:
+            self.kept = [self.rows(row, self.stop).copy()]
+            self.first = row
+
+    def _read(self, count: int) -> None:
+        try:
+            data = self.region.fetch(0, self.stop, self.image.width, count)
+        except vips.load().Error as error:
+            raise _damaged(self.path, error) from None
+        pixels: Pixels = np.frombuffer(data, self.dtype).reshape(count, self.image.width, self.image.bands)
+        self.kept.append(np.asarray(_converted(pixels, self.metadata.icc)[0]) if self.cmyk else pixels)
+        self.stop += count
+
+
+@contextmanager
+def opened(path: Path, scratch: Path) -> Iterator[Bands]:
+    """Read ``path`` in bands; a picture that has to be turned is first unpacked to the file ``scratch``.
+
+    Raises:
+        InputError: the file is missing, unreadable, damaged or of a kind that is not read in bands.
+        OutputError: there is no room for ``scratch``.
+        MambairError: pyvips is not installed.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the name and the folder.") from None
+    try:
+        with file:
+            yield Bands(path, file.fileno(), scratch)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _tiff_tags(path: Path) -> dict[int, Any]:
+    """The first directory of a TIFF file; nothing for other files and for those that Pillow does not know."""
+    with suppress(UnidentifiedImageError), container.quiet_pillow(), Image.open(path) as image:
+        if isinstance(image, TiffImageFile):
+            return dict(image.tag_v2)
+    return {}
+
+
+def _dtype(path: Path, image: Any) -> np.dtype:
+    if image.format not in DTYPES or image.bands not in COLOURS.get(image.interpretation, ()):
+        raise _not_read(path, f"{image.format} pixels of the kind {image.interpretation} in {image.bands} channels")
+    return DTYPES[image.format]
+
+
+def _not_read(path: Path, content: str) -> InputError:
+    return InputError(
+        f"{path} holds {content}, which are not supported in pictures that do not fit into memory.",
+        "Convert it to gray or RGB of 8 or 16 bits per channel.",
+    )
+
+
+def _orientation(image: Any) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _stored(path: Path, image: Any, scratch: Path) -> Any:
+    """The picture unpacked to a file, whose rows can be read in any order."""
+    pyvips = vips.load()
+    size = image.width * image.height * image.bands * DTYPES[image.format].itemsize
+    if (room := shutil.disk_usage(scratch.parent).free) < size:
+        raise OutputError(
+            f"{path} has to be turned, and for that unpacked to {size >> 20} MiB beside the result, where only"
+            f" {room >> 20} MiB are free.",
+            "Make room, or choose another place with -o.",
+        )
+    try:
+        with scratch.open("wb") as file:
+            image.rawsave_target(pyvips.Target.new_to_descriptor(file.fileno()))
+        layout = {"format": image.format, "interpretation": image.interpretation}
+        stored = pyvips.Image.rawload(os.fsencode(scratch), image.width, image.height, image.bands, **layout).copy()
+    except pyvips.Error as error:
+        raise _damaged(path, error) from None
+    if os.name == "posix":
+        scratch.unlink()  # the open file stays; its name must not, even if the process is killed
+    stored.set_type(pyvips.GValue.gint_type, "orientation", _orientation(image))
+    return stored
+
+
+def _metadata(image: Any) -> Metadata:
+    def block(name: str) -> bytes:
+        return bytes(image.get(name)) if image.get_typeof(name) else b""
+
+    return Metadata(
+        exif=exif.upright_exif(block("exif-data"))[0],
+        icc=block("icc-profile-data"),
+        xmp=exif.upright_xmp(block("xmp-data")),
+    )
+
+
+def _resolution(image: Any) -> tuple[float, float]:
+    """What the file says; 1 is what libvips puts where nothing is said, 72 per inch what EXIF does (2.32, 0x011A)."""
+    return (72 / 25.4, 72 / 25.4) if image.xres == image.yres == 1 else (image.xres, image.yres)
+
+
+def _notes(image: Any, icc: bytes) -> Iterator[str]:
+    if image.get_typeof("n-pages") and (frames := image.get("n-pages")) > 1:
+        yield f"only the first of {frames} pictures in the file is restored"
+    if image.interpretation == "cmyk":
+        yield _converted(np.zeros((1, 1, 4), np.uint8), icc)[1]
+
+
+def _converted(cmyk: Pixels, icc: bytes) -> tuple[Image.Image, str]:
+    height, width, _ = cmyk.shape
+    return profiles.to_srgb(Image.frombuffer("CMYK", (width, height), cmyk.tobytes(), "raw", "CMYK", 0, 1), icc)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is damaged or truncated ({vips.reason(error)}).", "Fetch or export it again.")

@@ -1,0 +1,107 @@
+"""EXIF and XMP blocks of upright pictures, and the orientation that makes one upright."""
+
+import io
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from .picture import Pixels
+
+ORIENTATION = ExifTags.Base.Orientation
+PREFIX = b"Exif\0\0"
+FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+RESOLUTION = frozenset({ExifTags.Base.XResolution, ExifTags.Base.YResolution, ExifTags.Base.ResolutionUnit})
+
+DESCRIPTIVE = frozenset(
+    {
+        ExifTags.Base.ImageDescription,
+        ExifTags.Base.Make,
+        ExifTags.Base.Model,
+        *RESOLUTION,
+        ExifTags.Base.Software,
+        ExifTags.Base.DateTime,
+        ExifTags.Base.Artist,
+        ExifTags.Base.HostComputer,
+        ExifTags.Base.Rating,
+        ExifTags.Base.RatingPercent,
+        ExifTags.Base.Copyright,
+        ExifTags.Base.XPTitle,
+        ExifTags.Base.XPComment,
+        ExifTags.Base.XPAuthor,
+        ExifTags.Base.XPKeywords,
+        ExifTags.Base.XPSubject,
+        *FOLDERS,
+    }
+)
+"""Tags of a TIFF directory that say something about the picture; the others say how the file stores it."""
+
+XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[1-8]""")
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Apply an EXIF orientation (EXIF 2.32, tag 0x0112)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def upright_exif(block: bytes) -> tuple[bytes, int]:
+    """The EXIF block for upright pixels, and the orientation that is to be applied to the pixels.
+
+    A block that is broken or doubtful is worth nothing to the next reader either: only its orientation is used.
+    """
+    exif, orientation = Image.Exif(), 1
+    try:
+        block = block.removeprefix(PREFIX)
+        with warnings.catch_warnings(record=True, action="always") as doubts:
+            exif.load(block)
+            orientation = int(exif.get(ORIENTATION, 1))
+            if orientation != 1:
+                exif[ORIENTATION] = 1
+                block = exif.tobytes().removeprefix(PREFIX)
+    except Exception:  # Pillow lets through whatever it stumbles over
+        return b"", orientation
+    return b"" if doubts else block, orientation
+
+
+def upright_xmp(packet: bytes) -> bytes:
+    """The XMP packet for upright pixels: Adobe's programs repeat the orientation in it."""
+    return XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+
+
+def from_tiff(data: bytes) -> bytes:
+    """The descriptive part of a TIFF file's first directory as an EXIF block for upright pixels; empty if broken."""
+    exif = Image.Exif()
+    try:
+        with warnings.catch_warnings(record=True, action="always") as doubts:
+            exif.load_from_fp(io.BytesIO(data))
+            for tag in set(exif) - DESCRIPTIVE:
+                del exif[tag]
+            if set(exif) <= RESOLUTION:  # every program writes that
+                return b""
+            exif[ORIENTATION] = 1
+            block = exif.tobytes().removeprefix(PREFIX)
+    except Exception:  # as above
+        return b""
+    return b"" if doubts else block
+
+
+def for_tiff(block: bytes) -> dict[int, Any]:
+    """What :func:`from_tiff` reads, as tags for a directory; folders of tags are dictionaries. Empty if broken."""
+    exif = Image.Exif()
+    try:
+        exif.load(block)
+        tags = {tag: value for tag, value in exif.items() if tag in DESCRIPTIVE}
+        for folder in set(FOLDERS) & set(tags):
+            tags[folder] = {tag: value for tag, value in exif.get_ifd(folder).items() if tag != ExifTags.IFD.Interop}
+    except Exception:  # as above
+        return {}
+    return tags

@@ -1,0 +1,166 @@
+"""Pictures that do not fit into memory: rows go from file to network to file, with no more than a band between them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import OutOfMemoryError
+from ..images import band_writer, container, formats, vips
+from ..images.bands import Bands, opened
+from ..images.decode import MAX_PIXELS, usable
+from ..images.encode import check_size, fit
+from ..images.picture import Metadata, Picture
+from ..weights.loader import Model
+from . import footprint, memory, sizes
+from .engine import Progress, Report, Settings, fitting, restore_rows, work
+from .model import bytes_per_pixel, prepared, settings
+from .precision import concerns
+
+READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+"""Suffixes of what pyvips reads as OpenCV and Pillow do; it makes colours of gray AVIF files."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What was written: (width, height) of the input, and what of it is not in the output."""
+
+    width: int
+    height: int
+    notes: tuple[str, ...]
+
+
+def needed(
+    source: Path,
+    target: Path,
+    model: Model,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+) -> bool:
+    """Whether a picture is to be streamed because memory is too small for it; known from the head of the file.
+
+    Raises:
+        OutOfMemoryError: it is too large for memory and cannot be streamed either.
+    """
+    head = footprint.header(source)
+    if head is None:
+        return False
+    wanted, shape = settings(model, tile, overlap), (head.height, head.width)
+    own = wanted.scale
+    largest = max(own, scale or sizes.wanted_scale(shape, width, height) or own)
+    room = max(0, memory.available(torch.device("cpu")) - memory.RESERVE)
+    pictures = footprint.in_memory(head, largest, target.suffix.lower())
+    per_pixel = bytes_per_pixel(model, ensemble) if model.device.type == "cpu" else 0
+    tiles = work(shape, wanted.tile or max(shape), wanted, per_pixel)
+    if pictures + min(tiles, room // 2) <= room:
+        return False  # tiles that need more than half of the memory have to become smaller anyway
+    obstacle = _obstacle(source, target.suffix.lower(), head, largest, room)
+    if obstacle is None:
+        return True
+    if pictures <= room:
+        return False  # smaller tiles will do
+    raise OutOfMemoryError(
+        f"{source} ({head.width} x {head.height} pixels) takes about {pictures >> 20} MiB of memory and"
+        f" {room >> 20} MiB are free; {obstacle[0]}.",
+        obstacle[1],
+    )
+
+
+def restore_file(
+    source: Path,
+    temporary: Path,
+    target: Path,
+    model: Model,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+    precision: str = "fp32",
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    strength: float = 1.0,
+    strip: bool = False,
+    quality: int | None = None,
+    max_pixels: int | None = MAX_PIXELS,
+    report: Report | None = None,
+    progress: Progress | None = None,
+) -> Streamed:
+    """Restore the picture in ``source`` into the file ``temporary``, in the format that ``target`` has by its name.
+
+    The keywords are those of :class:`mambair_cli.restoration.choices.Choices`. If the picture has to be turned, it is
+    unpacked to a second temporary file beside.
+
+    Raises:
+        InputError: the input is missing, damaged or of a kind that cannot be read in bands.
+        OutputError: the result cannot be written.
+        OutOfMemoryError: even the smallest tile does not fit.
+        NumericalError: the network produced values that are not numbers.
+    """
+    report, suffix = report or Report(), target.suffix.lower()
+    with opened(source, temporary.with_name(f"{temporary.stem}-turned.part")) as rows:
+        shape = (rows.shape[0], rows.shape[1])
+        container.check_size(str(source), shape[1], shape[0], max_pixels)
+        own = model.descriptor.scale
+        size = sizes.target(shape, own, scale, width, height)
+        check_size(target, size[1], size[0])
+        metadata, notes = _kept(rows, suffix, strip)
+        network = prepared(model, report, ensemble=ensemble, precision=precision, strength=strength)
+        tiling = _tiling(model, tile, overlap, shape, ensemble, report)
+        report.notes += concerns(model.descriptor, precision, rows.dtype)
+        report.notes += sizes.notes(shape, own, size, width, height)
+        empty = fit(Picture(np.empty((0, 0, rows.shape[2]), rows.dtype), metadata, notes), suffix)
+        wanted = band_writer.Format(
+            suffix=suffix,
+            shape=(shape[0] * own, shape[1] * own, empty.pixels.shape[2]),
+            dtype=empty.pixels.dtype,
+            size=size[::-1],
+            metadata=empty.metadata,
+            resolution=rows.resolution,
+            quality=quality,
+        )
+        with band_writer.writing(temporary, wanted) as write:
+            for block in restore_rows(rows, network, tiling, report, progress):
+                write(fit(Picture(block), suffix).pixels)
+    report.peak_memory = max(report.peak_memory, memory.peak(model.device))
+    return Streamed(shape[1], shape[0], empty.notes)
+
+
+def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
+    """Metadata for the result, and what has to be said about it and the input."""
+    metadata, notes = usable(rows.metadata, strip)
+    if metadata.exif and suffix in formats.TIFF:
+        metadata, notes = replace(metadata, exif=b""), (*notes, "EXIF is not written to TIFF files larger than memory")
+    return metadata, rows.notes + notes
+
+
+def _tiling(
+    model: Model, tile: int | None, overlap: int | None, shape: sizes.Shape, ensemble: bool, report: Report
+) -> Settings:
+    """As for a picture in memory, but the result takes none."""
+    wanted = settings(model, tile, overlap)
+    room = memory.available(model.device)
+    edge = fitting(shape, wanted, room, bytes_per_pixel(model, ensemble), whole_result=False)
+    if edge == wanted.tile:
+        return wanted
+    report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")
+    return settings(model, edge, wanted.overlap)
+
+
+def _obstacle(source: Path, suffix: str, head: footprint.Header, scale: float, room: int) -> tuple[str, str] | None:
+    """Why a picture cannot be streamed, and what helps."""
+    if source.suffix.lower() not in READABLE:
+        return f"{source.suffix} files are only read as a whole", "Convert it to .tif or .png."
+    if footprint.decoding(head) > room:
+        return "files of its kind are unpacked as a whole", "Convert it to .tif, or to .png without interlacing."
+    if suffix not in band_writer.SUFFIXES or footprint.encoding(head, scale, suffix) > room:
+        return f"{suffix} files are only written as a whole", "Write a .tif or .png file with -o."
+    if not vips.available():
+        return "what works on such pictures in bands is not installed", vips.HINT
+    return None

@@ -1,0 +1,140 @@
+"""Layouts of TIFF files: read rightly or refused, never read wrongly."""
+
+import io
+import struct
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mambair_cli.errors import InputError
+from mambair_cli.images.decode import decode_bytes
+from mambair_cli.images.tiff_tags import Layout, with_tags
+
+from . import foreign
+from .foreign import Pixels
+
+
+@pytest.fixture(params=[np.uint8, np.uint16], ids=["8", "16"])
+def dtype(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def noise(rng: np.random.Generator, channels: int, dtype: Any) -> Pixels:
+    pixels: Pixels = rng.integers(0, np.iinfo(dtype).max, (12, 20, channels), dtype, endpoint=True)
+    return pixels
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("strips", [1, 5])
+def test_byte_orders_and_strips(
+    order: Literal["<", ">"], channels: int, strips: int, dtype: Any, rng: np.random.Generator
+) -> None:
+    pixels = noise(rng, channels, dtype)
+    assert np.array_equal(decode_bytes(foreign.tiff(pixels, order, strips=strips), "a").pixels, pixels)
+
+
+def test_white_is_zero(dtype: Any, rng: np.random.Generator) -> None:
+    pixels = noise(rng, 1, dtype)
+    found = decode_bytes(foreign.tiff(pixels, tags={262: (3, [0])}), "a").pixels
+    assert np.array_equal(found, np.iinfo(dtype).max - pixels)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_channel_without_meaning_is_left_out(channels: int, dtype: Any, rng: np.random.Generator) -> None:
+    pixels = noise(rng, channels, dtype)
+    found = decode_bytes(foreign.tiff(pixels, tags={338: (3, [0])}), "a")
+    assert np.array_equal(found.pixels, pixels[:, :, :-1])
+    assert found.notes == ("channels that are not transparency are left out",)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_multiplied_colours_are_made_straight(channels: int, dtype: Any, rng: np.random.Generator) -> None:
+    pixels = noise(rng, channels, dtype)
+    white = np.iinfo(dtype).max
+    pixels[:, :, -1:] = np.maximum(pixels[:, :, -1:], white // 2)
+    stored = pixels.copy()
+    stored[:, :, :-1] = np.rint(pixels[:, :, :-1].astype(float) * pixels[:, :, -1:] / white)
+    found = decode_bytes(foreign.tiff(stored, tags={338: (3, [1])}), "a").pixels
+    assert np.abs(found.astype(int) - pixels).max() <= 2
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_deep_gray_with_alpha_as_differences(
+    order: Literal["<", ">"], orientation: int, rng: np.random.Generator
+) -> None:
+    pixels = noise(rng, 2, np.uint16)
+    stored = np.diff(pixels, axis=1, prepend=np.uint16(0))
+    found = decode_bytes(foreign.tiff(stored, order, {317: (3, [2]), 274: (3, [orientation])}), "a").pixels
+    assert np.array_equal(found, np.rot90(pixels, -1) if orientation == 6 else pixels)
+
+
+def planar(dtype: Any, channels: int) -> bytes:
+    """Planes one after the other, a strip each."""
+    size = 12 * 20 * np.dtype(dtype).itemsize
+    tags = {284: (3, [2]), 273: (4, [8 + size * k for k in range(channels)]), 279: (4, [size] * channels)}
+    return foreign.tiff(np.zeros((12, 20, channels), dtype), tags={**tags, 278: (4, [12])})
+
+
+REFUSED = {
+    "planes of 16 bits": planar(np.uint16, 3),
+    "planes of floats": planar(np.float32, 3),
+    "planes of gray and alpha": planar(np.uint8, 2),
+    "doubles": foreign.tiff(np.zeros((4, 4, 3), np.float64), tags={339: (3, [3] * 3)}),
+    "halves": foreign.tiff(np.zeros((4, 4, 1), np.float16)),
+    "signed": foreign.tiff(np.zeros((4, 4, 1), np.int16), tags={339: (3, [2])}),
+    "32 bits": foreign.tiff(np.zeros((4, 4, 1), np.uint32)),
+    "five channels": foreign.tiff(np.zeros((4, 4, 5), np.uint16), tags={338: (3, [2, 0])}),
+    "Lab of 16 bits": foreign.tiff(np.zeros((4, 4, 3), np.uint16), tags={262: (3, [8])}),
+    "alpha of negatives": foreign.tiff(np.zeros((4, 4, 2), np.uint8), tags={262: (3, [0])}),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_would_be_read_wrongly_is_refused(kind: str) -> None:
+    with pytest.raises(InputError, match="in a layout that is not read") as error:
+        decode_bytes(REFUSED[kind], "a.tif")
+    assert "8 or 16 bits" in error.value.hint
+
+
+def test_planes_of_8_bits(rng: np.random.Generator) -> None:
+    pixels = noise(rng, 3, np.uint8)
+    data = planar(np.uint8, 3)
+    data = data[:8] + np.moveaxis(pixels, 2, 0).tobytes() + data[8 + pixels.size :]
+    assert np.array_equal(decode_bytes(data, "a").pixels, pixels)
+
+
+def test_cmyk_of_16_bits_is_said_to_lose_depth() -> None:
+    data = foreign.tiff(np.zeros((4, 4, 4), np.uint16), tags={262: (3, [5]), 338: (3, [])})
+    found = decode_bytes(data, "a")
+    assert (found.pixels == 255).all()
+    assert found.notes[-1] == "16 bits per channel are read as 8"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_added_tags_leave_everything_else(order: Literal["<", ">"], rng: np.random.Generator) -> None:
+    pixels = noise(rng, 3, np.uint8)
+    data = with_tags(foreign.tiff(pixels, order, {274: (3, [6])}), {274: 1, 271: "camera", 700: b"packet"})
+    tags = foreign.tiff_tags(data)
+    assert (tags[274], tags[271], tags[700]) == ((1,), b"camera\0", b"packet")
+    assert np.array_equal(foreign.read_tiff(data)[0], pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("tag", [256, 257])
+def test_a_directory_without_a_size(tag: int) -> None:
+    data = bytearray(foreign.tiff(np.zeros((4, 6, 1), np.uint8)))
+    place = data.rindex(struct.pack("<HHII", tag, 4, 1, 6 if tag == 256 else 4))
+    data[place : place + 2] = struct.pack("<H", 254)
+    with pytest.raises(InputError, match=r"a\.tif is damaged or truncated \(no Image"):
+        decode_bytes(bytes(data), "a.tif")
+
+
+def test_a_layout_says_what_the_tags_say() -> None:
+    layout = Layout.of(foreign.tiff(np.zeros((4, 6, 2), np.uint16), ">", {274: (3, [3]), 700: (1, b"x")}))
+    assert (layout.width, layout.height, layout.bits, layout.channels) == (6, 4, 16, 2)
+    assert (layout.extra, layout.orientation, layout.xmp) == ((2,), 3, b"x")
