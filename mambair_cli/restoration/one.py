@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError, OutOfMemoryError, OutputError, explained
 from ..images import claims, files
-from ..images.decode import decode
+from ..images.decode import decode, decode_bytes
 from ..images.encode import check_size, encode, fit
 from ..images.picture import Picture, Pixels
 from ..weights.loader import Model
@@ -205,7 +205,7 @@ class Restorer:
     def _read(self, work: Work) -> None:
         job, choices = work.job, self.choices
         if job.piped_in:
-            picture = pipes.decode(self.piped)
+            picture = decode_bytes(self.piped, "standard input", max_pixels=choices.max_pixels, strip=choices.strip)
         else:
             recorded = self.recipe is not None and not job.piped_out and job.source.is_file()
             work.before = job.source.stat() if recorded else None

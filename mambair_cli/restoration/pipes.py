@@ -5,7 +5,6 @@ import sys
 from collections.abc import Collection
 
 from ..errors import InputError, OutputError, UsageError
-from ..images.picture import Picture
 from .result import Job
 
 
@@ -48,24 +47,3 @@ def write(data: bytes) -> None:
         raise OutputError(
             f"Standard output cannot be written to: {error.strerror}.", "Check what reads from it, or give -o FILE."
         ) from None
-
-
-def decode(data: bytes) -> Picture:
-    """join: becomes ``decode_bytes(data, name)``, which tells the format by the content."""
-    import io
-    import tempfile
-    from pathlib import Path
-
-    from PIL import Image, UnidentifiedImageError
-
-    from ..images.decode import decode as decode_file
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            suffix = {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{image.format}".lower())
-    except UnidentifiedImageError:
-        raise InputError("Standard input holds no picture of a known format.", "Check what is sent into it.") from None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"stdin{suffix}"
-        path.write_bytes(data)
-        return decode_file(path)
