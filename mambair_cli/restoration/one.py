@@ -207,9 +207,10 @@ class Restorer:
         if job.piped_in:
             picture = decode_bytes(self.piped, "Standard input", max_pixels=choices.max_pixels, strip=choices.strip)
         else:
-            recorded = self.recipe is not None and not job.piped_out and job.source.is_file()
+            regular = job.source.is_file()  # a named pipe can be read only once, and is another one each time
+            recorded = self.recipe is not None and regular and not job.piped_out
             work.before = job.source.stat() if recorded else None
-            if not job.piped_out and self._too_large(job):
+            if regular and not job.piped_out and self._too_large(job):
                 work.streamed = True
                 return
             picture = decode(job.source, max_pixels=choices.max_pixels, strip=choices.strip)

@@ -42,9 +42,9 @@ class Orders:
 def _serve(connection: Connection, device: str, orders: Orders) -> None:
     """The work of one process, until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the whole group; the parent decides
-    signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(KeyboardInterrupt, ConnectionError):  # the parent wants nothing any more
+        signal.signal(signal.SIGTERM, _interrupt)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
             restorer = _restorer(device, orders)
         except Exception as error:

@@ -17,7 +17,7 @@ from mambair_cli.images.decode import decode
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
-TIMEOUT = 60
+TIMEOUT = 120
 
 
 @pytest.fixture(autouse=True)
