@@ -1,5 +1,11 @@
 """Shared fixtures: small models and pictures, made on the spot."""
 
+import os
+
+# Triton decides while it is imported, which torch may do, whether its own functions can be interpreted.
+os.environ["TRITON_INTERPRET"] = "1"
+
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +15,10 @@ import pytest
 import torch
 
 from mambair_archs import MambaIR, MambaIRv2Light
+
+if importlib.util.find_spec("triton"):
+    importlib.import_module("triton.language")
+del os.environ["TRITON_INTERPRET"]
 
 TINY: dict[str, Any] = {
     "upscale": 2,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .blocks.convolution import PixelShuffle, PixelUnshuffle, conv3x3, residual_conv
 from .blocks.heads import FEATURES, Upsampler, add_head, apply_head, check_scale, working_floats
-from .blocks.padding import pad_to_multiple
+from .blocks.padding import crop, pad_to_multiple
 from .config import InferenceError, StateDict, count, shape
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -126,7 +126,7 @@ class Backbone(nn.Module):
         out = apply_head(self, self.upsampler, self.body(shallow) + shallow, x)
         if self.unshuffle > 1:
             out = PixelShuffle(self.unshuffle)(out)
-        return (out / self.img_range + self.mean)[:, :height, :width].permute(0, 3, 1, 2)
+        return crop(out / self.img_range + self.mean, height, width).permute(0, 3, 1, 2)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """Modules with the number of pixels they see per input pixel, for counting operations."""

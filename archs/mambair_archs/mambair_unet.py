@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle, conv3x3
-from .blocks.padding import pad_to_multiple
+from .blocks.padding import crop, pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
 from .config import InferenceError, StateDict, count, create, ratio, shape
 from .descriptor import Descriptor
@@ -138,7 +138,7 @@ class MambaIRUNet(nn.Module):
         # Two views cannot be added to one picture, so the shallow features take the place of the input.
         dual = self.config.dual_pixel_task
         out: Tensor = self.output(dec1 + self.skip_conv(shallow)) if dual else self.output(dec1) + x
-        return out[:, : image.shape[2], : image.shape[3]].permute(0, 3, 1, 2)
+        return crop(out, image.shape[2], image.shape[3]).permute(0, 3, 1, 2)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """Modules with the number of pixels they see per input pixel, for counting operations."""

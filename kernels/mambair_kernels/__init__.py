@@ -1,6 +1,6 @@
 """Selective-scan operations for visual state-space networks. Knows nothing of networks."""
 
-from .dispatch import BackendError
+from .errors import BackendError
 from .paths import CROSS_SCAN, Path, Paths
 from .scan import scan_2d, selective_scan
 

@@ -14,11 +14,10 @@ from torch import Tensor
 from . import native
 from . import paths as scan_paths
 from .native import ImageArguments, SequenceArguments, address, available
-from .paths import Path, Paths
+from .paths import Paths
 
 __all__ = ["available", "scan_2d", "selective_scan"]
 
-COLUMN, REVERSE = 1, 2  # bits of an order, as in csrc/arguments.h
 SMALL = 1 << 16  # below this many state updates a second thread costs more than it brings
 
 
@@ -38,7 +37,7 @@ def scan_2d(
         ValueError: an index tensor points outside the image.
     """
     index = paths if isinstance(paths, Tensor) else None
-    orders = [] if isinstance(paths, Tensor) else [COLUMN * path.column + REVERSE * path.reverse for path in paths]
+    orders = [] if isinstance(paths, Tensor) else [scan_paths.code(path) for path in paths]
     weights = (tensor.float() for tensor in (x_proj, dt_proj, dt_bias, A_log, D))
     bias = None if c_bias is None else c_bias.float()
     run = native.choose_call(_scan_2d, _scan_image, x)
@@ -161,7 +160,8 @@ def _scan_2d_backward(
     grad_A_log = grad_A.reshape(A_log.shape) * -torch.exp(A_log)
     grad_c = x.new_empty(0)
     if c_bias is not None:
-        grad_c = _grad_c_bias(rows.view(batch, height * width, paths, row)[..., rank + d_state :], orders, index, x)
+        grad_C = rows.view(batch, height * width, paths, row)[..., rank + d_state :]
+        grad_c = scan_paths.sum_by_step(grad_C, index, orders, height, width)
     return (
         grad_x,
         grad_x_proj,
@@ -171,16 +171,6 @@ def _scan_2d_backward(
         grad_D.reshape(D.shape),
         grad_c,
     )
-
-
-def _grad_c_bias(grad_C: Tensor, orders: Sequence[int], index: Tensor | None, x: Tensor) -> Tensor:
-    """Gradient of C (batch, length, paths, d_state), which lies by pixel, brought into scan order and summed."""
-    height, width = x.shape[1:3]
-    static = tuple(Path(column=bool(order & COLUMN), reverse=bool(order & REVERSE)) for order in orders)
-    paths = static if index is None else index
-    steps = scan_paths.positions(paths, height, width, 0, height * width, x.device)
-    steps = steps.expand(len(x), -1, -1).transpose(1, 2).unsqueeze(-1).expand_as(grad_C)
-    return grad_C.gather(1, steps).sum(2)
 
 
 @_scan_2d_backward.register_fake

@@ -8,13 +8,12 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from . import chunked, cpu, reference
+from . import chunked, cpu, mamba_ssm, reference, triton_scan
+from .errors import BackendError
+
+__all__ = ["BACKENDS", "VARIABLE", "Backend", "BackendError", "Verdict", "select", "verdicts"]
 
 VARIABLE = "MAMBAIR_SCAN_BACKEND"
-
-
-class BackendError(RuntimeError):
-    """The backend asked for does not exist or cannot run here."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class Backend:
     """One implementation of the public operations.
 
     ``devices`` and ``dtypes`` list what it accepts; empty means any. ``automatic`` is false for a backend that runs
-    only when it is asked for by name.
+    only when it is asked for by name. ``interpreted`` says whether it stands in for its devices on the CPU, which is
+    for tests and happens on request only.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Backend:
     devices: frozenset[str] = frozenset()
     dtypes: frozenset[torch.dtype] = frozenset()
     automatic: bool = True
+    interpreted: Callable[[], bool] = lambda: False
 
     @property
     def selective_scan(self) -> Callable[..., Tensor]:
@@ -48,15 +49,20 @@ class Backend:
         usable: tuple[bool, str] = self.module.available()
         if not usable[0]:
             return usable
-        if self.devices and device.type not in self.devices:
-            return False, f"needs a tensor on {' or '.join(sorted(self.devices))}, not on {device.type}"
+        devices = frozenset({"cpu"}) if self.interpreted() else self.devices
+        if devices and device.type not in devices:
+            return False, f"needs a tensor on {' or '.join(sorted(devices))}, not on {device.type}"
         if self.dtypes and dtype not in self.dtypes:
             return False, f"does not compute in {str(dtype).removeprefix('torch.')}"
         return usable
 
 
+SINGLE_AND_HALF = frozenset({torch.float32, torch.bfloat16, torch.float16})
+
 BACKENDS: tuple[Backend, ...] = (
-    Backend("cpu", cpu, frozenset({"cpu"}), frozenset({torch.float32, torch.bfloat16, torch.float16})),
+    Backend("cpu", cpu, frozenset({"cpu"}), SINGLE_AND_HALF),
+    Backend("triton", triton_scan, frozenset({"cuda", "xpu"}), SINGLE_AND_HALF, interpreted=triton_scan.interpreted),
+    Backend("mamba_ssm", mamba_ssm, frozenset({"cuda"}), SINGLE_AND_HALF),
     Backend("chunked", chunked),
     Backend("reference", reference, automatic=False),
 )
@@ -74,7 +80,7 @@ class Verdict:
 
 
 def _eligible(backend: Backend, wanted: str | None) -> bool:
-    return backend.name == wanted if wanted else backend.automatic
+    return backend.name == wanted if wanted else backend.automatic and not backend.interpreted()
 
 
 def verdicts(device: torch.device, dtype: torch.dtype = torch.float32) -> list[Verdict]:

@@ -5,6 +5,7 @@ The four orders of the cross-scan (VMamba, arXiv 2401.10166, figure 4) are affin
 any range of steps is computed when it is needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,3 +62,19 @@ def positions(paths: Paths, height: int, width: int, start: int, stop: int, devi
     if isinstance(paths, Tensor):
         return paths[:, :, start:stop]
     return torch.stack([path.index(height, width, start, stop, device) for path in paths])[None]
+
+
+def code(path: Path) -> int:
+    """A static path as bits: 1 for columns first, 2 for the reverse."""
+    return int(path.column) + 2 * int(path.reverse)
+
+
+def sum_by_step(values: Tensor, index: Tensor | None, orders: Sequence[int], height: int, width: int) -> Tensor:
+    """Values per pixel and path (batch, length, paths, size), brought into scan order and summed over the paths.
+
+    The paths are ``index``, or else those with the codes ``orders``. Returns (batch, length, size).
+    """
+    static = tuple(Path(column=bool(order & 1), reverse=bool(order & 2)) for order in orders)
+    steps = positions(static if index is None else index, height, width, 0, height * width, values.device)
+    steps = steps.expand(len(values), -1, -1).transpose(1, 2).unsqueeze(-1).expand_as(values)
+    return values.gather(1, steps).sum(2)

@@ -5,6 +5,8 @@ The recurrence is that of Mamba (arXiv 2312.00752, section 3.2, with the Euler s
 (float64 for float64 input).
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,13 @@ def _check(name: str, tensor: Tensor | None, *shape: int) -> None:
 def _check_type(x: Tensor) -> None:
     if not x.is_floating_point():
         raise ValueError(f"the input has type {x.dtype}, expected a floating-point type")
+
+
+def _full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """The state and what leads to it stay in float32 under autocast, which some devices (meta) do not know."""
+    if torch.amp.is_autocast_available(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
 
 
 def selective_scan(
@@ -66,7 +75,7 @@ def selective_scan(
     _check("D", D, channels)
     _check("delta_bias", delta_bias, channels)
     backend = dispatch.select(u.device, u.dtype)
-    with torch.autocast(u.device.type, enabled=False):  # the state and what leads to it stay in float32
+    with _full_precision(u):
         return backend.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
 
@@ -117,5 +126,5 @@ def scan_2d(
     if isinstance(paths, Tensor):
         _check("paths", paths, batch, directions, height * width)
     backend = dispatch.select(x.device, x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
+    with _full_precision(x):
         return backend.scan_2d(x, x_proj, dt_proj, dt_bias, A_log, D, paths, c_bias)

@@ -20,8 +20,18 @@ def pad_to_multiple(x: Tensor, multiple: int, repeat_edge: bool) -> Tensor:
     smaller than what is added.
     """
     height, width = x.shape[1:3]
-    if height % multiple:
+    # An exported network takes any size, so the choice must not be made while it is being traced.
+    always = multiple > 1 and torch.compiler.is_exporting()
+    if always or height % multiple:
         x = x[:, _mirror(height, -(-height // multiple) * multiple, repeat_edge, x.device)]
-    if width % multiple:
+    if always or width % multiple:
         x = x[:, :, _mirror(width, -(-width // multiple) * multiple, repeat_edge, x.device)]
     return x
+
+
+def crop(x: Tensor, height: int, width: int) -> Tensor:
+    """The top left part of (batch, height', width', channels)."""
+    if torch.compiler.is_exporting():  # the layout of a view would depend on whether anything is cut off
+        rows, columns = (torch.arange(size, device=x.device) for size in (height, width))
+        return x.index_select(1, rows).index_select(2, columns)
+    return x[:, :height, :width]

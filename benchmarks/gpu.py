@@ -1,0 +1,289 @@
+"""Correctness and speed of the scan on a GPU: one command for a machine with a card.
+
+python -m benchmarks.gpu [--json FILE] [--quick]
+
+First every usable backend against float64, output and all gradients; a deviation beyond rounding ends the run with
+exit code 1. Then tables: the SS2D core, whole networks (light and classic x4, fp32 and bf16 autocast) and a training
+step, for each backend; mamba_ssm takes part where it is installed, with the directions copied out by torch. ``ratio``
+is the time of mamba_ssm, or else of chunked, over that of the backend. ``of bound`` is the bound over the time: the
+larger of the bytes that must be moved at the bandwidth of a large copy, and the operations at the rate of a large
+matrix product, both measured on the same card in the same run. Bytes of a core: input and output. Bytes of a network:
+input, output, weights, and for each block its features read and written once. Operations of a network: the published
+way of counting.
+
+``--device cpu`` (with TRITON_INTERPRET=1 for Triton) runs the same steps on tiny sizes, to test this program; its times
+mean nothing.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.scan import Case
+from mambair_archs import MambaIR
+from mambair_archs.blocks.residual import VSSBlock
+from mambair_archs.complexity import macs, parameters
+from mambair_kernels import CROSS_SCAN, chunked, dispatch
+
+NO_CARD = "This machine has no CUDA device that torch can use, so there is nothing to measure."
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TOLERANCE = {"fp32": 2e-4, "bf16": 4e-2}  # of the largest entry
+CORES = {"light": (72, 10, 4), "classic": (360, 16, 12)}  # channels, states, rank
+NETWORKS: dict[str, dict[str, Any]] = {
+    "light": {"upscale": 4, "d_state": 10, "mlp_ratio": 1.2, "upsampler": "pixelshuffledirect"},
+    "classic": {"upscale": 4, "embed_dim": 180, "depths": (6,) * 6, "mlp_ratio": 2.0, "upsampler": "pixelshuffle"},
+}
+TINY = {
+    "upscale": 2,
+    "embed_dim": 30,
+    "depths": (1,),
+    "d_state": 2,
+    "mlp_ratio": 1.0,
+    "upsampler": "pixelshuffledirect",
+}
+Row = dict[str, Any]
+
+
+class Card:
+    """The device: clock, memory, and the two rates that bounds are made of."""
+
+    def __init__(self, device: torch.device, tiny: bool) -> None:
+        self.device, self.tiny, self.cuda = device, tiny, device.type == "cuda"
+        self.repeats = 1 if tiny else 10
+        size = 64 if tiny else 8192
+        self.flops = {name: self._flops(size, dtype) for name, dtype in TYPES.items()}
+        source = torch.ones(size, size, device=device)
+        target = torch.empty_like(source)
+        self.bandwidth = 2 * source.nbytes / self.seconds(lambda: target.copy_(source))
+
+    def _flops(self, size: int, dtype: torch.dtype) -> float:
+        a, b = torch.ones(2, size, size, device=self.device, dtype=dtype).unbind()
+        return 2 * size**3 / self.seconds(lambda: a @ b)
+
+    def describe(self) -> Row:
+        """What ran, for the report."""
+        name = torch.cuda.get_device_name(self.device) if self.cuda else "CPU, for a test of this program only"
+        return {"card": name, "torch": torch.__version__, "bandwidth": self.bandwidth, "flops": self.flops}
+
+    def seconds(self, run: Callable[[], Any]) -> float:
+        """Median time of a call, after one to warm up and compile."""
+        times = []
+        for _ in range(self.repeats + 1):
+            self.wait()
+            started = time.perf_counter()
+            run()
+            self.wait()
+            times.append(time.perf_counter() - started)
+        return statistics.median(times[1:])
+
+    def wait(self) -> None:
+        """Until the card has done what it was given."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+    def peak(self, run: Callable[[], Any]) -> int:
+        """Largest memory in use during a call, in bytes; 0 where torch does not count it."""
+        if not self.cuda:
+            return 0
+        torch.cuda.reset_peak_memory_stats(self.device)
+        run()
+        return torch.cuda.max_memory_allocated(self.device)
+
+    def bound(self, moved: float, operations: float, dtype: str) -> float:
+        """Seconds that no program can beat."""
+        return max(moved / self.bandwidth, operations / self.flops[dtype])
+
+
+@contextmanager
+def using(backend: str) -> Iterator[None]:
+    """Scans run on this backend."""
+    before = os.environ.get(dispatch.VARIABLE)
+    os.environ[dispatch.VARIABLE] = backend
+    try:
+        yield
+    finally:
+        del os.environ[dispatch.VARIABLE]
+        if before is not None:
+            os.environ[dispatch.VARIABLE] = before
+
+
+def usable(device: torch.device) -> list[str]:
+    """The backends to compare."""
+    return [each.name for each in dispatch.BACKENDS if each.automatic and each.accepts(device, torch.float32)[0]]
+
+
+def differentiate(scan: Callable[..., Tensor], tensors: list[Tensor], indexed: bool) -> list[Tensor]:
+    """Output and all gradients of a scan along the four directions, or along a permutation with a prompt on C."""
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    *image, c_bias = leaves
+    x = image[0]
+    paths: Any = CROSS_SCAN
+    if indexed:
+        order = torch.rand(4 * len(x), x[0, ..., 0].numel(), generator=torch.Generator().manual_seed(1)).argsort(-1)
+        paths = order.view(len(x), 4, -1).to(x.device)
+    y = scan(*image, paths, c_bias if indexed else None)
+    weights = torch.linspace(0, 9, y.numel(), device=y.device, dtype=torch.float64).sin().view_as(y).to(y.dtype)
+    return [y.detach(), *torch.autograd.grad(y, leaves if indexed else image, weights)]
+
+
+def check(card: Card) -> tuple[list[Row], bool]:
+    """Deviation of every backend from chunked in float64, itself tested against the reference; whether all pass.
+
+    The largest difference over output and gradients, each relative to its largest entry.
+    """
+    rows, good = [], True
+    sizes = [(2, 2, 3, 5)] if card.tiny else [(1, 1, 1, 1), (2, 9, 13, 24), (1, 40, 53, 72), (1, 128, 96, 360)]
+    for batch, height, width, channels in sizes:
+        case = Case("", height, channels, d_state=2 if card.tiny else 10, dt_rank=2)
+        x, *weights = case.tensors()
+        x = torch.randn(batch, height, width, channels, generator=torch.Generator().manual_seed(2))
+        tensors = [x, *weights, torch.randn(batch, height * width, case.d_state)]
+        for dtype, indexed in ((dtype, indexed) for dtype in TYPES for indexed in (False, True)):
+            low = [tensors[0].to(card.device, TYPES[dtype]), *(each.to(card.device) for each in tensors[1:])]
+            exact = differentiate(chunked.scan_2d, [each.double() for each in low], indexed)
+            for backend in (each for each in dispatch.BACKENDS if each.name in usable(card.device)):
+                pairs = zip(differentiate(backend.scan_2d, low, indexed), exact, strict=True)
+                error = max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
+                row = {"backend": backend.name, "size": [batch, height, width, channels], "type": dtype}
+                rows.append({**row, "indexed": indexed, "error": error, "passed": error <= TOLERANCE[dtype]})
+                good = good and error <= TOLERANCE[dtype]
+    return rows, good
+
+
+def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[], Any]]) -> list[Row]:
+    """One row per backend; one that runs out of memory says so."""
+    rows: list[Row] = []
+    for backend in usable(card.device):
+        with using(backend):
+            try:
+                run = runs(backend)
+                found: Row = {"seconds": card.seconds(run), "peak_bytes": card.peak(run)}
+            except torch.OutOfMemoryError:
+                found = {"seconds": None, "peak_bytes": None}
+        rows.append({**row, "backend": backend, **found, "bound": bound})
+    times = {each["backend"]: each["seconds"] for each in rows}
+    baseline = times.get("mamba_ssm") or times.get("chunked")
+    for each in rows:
+        each["ratio"] = baseline / each["seconds"] if baseline and each["seconds"] else None
+    return rows
+
+
+def cores(card: Card, sizes: list[int]) -> Iterator[list[Row]]:
+    """The scan of one layer."""
+    for name, (channels, d_state, rank) in CORES.items():
+        for size, dtype in ((size, dtype) for size in sizes for dtype in TYPES):
+            case = Case(name, size, *((5, 2, 1) if card.tiny else (channels, d_state, rank)))
+            x, *weights = (tensor.to(card.device) for tensor in case.tensors())
+            tensors = [x.to(TYPES[dtype]), *weights]
+            scans = {each.name: each.scan_2d for each in dispatch.BACKENDS}
+
+            def runs(backend: str, tensors: list[Tensor] = tensors, scans: Any = scans) -> Callable[[], Any]:
+                return lambda: scans[backend](*tensors, CROSS_SCAN, None)
+
+            with torch.inference_mode():
+                row = {"what": "core", "name": name, "size": size, "type": dtype}
+                yield compare(card, row, card.bound(2 * tensors[0].nbytes, case.flop, "fp32"), runs)
+
+
+def network_bytes(network: nn.Module, x: Tensor, scale: int, dtype: str) -> float:
+    """Input, output, weights, and the features of every block read and written once."""
+    blocks = sum(isinstance(module, VSSBlock) for module in network.modules())
+    embed: int = network.get_submodule("conv_first").out_channels  # type: ignore[assignment]
+    features = 2 * blocks * embed * (x.numel() // x.shape[1]) * TYPES[dtype].itemsize
+    return features + x.nbytes * (1 + scale**2) + 4 * parameters(network)
+
+
+def autocast(card: Card, dtype: str) -> Any:
+    """What low precision means for a network."""
+    return nullcontext() if dtype == "fp32" else torch.autocast(card.device.type, TYPES[dtype])
+
+
+def networks(card: Card, sizes: list[int]) -> Iterator[list[Row]]:
+    """Whole networks."""
+    for name, options in NETWORKS.items():
+        torch.manual_seed(0)
+        network = MambaIR(**(TINY if card.tiny else options)).eval().to(card.device)
+        for size, dtype in ((size, dtype) for size in sizes for dtype in TYPES):
+            x = torch.rand(1, 3, size, size, device=card.device)
+            bound = card.bound(network_bytes(network, x, network.scale, dtype), 2 * macs(network, size, size), dtype)
+            row = {"what": "network", "name": f"{name} x{network.scale}", "size": size, "type": dtype}
+            with torch.inference_mode(), autocast(card, dtype):
+                yield compare(card, row, bound, lambda _, network=network, x=x: lambda: network(x))  # type: ignore[misc]
+
+
+def training(card: Card, size: int, batch: int) -> Iterator[list[Row]]:
+    """Forward, backward and Adam on patches, light x2; the bound takes the backward pass as two forward passes."""
+    torch.manual_seed(0)
+    network = MambaIR(**(TINY if card.tiny else {**NETWORKS["light"], "upscale": 2})).train().to(card.device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-5)
+    x = torch.rand(batch, 3, size, size, device=card.device)
+    for dtype in TYPES:
+
+        def step(dtype: str = dtype) -> None:
+            optimiser.zero_grad()
+            with autocast(card, dtype):
+                loss = network(x).float().square().mean()
+            loss.backward()
+            optimiser.step()
+
+        moved = 3 * network_bytes(network, x, network.scale, dtype)
+        bound = card.bound(moved, 6 * batch * macs(network, size, size), dtype)
+        row = {"what": "training", "name": f"light x{network.scale}, batch {batch}", "size": size, "type": dtype}
+        yield compare(card, row, bound, lambda _, step=step: step)  # type: ignore[misc]
+
+
+def line(row: Row) -> str:
+    """A row as text."""
+    head = f"{row['what']:9}{row['name']:19}{row['size']:>5} {row['type']:5}{row['backend']:11}"
+    if row["seconds"] is None:
+        return f"{head}   out of memory"
+    ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x"
+    share, memory = f"{row['bound'] / row['seconds']:.1%}", f"{row['peak_bytes'] / 2**20:.0f}"
+    return f"{head}{row['seconds'] * 1e3:>11.3f}{ratio:>9}{share:>10}{memory:>10}"
+
+
+def main() -> int:
+    """Check, measure, print, and write JSON on request; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="only 64 and 256")
+    parser.add_argument("--device", default="cuda", help="cpu tests this program itself")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print(NO_CARD, file=sys.stderr)
+        return 1
+    tiny = device.type == "cpu"
+    card = Card(device, tiny)
+    report: Row = {**card.describe(), "backends": [vars(each) for each in dispatch.verdicts(device)]}
+    print("\n".join(f"{each['name']:11}{each['reason']}" for each in report["backends"]))
+    report["checks"], passed = check(card)
+    for each in report["checks"]:
+        print(f"{each['backend']:11}{each['size']!s:20}{each['type']:5} error {each['error']:.1e}", flush=True)
+    report["rows"] = []
+    if passed:
+        print(f"{'':9}{'':19}{'size':>5} {'type':5}{'backend':11}{'ms':>11}{'ratio':>9}{'of bound':>10}{'MiB':>10}")
+        sizes = [3] if tiny else [64, 256] if arguments.quick else [64, 128, 256, 512, 1024]
+        tables = (cores(card, sizes), networks(card, sizes), training(card, *((3, 1) if tiny else (64, 8))))
+        for rows in (rows for table in tables for rows in table):
+            print("\n".join(line(each) for each in rows), flush=True)
+            report["rows"] += rows
+    else:
+        print("A backend is wrong beyond rounding; nothing was measured.", file=sys.stderr)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
