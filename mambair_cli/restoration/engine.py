@@ -10,18 +10,22 @@ from torch import Tensor
 from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
-from . import memory, tiles
+from . import global_view, memory, tiles
 
 CPU = torch.device("cpu")
 BLOCK = 64
 
 Network = Callable[[Tensor], Tensor]
-"""(1, channels, height, width) to (1, channels, height * scale, width * scale), values in [0, 1]."""
+"""(1, channels, height, width) to (1, channels, height * scale, width * scale), values in [0, 1]. With a global view it
+has the methods of :class:`mambair_cli.restoration.global_view.Seeing` too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to tile: edges and overlap in input pixels; ``tile`` 0 takes the whole image at once."""
+    """How to tile: edges and overlap in input pixels; ``tile`` 0 takes the whole image at once.
+
+    ``global_view`` is the network's: the longer edge of the reduced copy that it has to see first, 0 for none.
+    """
 
     scale: int
     channels: int
@@ -29,6 +33,7 @@ class Settings:
     overlap: int = 0
     multiple: int = 1
     device: torch.device = CPU
+    global_view: int = 0
 
     def __post_init__(self) -> None:
         if self.tile < 0 or self.overlap < 0:
@@ -92,6 +97,7 @@ class _Rows:
     settings: Settings
     report: Report
     progress: Progress
+    on_region: global_view.OnRegion = field(init=False)
 
     def __iter__(self) -> Iterator[tiles.Floats]:
         height, width = self.source.shape[:2]
@@ -100,6 +106,14 @@ class _Rows:
         self.report.tile = tile
         pending: tiles.Floats | None = None
         done = 0
+        self.on_region = global_view.on_regions(
+            self.network,
+            lambda start, stop: self.source[start:stop],
+            (height, width),
+            settings.channels,
+            settings.global_view,
+            settings.device,
+        )
         while done < height:
             columns = tiles.plan(width, tile, overlap, settings.multiple)
             spans = tiles.plan(height, tile, overlap, settings.multiple, done)
@@ -135,17 +149,18 @@ class _Rows:
         strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
         for column in columns:
             region = self.source[span.start : span.stop, column.start : column.stop]
-            result = self._run(planes.for_network(region, channels))
+            result = self._run(planes.for_network(region, channels), span.start, column.start)
             left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
             strip.add(result[top:bottom, left:right], column.first * scale)
             self.report.tiles += 1
             self.progress(self.report.tiles, total)
         return strip.pixels
 
-    def _run(self, region: tiles.Floats) -> tiles.Floats:
+    def _run(self, region: tiles.Floats, top: int, left: int) -> tiles.Floats:
+        """A region whose corner is pixel (top, left) of the picture."""
         batch = torch.from_numpy(np.ascontiguousarray(region.transpose(2, 0, 1)))[None].to(self.settings.device)
         with torch.inference_mode():
-            result = self.network(batch)[0].permute(1, 2, 0).float().cpu().numpy()
+            result = self.on_region(batch, top, left)[0].permute(1, 2, 0).float().cpu().numpy()
         if not np.isfinite(result).all():
             raise NumericalError("The network produced values that are not numbers.", "Check the model file.")
         return result

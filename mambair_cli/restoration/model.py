@@ -28,6 +28,7 @@ def settings(model: Model, tile: int | None, overlap: int | None) -> Settings:
         overlap=common,
         multiple=descriptor.size_multiple,
         device=model.device,
+        global_view=descriptor.global_view,
     )
 
 
