@@ -16,7 +16,7 @@ from mambair_cli.weights import catalog
 RECIPES = packaged()
 TRAINING = sorted(name for name in RECIPES if "/test/" not in name)
 TESTS = sorted(name for name in RECIPES if "/test/" in name)
-OURS = {"options/nano_SR_x2.yml"}  # of the models that ship
+OURS = {"options/nano_SR_x2.yml", "options/nano_dehaze.yml"}  # of the models that ship
 PUBLISHED = sorted(set(TRAINING) - OURS)
 
 PARAMETERS = {
