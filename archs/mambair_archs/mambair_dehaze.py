@@ -94,8 +94,9 @@ class MambaIRDehaze(nn.Module):
 
     def reduced(self, image: Tensor) -> Tensor:
         """The view of a picture: averaged down to at most :attr:`global_view` pixels."""
-        size = view_size(*image.shape[2:], self.global_view)
-        return image if size == image.shape[2:] else F.adaptive_avg_pool2d(image, size)
+        height, width = image.shape[2:]
+        size = view_size(height, width, self.global_view)
+        return image if size == (height, width) else F.adaptive_avg_pool2d(image, size)
 
     def look(self, view: Tensor) -> Tensor:
         """What :meth:`apply_view` has to know of a picture.
@@ -210,7 +211,7 @@ def describe(config: MambaIRDehazeConfig) -> Descriptor:
         scale=1,
         in_channels=3,
         size_multiple=1,
-        tile=1024,
+        tile=512,
         bytes_per_pixel=4 * 64,
         global_view=MambaIRDehaze.global_view,
     )

@@ -111,7 +111,8 @@ class PhotoPatchDataset(Dataset[Item]):
         """Edge of the patch in the photo."""
         if self.shrink == (1, 1):
             return self.edge
-        return min(round(self.edge * rng.uniform(*self.shrink)), *photo.pixels.shape[:2])
+        height, width = photo.pixels.shape[:2]
+        return int(min(round(self.edge * rng.uniform(*self.shrink)), height, width))
 
     def _changed(self, photo: Bytes, box: Box, rng: np.random.Generator) -> tuple[Bytes, Box]:
         """A photo with the patch at the size and brightness wanted: this one, or the patch alone."""

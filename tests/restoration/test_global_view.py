@@ -7,12 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mambair_archs import MambaIRDehaze
+from mambair_archs.blocks.coefficients import Place
 from mambair_archs.mambair_dehaze import view_size
 from mambair_cli.images.picture import Pixels
 from mambair_cli.restoration import global_view
 from mambair_cli.restoration.engine import CPU, Report, Settings, restore
 from tests.restoration.test_engine import RunsOutOfMemory, pointwise
 
+WHITE: dict[type[np.generic], int] = {np.uint8: 255, np.uint16: 65535, np.float32: 1}
 SMALL = {"dims": (8, 8, 8, 8), "num_blocks": (1, 1, 1), "num_decoder_blocks": (1, 1), "d_state": 2}
 
 
@@ -42,13 +44,12 @@ def tiling(tile: int, overlap: int = 0) -> Settings:
 
 
 @pytest.mark.parametrize("size", [(200, 130), (47, 48), (90, 301), (1, 77)])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("dtype", WHITE)
 def test_tiled_equals_whole(
     network: LooksSmall, size: tuple[int, int], dtype: type[np.generic], rng: np.random.Generator
 ) -> None:
-    pixels: Pixels = rng.random((*size, 3), np.float32)
-    if dtype != np.float32:
-        pixels = (pixels * np.iinfo(dtype).max).astype(dtype)
+    values = rng.random((*size, 3), np.float32)
+    pixels: Pixels = (values * WHITE[dtype]).astype(dtype)
     whole = restore(pixels, network, tiling(0))
     assert (whole != pixels).any()
     for tile, overlap in ((32, 0), (57, 16), (64, 33)):
@@ -78,7 +79,7 @@ def test_gray_and_transparent_pictures(network: LooksSmall, rng: np.random.Gener
 
 def test_tiles_made_smaller_give_the_same(network: LooksSmall, rng: np.random.Generator) -> None:
     class Fails(LooksSmall):
-        def apply_view(self, region: Tensor, state: Tensor, place: global_view.Place) -> Tensor:
+        def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
             self.regions += 1
             if self.regions == 4:
                 raise torch.OutOfMemoryError("CUDA out of memory")

@@ -52,15 +52,18 @@ def lines(maps: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
     return _mean(torch.cat([slopes, mean_maps - slopes * mean_guide], 1), radius)
 
 
-def _between(start: int, count: int, size: int, length: float, last: int, like: Tensor) -> tuple[Tensor, ...]:
-    """Left neighbours, right neighbours and weights of ``count`` pixels from ``start`` of ``size`` among grid cells.
+def _blended(grid: Tensor, start: int, count: int, size: int, cells: float) -> Tensor:
+    """Linear values, along the first dimension, at ``count`` pixels from ``start`` of ``size``, covered by ``cells``.
 
-    The size is covered by ``length`` cells, of which those up to ``last`` exist. Each value depends on its pixel alone.
+    Each value depends on its pixel alone. Along the first dimension indexing copies whole rows, which is quick.
     """
-    pixels = torch.arange(start, start + count, dtype=torch.float64, device=like.device)
-    places = ((pixels + 0.5) * (length / size) - 0.5).clamp(0, last)
-    left = places.floor().long().clamp(max=max(last - 1, 0))
-    return left, (left + 1).clamp(max=last), (places - left).to(like.dtype)
+    last = len(grid) - 1
+    pixels = torch.arange(start, start + count, dtype=torch.float64, device=grid.device)
+    places = ((pixels + 0.5) * (cells / size) - 0.5).clamp(0, last)
+    before = places.floor().long().clamp(max=max(last - 1, 0))
+    grid = grid.contiguous()
+    low, high = grid.index_select(0, before), grid.index_select(0, (before + 1).clamp(max=last))
+    return low + (places - before).to(grid.dtype)[:, None, None, None] * (high - low)
 
 
 def enlarged(grid: Tensor, cells: tuple[float, float], place: Place, height: int, width: int) -> Tensor:
@@ -76,9 +79,6 @@ def enlarged(grid: Tensor, cells: tuple[float, float], place: Place, height: int
     Returns:
         (batch, n, height, width); no value depends on where the region ends.
     """
-    upper, lower, down = _between(place.top, height, place.height, cells[0], grid.shape[2] - 1, grid)
-    left, right, along = _between(place.left, width, place.width, cells[1], grid.shape[3] - 1, grid)
-    above, below = grid.index_select(2, upper), grid.index_select(2, lower)
-    rows = above + down[:, None] * (below - above)
-    before, after = rows.index_select(3, left), rows.index_select(3, right)
-    return before + along * (after - before)
+    columns = _blended(grid.permute(3, 0, 1, 2), place.left, width, place.width, cells[1])
+    rows = _blended(columns.permute(3, 1, 2, 0), place.top, height, place.height, cells[0])
+    return rows.permute(1, 2, 0, 3)
