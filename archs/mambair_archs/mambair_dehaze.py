@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks.coefficients import Place, enlarged, lines, luma
+from .blocks.coefficients import Place, enlarged, lines, luma, view_size
 from .blocks.convolution import Conv2d, PixelUnshuffle, conv3x3
 from .blocks.padding import pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
@@ -102,7 +102,7 @@ class MambaIRDehaze(nn.Module):
         """What :meth:`apply_view` has to know of a picture.
 
         Args:
-            view: (batch, 3, height, width), the whole picture at the size of :func:`view_size`.
+            view: (batch, 3, height, width), the whole picture as :meth:`reduced` makes it.
 
         Returns:
             (batch, 8, rows, columns): slopes and offsets, in luma, of k and b at half the resolution of the view.
@@ -152,14 +152,6 @@ class MambaIRDehaze(nn.Module):
             yield self.ups[k], 4.0 ** -(k + 2)
         for k in range(2):
             yield self.decoder[k], 4.0 ** -(k + 2)
-
-
-def view_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Size of a picture whose longer edge is reduced to ``longest`` pixels; small ones stay as they are."""
-    longer = max(height, width)
-    if longer <= longest:
-        return height, width
-    return max(1, round(height * longest / longer)), max(1, round(width * longest / longer))
 
 
 def _extremes(x: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambair_archs.blocks.coefficients import Place
-from mambair_archs.mambair_dehaze import view_size
+from mambair_archs.blocks.coefficients import Place, view_size
 
 from ..images import planes
 from ..images.picture import Pixels

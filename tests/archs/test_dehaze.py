@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambair_archs import MambaIRDehaze
-from mambair_archs.blocks.coefficients import Place, enlarged, lines, luma
-from mambair_archs.mambair_dehaze import view_size
+from mambair_archs import MambaIRDehaze, complexity
+from mambair_archs.blocks.coefficients import Place, enlarged, lines, luma, view_size
 
 SMALL = {"dims": (8, 10, 12, 14), "num_blocks": (1, 1, 1), "num_decoder_blocks": (1, 1), "d_state": 2}
 
@@ -102,3 +101,10 @@ def test_the_view_of_a_large_picture_is_bounded_and_every_pixel_counts() -> None
 
 def test_weights_fit_in_a_megabyte() -> None:
     assert 2 * sum(p.numel() for p in MambaIRDehaze().parameters()) <= 1 << 20
+
+
+def test_operations_are_counted_at_the_size_of_the_view() -> None:
+    network = MambaIRDehaze()
+    small, view, large = (complexity.macs(network, *size) for size in ((192, 256), (384, 512), (3000, 4000)))
+    assert view == large == pytest.approx(4 * small)
+    assert view > network.get_parameter("stem.weight").numel() * 192 * 256

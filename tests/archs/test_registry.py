@@ -126,6 +126,7 @@ DECISIVE: list[tuple[type[nn.Module], list[str]]] = [
         ["conv_first.weight", "upsample.0.weight", f"{BLOCK}self_attention.A_logs", f"{BLOCK}conv_blk.cab.0.weight"],
     ),
     (MambaIRUNet, ["patch_embed.proj.weight", "output.weight", "latent.0.self_attention.in_proj.weight"]),
+    (MambaIRDehaze, ["stem.weight", "downs.2.weight", "encoder.0.0.self_attention.A_logs"]),
     (MambaIRv2Light, [f"{LAYER}win_mhsa.relative_position_bias_table", f"{LAYER}embeddingA.weight"]),
 ]
 
@@ -135,7 +136,7 @@ DECISIVE: list[tuple[type[nn.Module], list[str]]] = [
 def test_tensors_of_impossible_shape_are_named(
     network: type[nn.Module], keys: list[str], wrong: tuple[int, ...]
 ) -> None:
-    state_dict = tensors(network, {} if network is MambaIRUNet else LIGHT[1])
+    state_dict = tensors(network, {} if network in (MambaIRUNet, MambaIRDehaze) else LIGHT[1])
     for key in keys:
         error = error_for(state_dict | {key: torch.zeros(wrong)})
         assert error.closest == network.__name__

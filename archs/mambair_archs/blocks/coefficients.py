@@ -24,6 +24,14 @@ class Place:
     width: int
 
 
+def view_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Size of a picture whose longer edge is reduced to ``longest`` pixels; small ones stay as they are."""
+    longer = max(height, width)
+    if longer <= longest:
+        return height, width
+    return max(1, round(height * longest / longer)), max(1, round(width * longest / longer))
+
+
 def luma(rgb: Tensor) -> Tensor:
     """BT.601 luma of (batch, 3, height, width), (batch, 1, height, width)."""
     red, green, blue = rgb.unbind(1)
