@@ -2,6 +2,7 @@
 
 from .descriptor import Descriptor
 from .mambair import MambaIR
+from .mambair_dehaze import MambaIRDehaze
 from .mambair_unet import MambaIRUNet
 from .mambairv2 import MambaIRv2, MambaIRv2Light
 from .registry import ARCHITECTURES, Architecture, Identified, UnknownWeightsError, identify
@@ -12,6 +13,7 @@ __all__ = [
     "Descriptor",
     "Identified",
     "MambaIR",
+    "MambaIRDehaze",
     "MambaIRUNet",
     "MambaIRv2",
     "MambaIRv2Light",

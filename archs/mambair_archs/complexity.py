@@ -12,6 +12,7 @@ from torch import nn
 
 from .blocks.attentive_state_space import ASSM
 from .blocks.channel_attention import ChannelAttention
+from .blocks.coefficients import view_size
 from .blocks.selective_scan import SelectiveScan2d
 from .blocks.window_attention import WindowAttention
 
@@ -51,6 +52,11 @@ def _per_pixel(module: nn.Module) -> int:
 
 
 def macs(network: Staged, height: int, width: int) -> float:
-    """Multiply-accumulates for one input of ``height`` x ``width`` pixels, the network's padding included."""
+    """Multiply-accumulates for one input of ``height`` x ``width`` pixels, the network's padding included.
+
+    A network with a global view works at that size; what it then does to every pixel is not counted.
+    """
+    if longest := getattr(network, "global_view", 0):
+        height, width = view_size(height, width, longest)
     height, width = (-(-size // network.multiple) * network.multiple for size in (height, width))
     return height * width * sum(pixels * _per_pixel(module) for module, pixels in network.stages())

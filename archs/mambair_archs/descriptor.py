@@ -26,6 +26,8 @@ class Descriptor:
         tile: recommended tile edge in input pixels.
         bytes_per_pixel: upper estimate of the working memory per input pixel, float32, without gradients.
         dtypes: activation types of autocast in which the output stays usable.
+        global_view: 0, or the longer edge in pixels of the reduced copy of the whole picture that the network has to
+            see before any tile.
     """
 
     scale: int
@@ -35,8 +37,11 @@ class Descriptor:
     bytes_per_pixel: int
     minimum_size: int = 1
     dtypes: frozenset[torch.dtype] = WIDE_RANGE
+    global_view: int = 0
 
     @property
     def tasks(self) -> frozenset[str]:
         """Tasks that weights of this shape can have been trained for."""
+        if self.global_view:
+            return frozenset({"dehaze"})
         return frozenset({"upscale"}) if self.scale > 1 else RESTORATION_TASKS

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import mambair, mambair_unet, mambairv2
+from . import mambair, mambair_dehaze, mambair_unet, mambairv2
 from .config import InferenceError, StateDict
 from .descriptor import Descriptor
 
@@ -33,6 +33,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         mambair_unet.matches,
         mambair_unet.infer,
         mambair_unet.describe,
+    ),
+    Architecture(
+        "MambaIRDehaze",
+        mambair_dehaze.MambaIRDehaze,
+        mambair_dehaze.MambaIRDehazeConfig,
+        mambair_dehaze.matches,
+        mambair_dehaze.infer,
+        mambair_dehaze.describe,
     ),
     Architecture(
         "MambaIRv2",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from ..errors import UsageError
 from . import combined, photos
 from .combined import from_options
 from .degradations import Box, spoilt
+from .degrade import Bytes
 from .pairs import pair
 
 CANDIDATES = 4
@@ -47,6 +49,9 @@ class PhotoPatchDataset(Dataset[Item]):
         gt_size: edge of a patch in pixels, a multiple of ``scale``.
         scale: 1, or how much smaller the low-quality patch is.
         degradation: see :func:`mambair_cli.data.combined.from_options`; default bicubic.
+        shrink: patches are cut this much larger and averaged down, so that they show more of the photo: a number or
+            a range from 1; default 1.
+        gamma: exponents of the brightness, above 1 darker: a number or a range; default 1.
         detail: how often the patch with most detail of four is taken, 0 to 1; default 0.
         use_hflip, use_rot: mirror, and turn by quarters; both together give all eight symmetries; default true.
         gray: luma only; default false.
@@ -70,6 +75,7 @@ class PhotoPatchDataset(Dataset[Item]):
         self.detail = float(opt.get("detail", 0))
         if not 0 <= self.detail <= 1:
             raise UsageError(f"detail: {self.detail} is not between 0 and 1.", "Give a number from 0 to 1.")
+        self.shrink, self.gamma = _range("shrink", opt.get("shrink", 1), 1), _range("gamma", opt.get("gamma", 1), 0.1)
         self.degrade = from_options(opt.get("degradation", {}), self.scale)
         self.flips, self.turns = bool(opt.get("use_hflip", True)), bool(opt.get("use_rot", True))
         self.gray_probability = float(opt.get("gray_probability", 0))
@@ -91,13 +97,15 @@ class PhotoPatchDataset(Dataset[Item]):
         """A patch of photo ``index % photos``; everything else is a function of what ``rng`` gives."""
         number = index % len(self.photos)
         photo = self.photos[number]
-        box = self._place(photo, rng)
+        edge = self._edge(photo, rng)
+        box = self._place(photo, edge, rng)
         mirrored, upset, turned = rng.random(3) < 0.5
         ways = (mirrored and self.flips, upset and self.turns, turned and self.turns)
+        pixels, box = self._changed(photo.pixels, box, rng)
         if self.gray_probability and rng.random() < self.gray_probability:
-            high, low = combined.gray(self.degrade, photo.pixels, box, rng)
+            high, low = combined.gray(self.degrade, pixels, box, rng)
         else:
-            high, low = box.cut(photo.pixels), self.degrade(photo.pixels, box, rng)
+            high, low = box.cut(pixels), self.degrade(pixels, box, rng)
         path = str(self.photos.paths[number])
         return {
             "lq": tensor(symmetry(low, *ways)),
@@ -106,15 +114,38 @@ class PhotoPatchDataset(Dataset[Item]):
             "gt_path": path,
         }
 
-    def _place(self, photo: photos.Photo, rng: np.random.Generator) -> Box:
+    def _edge(self, photo: photos.Photo, rng: np.random.Generator) -> int:
+        """Edge of the patch in the photo."""
+        if self.shrink == (1, 1):
+            return self.edge
+        height, width = photo.pixels.shape[:2]
+        return int(min(round(self.edge * rng.uniform(*self.shrink)), height, width))
+
+    def _changed(self, photo: Bytes, box: Box, rng: np.random.Generator) -> tuple[Bytes, Box]:
+        """A photo with the patch at the size and brightness wanted: this one, or the patch alone."""
+        gamma = 1 if self.gamma == (1, 1) else rng.uniform(*self.gamma)
+        if (box.height, gamma) == (self.edge, 1):
+            return photo, box
+        small = cv2.resize(box.cut(photo), (self.edge, self.edge), interpolation=cv2.INTER_AREA)
+        curve = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+        return curve[small.reshape(self.edge, self.edge, -1)], Box(0, 0, self.edge, self.edge)
+
+    def _place(self, photo: photos.Photo, edge: int, rng: np.random.Generator) -> Box:
         """A random place, or the one with most detail of a few, on the grid of low-quality pixels."""
-        room = np.array(photo.pixels.shape[:2]) - self.edge
+        room = np.array(photo.pixels.shape[:2]) - edge
         picky = rng.random() < self.detail
         places = rng.integers(0, room // self.scale, size=(CANDIDATES, 2), endpoint=True) * self.scale
         best = 0
         if picky:
-            best = int(np.argmax([photos.detail_of(photo.detail, place, self.edge) for place in places.tolist()]))
-        return Box(int(places[best, 0]), int(places[best, 1]), self.edge, self.edge)
+            best = int(np.argmax([photos.detail_of(photo.detail, place, edge) for place in places.tolist()]))
+        return Box(int(places[best, 0]), int(places[best, 1]), edge, edge)
+
+
+def _range(name: str, value: Any, least: float) -> tuple[float, float]:
+    low, high = value if isinstance(value, list | tuple) else (value, value)
+    if not least <= low <= high:
+        raise UsageError(f"{name}: {value!r} is no range from {least}.", f"Write {name}: [1, 2], or one number.")
+    return (low, high)
 
 
 class PhotoFolderDataset(Dataset[Item]):

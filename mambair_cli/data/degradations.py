@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from . import degrade
 from .degrade import Bytes
+from .depth import DEPTHS, standing
 from .resize import imresize
 
 JPEG_GRID = 16
@@ -140,21 +141,50 @@ class Haze:
         airlight: brightness of the haze, 0 to 1.
         tint: how far a colour of the airlight may be from its brightness.
         depth: kinds of depth field, drawn from evenly.
+        standing_probability: how often things stand in the scene, with edges where the picture has some.
+        clear_probability: how often there is no haze, and the patch stays as it is.
+        sigma: noise of the camera, which is not hazy: standard deviation in levels of 8 bits.
+        quality: of the JPEG file.
+        jpeg_probability: how often the hazy picture has been a JPEG file.
     """
 
     beta: Range = (0.4, 2.5)
     airlight: Range = (0.6, 1.0)
     tint: float = 0.05
-    depth: tuple[str, ...] = tuple(degrade.DEPTHS)
+    depth: tuple[str, ...] = tuple(DEPTHS)
+    standing_probability: float = 0.0
+    clear_probability: float = 0.0
+    sigma: Range = (0.0, 0.0)
+    quality: Range = (100, 100)
+    jpeg_probability: float = 0.0
 
     def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Degradation`; a patch sees some part of the depth of a picture."""
         clear = box.cut(photo)
-        field = degrade.DEPTHS[self.depth[rng.integers(len(self.depth))]](clear.shape[:2], rng)
-        near, far = np.sort(rng.uniform(0, 1, 2)).astype(np.float32)
+        if rng.random() < self.clear_probability:
+            return clear
         tint = rng.uniform(-self.tint, self.tint, clear.shape[2])
         airlight = np.clip(rng.uniform(*self.airlight) + tint, 0, 1)
-        return degrade.haze(clear, near + (far - near) * field, rng.uniform(*self.beta), airlight.tolist())
+        hazy = degrade.haze(clear, self._depth(clear, rng), rng.uniform(*self.beta), airlight.tolist())
+        return self._taken(hazy, rng)
+
+    def _depth(self, clear: Bytes, rng: np.random.Generator) -> degrade.Floats:
+        field = DEPTHS[self.depth[rng.integers(len(self.depth))]](clear.shape[:2], rng)
+        if rng.random() < self.standing_probability:
+            field = standing(field, clear, rng)
+        far = np.float32(rng.uniform(0.5, 1))
+        near = far * np.float32(rng.uniform(0, 0.8))
+        return near + (far - near) * field
+
+    def _taken(self, hazy: degrade.Floats, rng: np.random.Generator) -> NDArray[Any]:
+        """As a camera takes it."""
+        sigma, compressed = rng.uniform(*self.sigma), rng.random() < self.jpeg_probability
+        if sigma:
+            hazy = hazy + rng.standard_normal(hazy.shape, dtype=np.float32) * np.float32(sigma / 255)
+        if not compressed:
+            return np.clip(hazy, 0, 1)
+        quality = int(rng.integers(int(self.quality[0]), int(self.quality[1]), endpoint=True))
+        return degrade.jpeg(degrade.stored(hazy), quality, "4:2:0")
 
 
 def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
@@ -170,7 +200,7 @@ def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
 
 KINDS: dict[str, Callable[..., Degradation]] = {"none": Nothing, "noise": Noise, "jpeg": Jpeg, "haze": Haze}
 LIMITS = {"sigma": (0, 255), "quality": (1, 100), "beta": (0, 20), "airlight": (0, 1), "shot": (0, 1)}
-CHOICES = {"subsampling": tuple(degrade.SUBSAMPLING), "depth": tuple(degrade.DEPTHS)}
+CHOICES = {"subsampling": tuple(degrade.SUBSAMPLING), "depth": tuple(DEPTHS)}
 
 
 def from_options(options: Mapping[str, Any], scale: int) -> Degradation:

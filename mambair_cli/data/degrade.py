@@ -1,6 +1,6 @@
 """What spoils a picture: noise, JPEG and haze, each a function of the picture, its parameters and chance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -82,43 +82,3 @@ def haze(image: Bytes, depth: Floats, beta: float, airlight: Sequence[float]) ->
     light = np.asarray(airlight, np.float32)
     hazy: Floats = light + (image.astype(np.float32) / 255 - light) * through
     return hazy
-
-
-def smooth_depth(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Hills and valleys: a few random values, enlarged smoothly."""
-    return _spread(_field(shape, rng, int(rng.integers(2, 6))))
-
-
-def ramp_depth(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """A plain seen at an angle: depth grows in one direction, evenly or faster and faster."""
-    angle = rng.uniform(0, 2 * np.pi)
-    rows, columns = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
-    return _spread((np.sin(angle) * rows + np.cos(angle) * columns).astype(np.float32)) ** np.float32(rng.uniform(1, 3))
-
-
-def layered_depth(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Things in front of each other: few depths with sharp edges, each leaning a little."""
-    layers = int(rng.integers(2, 5))
-    outline = _spread(_field(shape, rng, int(rng.integers(3, 8))))
-    steps = np.minimum(np.floor(outline * layers), layers - 1)
-    return _spread(steps + np.float32(rng.uniform(0, 0.8)) * smooth_depth(shape, rng))
-
-
-DEPTHS: dict[str, Callable[[tuple[int, int], np.random.Generator], Floats]] = {
-    "smooth": smooth_depth,
-    "ramp": ramp_depth,
-    "layers": layered_depth,
-}
-
-
-def _field(shape: tuple[int, int], rng: np.random.Generator, knots: int) -> Floats:
-    coarse = rng.random((knots, knots), dtype=np.float32)
-    field: Floats = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
-    return field
-
-
-def _spread(field: Floats) -> Floats:
-    """Stretched to [0, 1]; a field without relief is all near."""
-    low, high = field.min(), field.max()
-    relief: Floats = (field - low) / max(high - low, np.float32(1e-6))
-    return relief

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
-from . import memory, tiles
+from . import global_view, memory, tiles
 from .sources import BLOCK, ArraySource, Enlarged, Solid, Source
 
 CPU = torch.device("cpu")
@@ -21,7 +21,10 @@ Network = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to tile: edges and overlap in input pixels; ``tile`` 0 takes the whole image at once."""
+    """How to tile: edges and overlap in input pixels; ``tile`` 0 takes the whole image at once.
+
+    ``global_view`` is the network's: the longer edge of the reduced copy that it has to see first, 0 for none.
+    """
 
     scale: int
     channels: int
@@ -29,6 +32,7 @@ class Settings:
     overlap: int = 0
     multiple: int = 1
     device: torch.device = CPU
+    global_view: int = 0
 
     def __post_init__(self) -> None:
         if self.tile < 0 or self.overlap < 0:
@@ -63,7 +67,11 @@ Progress = Callable[[int, int], None]
 
 
 def restore(
-    pixels: Pixels, network: Network, settings: Settings, report: Report | None = None, progress: Progress | None = None
+    pixels: Pixels,
+    network: Network | global_view.Seeing,
+    settings: Settings,
+    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> Pixels:
     """Restore a picture (height, width, channels); the result has the same type and channels.
 
@@ -81,7 +89,11 @@ def restore(
 
 
 def restore_rows(
-    source: Source, network: Network, settings: Settings, report: Report | None = None, progress: Progress | None = None
+    source: Source,
+    network: Network | global_view.Seeing,
+    settings: Settings,
+    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Pixels]:
     """Finished rows from top to bottom, blocks of (rows, width * scale, channels) in the type of the source.
 
@@ -130,10 +142,11 @@ class _Rows:
     """Iterates over finished rows from top to bottom, blocks of (rows, width * scale, network channels), float32."""
 
     source: Source
-    network: Network
+    network: Network | global_view.Seeing
     settings: Settings
     report: Report
     progress: Progress
+    on_region: global_view.OnRegion = field(init=False)
 
     def __iter__(self) -> Iterator[tiles.Floats]:
         height, width = self.source.shape[:2]
@@ -142,6 +155,7 @@ class _Rows:
         self.report.tile = tile
         pending: tiles.Floats | None = None
         done = 0
+        self.on_region = self._on_region()
         while done < height:
             columns = tiles.plan(width, tile, overlap, settings.multiple)
             spans = tiles.plan(height, tile, overlap, settings.multiple, done)
@@ -159,6 +173,20 @@ class _Rows:
                 done = next_first
                 yield strip[:ready]
                 del strip
+
+    def _on_region(self) -> global_view.OnRegion:
+        """The network, which has seen the whole picture if it has to."""
+
+        def rows(start: int, stop: int) -> Pixels:
+            self.source.release(start)
+            return planes.colour(self.source.rows(start, stop))
+
+        shape, settings = self.source.shape[:2], self.settings
+        longest = settings.global_view
+        found = global_view.on_regions(self.network, rows, shape, settings.channels, longest, settings.device)
+        if longest:
+            self.source.restart()
+        return found
 
     def _strip_if_it_fits(
         self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int
@@ -178,17 +206,19 @@ class _Rows:
         top, bottom = (done - span.start) * scale, (span.last - span.start) * scale
         strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
         for column in columns:
-            result = self._run(planes.for_network(rows[:, column.start : column.stop], channels))
+            region = planes.for_network(rows[:, column.start : column.stop], channels)
+            result = self._run(region, span.start, column.start)
             left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
             strip.add(result[top:bottom, left:right], column.first * scale)
             self.report.tiles += 1
             self.progress(self.report.tiles, total)
         return strip.pixels
 
-    def _run(self, region: tiles.Floats) -> tiles.Floats:
+    def _run(self, region: tiles.Floats, top: int, left: int) -> tiles.Floats:
+        """A region whose corner is pixel (top, left) of the picture."""
         batch = torch.from_numpy(np.ascontiguousarray(region.transpose(2, 0, 1)))[None].to(self.settings.device)
         with torch.inference_mode():
-            result = self.network(batch)[0].permute(1, 2, 0).float().cpu().numpy()
+            result = self.on_region(batch, top, left)[0].permute(1, 2, 0).float().cpu().numpy()
         if not np.isfinite(result).all():
             raise NumericalError("The network produced values that are not numbers.", "Check the model file.")
         return result

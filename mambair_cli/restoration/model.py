@@ -10,6 +10,7 @@ from . import memory, sizes
 from .engine import Network, Progress, Report, Settings, fitting
 from .engine import restore as run
 from .finish import blended, resized
+from .global_view import Seeing, Viewing
 from .precision import concerns, mixed
 
 DEFAULT_OVERLAP = 32
@@ -31,10 +32,11 @@ def settings(model: Model, tile: int | None, overlap: int | None) -> Settings:
         overlap=common,
         multiple=descriptor.size_multiple,
         device=model.device,
+        global_view=descriptor.global_view,
     )
 
 
-def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, strength: float) -> Network:
+def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, strength: float) -> Network | Seeing:
     """The network of a model as it is to be applied to one picture; what happens is noted in ``report``.
 
     Raises:
@@ -45,8 +47,17 @@ def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, st
             f"The model {model.name} enlarges, so its result cannot be blended with the input.",
             "Leave out the strength.",
         )
-    network = mixed(model.network, precision, report)
-    return blended(symmetries.ensemble(network) if ensemble else network, strength)
+    average = symmetries.ensemble if ensemble else _as_it_is
+    if model.descriptor.global_view:
+        assert isinstance(model.network, Seeing)
+        # The result is linear in what is seen, so that the mean of the views gives the mean of the results. What is
+        # seen is divided by the little light that gets through the haze, which takes full precision.
+        return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))
+    return blended(average(mixed(model.network, precision, report)), strength)
+
+
+def _as_it_is(network: Network) -> Network:
+    return network
 
 
 def bytes_per_pixel(model: Model, ensemble: bool) -> int:

@@ -171,4 +171,5 @@ def tiling(network: nn.Module, scale: int, channels: int, device: torch.device) 
         overlap=DEFAULT_OVERLAP,
         multiple=descriptor.size_multiple if descriptor else 1,
         device=device,
+        global_view=descriptor.global_view if descriptor else 0,
     )

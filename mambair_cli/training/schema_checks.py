@@ -90,8 +90,9 @@ def scales(recipe: View) -> Iterator[Finding]:
     if upscale is not None and upscale != scale:
         what = f"network_g.upscale is {upscale}, but the scale of the recipe is {scale}"
         yield ("network_g", "upscale"), what, "Make them equal."
-    if recipe.get("network_g", "type") == "MambaIRUNet" and scale != 1:
-        yield ("scale",), f"scale is {scale}, but MambaIRUNet keeps the size", "Use scale: 1."
+    network = recipe.get("network_g", "type")
+    if network in ("MambaIRUNet", "MambaIRDehaze") and scale != 1:
+        yield ("scale",), f"scale is {scale}, but {network} keeps the size", "Use scale: 1."
     for name, data in recipe.mapping("datasets").items():
         kind = recipe.get("datasets", name, "degradation", "type")
         if isinstance(data, dict) and kind in ("none", "noise", "jpeg", "haze", "chain", "mix") and scale != 1:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from . import signatures
 from .components import Count, OneOf, Positive, Section, model
-from .schema_degradations import Degradation, Probability, listed
+from .schema_degradations import Degradation, Probability, listed, span
 
 Folders = Annotated[
     list[str],
@@ -160,6 +160,12 @@ class PhotoPatchDataset(Photos, Augmented):
 
     gray_probability: Probability = 0.0
     """How often a patch loses its colours but keeps its channels."""
+
+    shrink: span(1, 16) = (1, 1)  # type: ignore[valid-type]
+    """How much larger patches are cut before they are averaged down: a number, or [low, high]."""
+
+    gamma: span(0.1, 10) = (1, 1)  # type: ignore[valid-type]
+    """Exponents of the brightness of patches, above 1 darker: a number, or [low, high]."""
 
     in_memory: bool = False
     """Decode all photos at the start."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from ..data.depth import DEPTHS
 from .components import OneOf, Section
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -19,7 +20,8 @@ def _range(value: Any) -> Any:
     return [value, value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _span(low: float, high: float) -> Any:
+def span(low: float, high: float) -> Any:
+    """A number, or a list of two, within limits."""
     number = {"type": "number", "minimum": low, "maximum": high}
     pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
     item = Annotated[float, Field(ge=low, le=high)]
@@ -59,13 +61,13 @@ class Noise(Section):
 
     type: Literal["noise"]
 
-    sigma: _span(0, 255)  # type: ignore[valid-type]
+    sigma: span(0, 255)  # type: ignore[valid-type]
     """Standard deviation in levels of 8 bits: a number, or [low, high]."""
 
     gray_probability: Probability = 0.0
     """How often all channels get the same noise."""
 
-    shot: _span(0, 1) = 0  # type: ignore[valid-type]
+    shot: span(0, 1) = 0  # type: ignore[valid-type]
     """Share of the variance that grows with brightness."""
 
     clip_probability: Probability = 0.0
@@ -77,7 +79,7 @@ class Jpeg(Section):
 
     type: Literal["jpeg"]
 
-    quality: _span(1, 100)  # type: ignore[valid-type]
+    quality: span(1, 100)  # type: ignore[valid-type]
     """1 to 100: a number, or [low, high]."""
 
     subsampling: _some_of("4:4:4", "4:2:0") = "4:4:4"  # type: ignore[valid-type]
@@ -92,17 +94,32 @@ class Haze(Section):
 
     type: Literal["haze"]
 
-    beta: _span(0, 20) = (0.4, 2.5)  # type: ignore[valid-type]
+    beta: span(0, 20) = (0.4, 2.5)  # type: ignore[valid-type]
     """Scattering over the whole depth: 0.5 is thin, 3 thick."""
 
-    airlight: _span(0, 1) = (0.6, 1.0)  # type: ignore[valid-type]
+    airlight: span(0, 1) = (0.6, 1.0)  # type: ignore[valid-type]
     """Brightness of the haze."""
 
     tint: Probability = 0.05
     """How far a colour of the airlight may be from its brightness."""
 
-    depth: _some_of("smooth", "ramp", "layers") = ("smooth", "ramp", "layers")  # type: ignore[valid-type]
+    depth: _some_of(*DEPTHS) = tuple(DEPTHS)  # type: ignore[valid-type]
     """Kinds of depth field, drawn from evenly."""
+
+    standing_probability: Probability = 0.0
+    """How often things stand in the scene, with edges where the picture has some."""
+
+    clear_probability: Probability = 0.0
+    """How often there is no haze."""
+
+    sigma: span(0, 255) = 0  # type: ignore[valid-type]
+    """Noise of the camera in levels of 8 bits: a number, or [low, high]."""
+
+    quality: span(1, 100) = 100  # type: ignore[valid-type]
+    """Of the JPEG file: a number, or [low, high]."""
+
+    jpeg_probability: Probability = 0.0
+    """How often the hazy picture has been a JPEG file."""
 
 
 SINGLE = (NoDegradation, Noise, Jpeg, Haze)

@@ -86,7 +86,7 @@ def inspect(path: Path) -> tuple[Identified, dict[str, torch.Tensor], dict[str, 
         closest = f"closest is {error.closest}" if error.closest else "nothing comes close"
         raise ModelError(
             f"The model file {path} fits no known network; {closest}: {'; '.join(error.differences)}.",
-            "Give weights of MambaIR, MambaIRUNet or MambaIRv2.",
+            "Give weights of MambaIR, MambaIRUNet, MambaIRDehaze or MambaIRv2.",
         ) from None
 
 

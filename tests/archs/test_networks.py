@@ -7,18 +7,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2, MambaIRv2Light
+from mambair_archs import MambaIR, MambaIRDehaze, MambaIRUNet, MambaIRv2, MambaIRv2Light
 from mambair_archs.blocks.padding import pad_to_multiple
 from mambair_archs.blocks.residual import DropPath
 from tests.conftest import TINY, TINY_V2
 
 SMALL_UNET: dict[str, Any] = {"dim": 30, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1, "d_state": 2}
+SMALL_DEHAZE: dict[str, Any] = {
+    "dims": (8, 9, 10, 11),
+    "num_blocks": (1, 1, 1),
+    "num_decoder_blocks": (1, 1),
+    "d_state": 2,
+}
 NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any], int]] = {
     "light": (MambaIR, TINY | {"upscale": 3}, 3),
     "classic": (MambaIR, TINY | {"upscale": 4, "upsampler": "pixelshuffle"}, 4),
     "denoise": (MambaIR, TINY | {"upscale": 1, "upsampler": ""}, 1),
     "unshuffled": (MambaIR, TINY | {"upscale": 1, "upsampler": "", "unshuffle": 2}, 1),
     "unet": (MambaIRUNet, SMALL_UNET, 1),
+    "dehaze": (MambaIRDehaze, SMALL_DEHAZE, 1),
     "v2": (MambaIRv2, TINY_V2 | {"upsampler": "pixelshuffle"}, 2),
     "v2 nearest": (MambaIRv2, TINY_V2 | {"upscale": 4, "upsampler": "nearest+conv"}, 4),
     "v2 light": (MambaIRv2Light, TINY_V2, 2),
@@ -141,6 +148,9 @@ def test_padding_is_numpys(size: tuple[int, int], repeat_edge: bool) -> None:
         (MambaIRUNet, {"num_blocks": (1, 2)}, ValueError, "num_blocks"),
         (MambaIRUNet, {"dim": 31}, ValueError, "dim"),
         (MambaIRUNet, {"inp_channels": 1}, ValueError, "inp_channels"),
+        (MambaIRDehaze, {"dims": (8, 16, 32)}, ValueError, "dims"),
+        (MambaIRDehaze, {"num_blocks": (1, 0, 1)}, ValueError, "num_blocks"),
+        (MambaIRDehaze, {"num_decoder_blocks": (1,)}, ValueError, "num_decoder_blocks"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

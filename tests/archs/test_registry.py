@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2, MambaIRv2Light, UnknownWeightsError, identify
+from mambair_archs import MambaIR, MambaIRDehaze, MambaIRUNet, MambaIRv2, MambaIRv2Light, UnknownWeightsError, identify
 from mambair_archs.mambair import BLOCK
 from mambair_archs.mambairv2 import LAYER
 
@@ -26,6 +26,16 @@ ODD: list[tuple[type[nn.Module], dict[str, Any]]] = [
     (MambaIRUNet, {"dim": 38, "num_blocks": (1, 2, 1, 3), "num_refinement_blocks": 2, "mlp_ratio": 1.3, "d_state": 5}),
     (MambaIRUNet, {"dim": 30, "num_blocks": (2, 1, 1, 1), "bias": True, "inp_channels": 1, "out_channels": 1}),
     (MambaIRUNet, {"dim": 32, "num_blocks": (1, 1, 1, 1), "inp_channels": 6, "dual_pixel_task": True}),
+    (
+        MambaIRDehaze,
+        {
+            "dims": (9, 17, 24, 31),
+            "num_blocks": (2, 1, 3),
+            "num_decoder_blocks": (2, 1),
+            "d_state": 5,
+            "mlp_ratio": 1.3,
+        },
+    ),
     (MambaIRv2, {"upscale": 3, "upsampler": "pixelshuffle", "embed_dim": 15, "depths": (2, 1), "num_heads": (5, 3)}),
     (MambaIRv2, {"upscale": 4, "upsampler": "nearest+conv", "embed_dim": 9, "depths": (1,), "num_heads": (3,)}),
     (MambaIRv2, {"upscale": 1, "in_chans": 1, "embed_dim": 10, "depths": (1,), "num_heads": (2,), "qkv_bias": False}),
@@ -118,6 +128,7 @@ DECISIVE: list[tuple[type[nn.Module], list[str]]] = [
         ["conv_first.weight", "upsample.0.weight", f"{BLOCK}self_attention.A_logs", f"{BLOCK}conv_blk.cab.0.weight"],
     ),
     (MambaIRUNet, ["patch_embed.proj.weight", "output.weight", "latent.0.self_attention.in_proj.weight"]),
+    (MambaIRDehaze, ["stem.weight", "downs.2.weight", "encoder.0.0.self_attention.A_logs"]),
     (MambaIRv2Light, [f"{LAYER}win_mhsa.relative_position_bias_table", f"{LAYER}embeddingA.weight"]),
 ]
 
@@ -127,7 +138,7 @@ DECISIVE: list[tuple[type[nn.Module], list[str]]] = [
 def test_tensors_of_impossible_shape_are_named(
     network: type[nn.Module], keys: list[str], wrong: tuple[int, ...]
 ) -> None:
-    state_dict = tensors(network, {} if network is MambaIRUNet else LIGHT[1])
+    state_dict = tensors(network, {} if network in (MambaIRUNet, MambaIRDehaze) else LIGHT[1])
     for key in keys:
         error = error_for(state_dict | {key: torch.zeros(wrong)})
         assert error.closest == network.__name__

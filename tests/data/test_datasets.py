@@ -241,3 +241,41 @@ def test_photos_of_any_depth_are_taken_in_8_bits(dtype: type[np.generic], white:
     values = np.rint(values) if white > 1 else values
     cv2.imwrite(str(tmp_path / "a.tif"), values.astype(dtype))
     assert np.array_equal(photos.load(tmp_path / "a.tif")[:, :, 0], np.arange(256).reshape(16, 16))
+
+
+def test_shrunk_patches_are_averages_of_larger_ones(charted: Path) -> None:
+    data = patches(charted, shrink=[1, 4], use_hflip=False, use_rot=False)
+    sizes = []
+    for index in range(80):
+        high = pixels(data[index]["gt"]).astype(float)
+        assert high.shape == (EDGE, EDGE, 3)
+        step = np.diff(high[:, 0, 0])
+        factor = step.mean()  # rows of the photo for one of the patch
+        sizes.append(factor * EDGE)
+        assert np.abs(step - factor).max() <= 1
+        assert high[:, :, 0].max() < HEIGHT
+    assert min(sizes) < EDGE * 1.3
+    assert max(sizes) == pytest.approx(HEIGHT, abs=2)  # the photo is no larger
+    assert len(set(np.round(sizes, 1))) > 20
+
+
+def test_without_shrinking_patches_are_what_they_were(charted: Path) -> None:
+    for index in range(5):
+        assert torch.equal(patches(charted)[index]["lq"], patches(charted, shrink=1)[index]["lq"])
+
+
+def test_patches_are_darkened_or_lit_by_an_exponent(charted: Path) -> None:
+    curve = np.rint(255 * (np.arange(HEIGHT) / 255) ** 0.5).astype(np.uint8)
+    windows = {curve[top : top + EDGE].tobytes() for top in range(HEIGHT - EDGE + 1)}
+    data = patches(charted, use_hflip=False, use_rot=False, gamma=0.5)
+    for index in range(20):
+        assert pixels(data[index]["gt"])[:, 0, 0].tobytes() in windows
+    light = [patches(charted, gamma=[0.5, 2])[index]["gt"][2].mean() for index in range(60)]
+    assert min(light) < 0.4
+    assert max(light) > 0.6
+
+
+@pytest.mark.parametrize("shrink", [0.5, [2, 1], [0, 2]])
+def test_patches_are_never_enlarged(charted: Path, shrink: Any) -> None:
+    with pytest.raises(UsageError, match="shrink"):
+        patches(charted, shrink=shrink)

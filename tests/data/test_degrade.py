@@ -88,17 +88,28 @@ def test_haze_is_koschmieders_law() -> None:
     np.testing.assert_allclose(half[0, 0], (image[0, 0] / 255 + 0.8) / 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", degrade.DEPTHS)
-def test_depth_fields_fill_their_range_and_differ(name: str) -> None:
-    fields = [degrade.DEPTHS[name]((40, 64), np.random.default_rng(seed)) for seed in range(20)]
-    for field in fields:
-        assert field.shape == (40, 64)
-        assert field.dtype == np.float32
-        assert field.min() == 0
-        assert field.max() == pytest.approx(1)
-    assert len({field.tobytes() for field in fields}) == 20
-    jumps = [max(np.abs(np.diff(field, axis=axis)).max() for axis in (0, 1)) for field in fields]
-    assert (np.median(jumps) > 0.2) == (name == "layers")
+def test_haze_that_is_clear_at_times_and_taken_by_a_camera(photo: degrade.Bytes) -> None:
+    box = Box(8, 16, 40, 48)
+    often = Haze(clear_probability=0.3, beta=(2, 2))
+    same = [np.array_equal(often(photo, box, np.random.default_rng(seed)), box.cut(photo)) for seed in range(200)]
+    assert np.mean(same) == pytest.approx(0.3, abs=0.08)
+    plain, noisy, coded = (
+        haze(photo, box, np.random.default_rng(4)).astype(np.float32)
+        for haze in (Haze(), Haze(sigma=(5, 5)), Haze(jpeg_probability=1, quality=(40, 40)))
+    )
+    inside = (plain > 0.1) & (plain < 0.9)
+    assert (noisy - plain)[inside].std() == pytest.approx(5 / 255, rel=0.1)
+    np.testing.assert_array_equal(coded, degrade.jpeg(degrade.stored(plain), 40, "4:2:0"))
+    assert plain.min() >= 0 <= noisy.min()
+    assert max(plain.max(), noisy.max()) <= 1
+
+
+def test_things_may_stand_in_the_haze(photo: degrade.Bytes) -> None:
+    box = Box(0, 0, 64, 64)
+    flat, cut = (
+        Haze(depth=("ramp",), standing_probability=share)(photo, box, np.random.default_rng(3)) for share in (0, 1)
+    )
+    assert (flat != cut).any()
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
@@ -146,8 +157,8 @@ def test_options_become_degradations() -> None:
     assert from_options({"type": "noise", "sigma": [5, 50], "gray_probability": 0.2}, 1) == Noise((5, 50), 0.2)
     jpeg = {"type": "jpeg", "quality": [10, 40], "subsampling": "4:2:0", "shifted": False}
     assert from_options(jpeg, 1) == Jpeg((10, 40), ("4:2:0",), False)
-    haze = {"type": "haze", "beta": [1, 2], "depth": ["ramp"], "tint": 0}
-    assert from_options(haze, 1) == Haze(beta=(1, 2), depth=("ramp",), tint=0)
+    haze = {"type": "haze", "beta": [1, 2], "depth": ["ramp"], "tint": 0, "sigma": 2, "clear_probability": 0.1}
+    assert from_options(haze, 1) == Haze(beta=(1, 2), depth=("ramp",), tint=0, sigma=(2, 2), clear_probability=0.1)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +174,7 @@ def test_options_become_degradations() -> None:
         ({"type": "jpeg", "quality": [0, 50]}, 1, "no range"),
         ({"type": "jpeg", "quality": 50, "subsampling": "4:1:0"}, 1, "not known"),
         ({"type": "haze", "depth": []}, 1, "not known"),
+        ({"type": "haze", "standing_probability": 1.5}, 1, "between 0 and 1"),
         ({"type": "bicubic", "sigma": 1}, 2, "no option 'sigma'"),
     ],
 )

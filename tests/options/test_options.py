@@ -16,7 +16,7 @@ from mambair_cli.weights import catalog
 RECIPES = packaged()
 TRAINING = sorted(name for name in RECIPES if "/test/" not in name)
 TESTS = sorted(name for name in RECIPES if "/test/" in name)
-TASKS = ("SR_x2", "SR_x3", "SR_x4", "denoise", "dejpeg")
+TASKS = ("SR_x2", "SR_x3", "SR_x4", "denoise", "dejpeg", "dehaze")
 OURS = {f"options/nano_{task}.yml" for task in TASKS}  # of the models that ship
 PUBLISHED = sorted(set(TRAINING) - OURS)
 

@@ -1,0 +1,112 @@
+"""Networks that have to see the whole picture: a reduced copy is made for them once, before any tile."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mambair_archs.blocks.coefficients import Place, view_size
+
+from ..images import planes
+from ..images.picture import Pixels
+
+Rows = Callable[[int, int], Pixels]
+"""Rows from start to stop of a picture without alpha; asked for from top to bottom, some of them twice."""
+
+Plain = Callable[[Tensor], Tensor]
+
+OnRegion = Callable[[Tensor, int, int], Tensor]
+"""Restores a region (1, channels, height, width), given its first row and column in the picture."""
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A network with a global view; see :class:`mambair_archs.MambaIRDehaze`."""
+
+    def look(self, view: Tensor) -> Tensor:
+        """What the regions have to know of the picture."""
+        ...
+
+    def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
+        """Restore a region."""
+        ...
+
+
+@dataclass
+class Viewing:
+    """A network with a global view, of which looking and applying are changed.
+
+    Attributes:
+        network: the one that looks and applies.
+        looking: what ``look`` becomes.
+        applying: what the function that restores regions becomes.
+    """
+
+    network: Seeing
+    looking: Callable[[Plain], Plain]
+    applying: Callable[[Plain], Plain]
+    _known: tuple[Any, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        self._look = self.looking(self.network.look)
+        self._apply = self.applying(lambda region: self.network.apply_view(region, *self._known))
+
+    def look(self, view: Tensor) -> Tensor:
+        """See :class:`Seeing`."""
+        return self._look(view)
+
+    def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
+        """See :class:`Seeing`."""
+        self._known = (state, place)
+        return self._apply(region)
+
+
+def on_regions(
+    network: "Plain | Seeing",
+    rows: Rows,
+    shape: tuple[int, int],
+    channels: int,
+    longest: int,
+    device: torch.device,
+) -> OnRegion:
+    """How ``network`` restores regions of a picture of which it first sees all.
+
+    Args:
+        network: plain if ``longest`` is 0, else :class:`Seeing`.
+        rows: the picture, read once here.
+        shape: its height and width.
+        channels: of the network.
+        longest: longer edge of the reduced copy, 0 for none.
+        device: where the network is.
+
+    Raises:
+        TypeError: the network has no global view, but needs one.
+    """
+    if not longest:
+        assert callable(network)
+        plain = network
+        return lambda region, top, left: plain(region)
+    if not isinstance(network, Seeing):
+        raise TypeError(f"{type(network).__name__} hides the global view of a network")
+    seeing = network
+    with torch.inference_mode():
+        state = seeing.look(view(rows, shape, channels, longest).to(device))
+    return lambda region, top, left: seeing.apply_view(region, state, Place(top, left, *shape))
+
+
+def view(rows: Rows, shape: tuple[int, int], channels: int, longest: int) -> Tensor:
+    """The picture, averaged down to at most ``longest`` pixels: (1, channels, height, width), floats in [0, 1].
+
+    It is what ``adaptive_avg_pool2d`` makes of the whole, but only the rows under one row of the result are in memory.
+    """
+    height, width = view_size(*shape, longest)
+    lines = []
+    for row in range(height):
+        part = planes.for_network(rows(row * shape[0] // height, -(-(row + 1) * shape[0] // height)), channels)
+        line = torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))[None]
+        lines.append(F.adaptive_avg_pool2d(line, (1, width)))
+    return torch.cat(lines, dim=2)
