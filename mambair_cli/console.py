@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 
+WIDE = 200
+"""Columns of tables that go into a file or another program, so that nothing of them is cut off."""
+
+
 class Advance(Protocol):
     """Reports progress: ``total`` once it is known, then how much is ``done``."""
 
@@ -74,7 +78,8 @@ class Console:
             return
         from rich.console import Console as RichConsole
 
-        console = RichConsole(highlight=False, soft_wrap=not (sys.stdout and sys.stdout.isatty()))
+        terminal = bool(sys.stdout and sys.stdout.isatty())
+        console = RichConsole(highlight=False, soft_wrap=not terminal, width=None if terminal else WIDE)
         with console.capture() as capture:
             console.print(renderable, crop=False)
         self._print(capture.get())

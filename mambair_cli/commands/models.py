@@ -19,7 +19,18 @@ def _list(console: Console) -> None:
 
     from ..weights import catalog
 
-    table = Table("Name", "Task", "Scale", "Installed", "PSNR", "s/Mpx", "Licence", box=None, pad_edge=False)
+    table = Table(
+        "Name",
+        "Task",
+        "Scale",
+        "Installed",
+        "PSNR",
+        "s/Mpx",
+        "Licence",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for entry in catalog.entries():
         score = next((f"{value:.2f} dB on {name}" for name, value in entry.psnr.items()), "")
         speed = f"{entry.seconds:.1f}" if entry.seconds is not None else ""

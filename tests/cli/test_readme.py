@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from mambair_cli.images.decode import decode
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-MODEL = "mambairv2_lightSR_x4.pth"
 
 
 def blocks(language: str) -> list[str]:
@@ -26,12 +24,11 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, checkpoint: Callable[..., Path]) -> Path:
-    """A folder with the sample photo where the README has it, and a small model under the README's name."""
+def place(tmp_path: Path) -> Path:
+    """A folder with the sample photo where the README has it."""
     sample = Path("datasets/samples/cat.png")
     (tmp_path / sample.parent).mkdir(parents=True)
     (tmp_path / sample).write_bytes((ROOT / sample).read_bytes())
-    (tmp_path / MODEL).write_bytes(checkpoint(upscale=4).read_bytes())
     return tmp_path
 
 
