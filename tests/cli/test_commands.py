@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from mambair_archs import MambaIRv2Light
 from mambair_cli import __version__, load_model, restore
 from mambair_cli.images.decode import decode
+from mambair_cli.weights import catalog
 from tests.cli.run import run
 
 
@@ -93,18 +93,20 @@ def test_flags_work_before_and_after_the_command(x2: Path) -> None:
         assert (outcome.code, outcome.out, outcome.err) == (0, "one_x2.png\n", "")
 
 
-def test_an_installed_model_is_found_by_task_and_scale(
+def test_an_installed_model_is_found_by_its_task(
     checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAMBAIR_DATA", "data")
     Path("data/models").mkdir(parents=True)
-    Path("data/models/mambairv2_lightSR_x4.pth").write_bytes(checkpoint(MambaIRv2Light, upscale=4).read_bytes())
-    outcome = run("upscale", "one.png", "--scale", "4")
-    assert outcome.code == 0
-    assert "with mambairv2-light-x4" in outcome.err
+    entry = catalog.by_name("mambair-denoise-25")
+    assert entry is not None
+    Path("data/models", entry.file).write_bytes(checkpoint(upscale=1, upsampler="").read_bytes())
+    outcome = run("denoise", "one.png")
+    assert outcome.code == 0, outcome.err
+    assert f"with {entry.name}" in outcome.err
     models = json.loads(run("models", "list", "--json").out)["models"]
     there = [model["name"] for model in models if model["installed"] and not model["bundled"]]
-    assert there == ["mambairv2-light-x4"]
+    assert there == [entry.name]
 
 
 def test_a_bundled_model_is_the_default_and_needs_no_fetching() -> None:
