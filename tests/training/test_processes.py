@@ -29,7 +29,7 @@ def together(recipe: dict[str, Any], *arguments: str) -> "subprocess.Popen[bytes
 def test_two_processes_with_half_the_batch_are_one_with_all_of_it(place: Path) -> None:
     assert train(edsr(name="one", train__total_iter=20)).code == 0
     recipe = edsr(name="two", train__total_iter=20, datasets__train__batch_size_per_gpu=2)
-    assert together(recipe).wait(120) == 0, said()
+    assert together(recipe).wait(300) == 0, said()
     one, two = (checkpoint(name, 20)[0] for name in ("one", "two"))
     for key in ("params", "params_ema"):
         for name, value in one[key].items():
@@ -39,12 +39,12 @@ def test_two_processes_with_half_the_batch_are_one_with_all_of_it(place: Path) -
 # Three launches in one test, because each costs seconds.
 def test_a_killed_process_ends_the_others_and_all_of_them_resume(place: Path) -> None:
     recipe = mambair()
-    assert together({**recipe, "name": "straight"}).wait(120) == 0, said()
+    assert together({**recipe, "name": "straight"}).wait(300) == 0, said()
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     victim = start(recipe, *torchrun, KILLED, "train", "recipe.yml", KILL="step:8", KILL_RANK="1")
-    assert victim.wait(120) != 0
+    assert victim.wait(300) != 0
     assert team.GONE in said()
-    assert together(recipe).wait(120) == 0, said()
+    assert together(recipe).wait(300) == 0, said()
     assert "going on from iteration 5" in said()
     assert differences(checkpoint("straight", 12), checkpoint("tiny", 12)) == []
 
@@ -57,7 +57,7 @@ def test_an_interruption_reaches_all(place: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143, said()
+    assert process.wait(180) == 143, said()
     [state] = Path("experiments/tiny/training_states").glob("*.state")
     assert len(torch.load(state, weights_only=True)["mambair"]["random"]) == 2
 
