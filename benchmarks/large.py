@@ -59,6 +59,7 @@ def restore(source: Path, weights: Path, in_memory: bool) -> dict[str, Any]:
     from mambair_cli.images.encode import encode
     from mambair_cli.images.picture import Picture
     from mambair_cli.restoration import footprint, memory, model, stream
+    from mambair_cli.restoration.choices import Choices
     from mambair_cli.weights.loader import load
 
     target, cpu = source.with_name(f"result{source.suffix}"), torch.device("cpu")
@@ -71,7 +72,7 @@ def restore(source: Path, weights: Path, in_memory: bool) -> dict[str, Any]:
         pixels = model.restore(picture.pixels, loaded)
         target.write_bytes(encode(Picture(pixels, picture.metadata), target.suffix))
     else:
-        stream.restore_file(source, target, target, loaded)
+        stream.restore_file(source, target, target, loaded, Choices())
     peak = memory.peak(cpu)
     head = footprint.header(source)
     assert head is not None

@@ -40,8 +40,8 @@ class Count(Protocol):
 class Console:
     """Output of one command.
 
-    Modes: human (default), ``json`` (one object per line on stdout), ``quiet`` (data and errors only) and ``verbose``
-    (also tracebacks).
+    Modes: human (default), ``json`` (one object per line on stdout), ``quiet`` (data, warnings and errors only) and
+    ``verbose`` (also tracebacks).
 
     Attributes:
         unprinted: whether stdout could not take a result; the work goes on, because files are its real result.

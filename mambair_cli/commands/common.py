@@ -20,7 +20,9 @@ ImportError."""
 
 PANEL = "Output"
 Json = Annotated[bool, typer.Option("--json", help="Print results as lines of JSON.", rich_help_panel=PANEL)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.", rich_help_panel=PANEL)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print results, warnings and errors only.", rich_help_panel=PANEL)
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.", rich_help_panel=PANEL)]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.", rich_help_panel=PANEL)]
 FLAGS: dict[str, Any] = {"json": Json, "quiet": Quiet, "verbose": Verbose, "no_progress": NoProgress}

@@ -17,6 +17,8 @@ def known_model(name: str) -> str:
     """A file or a name of the catalogue; refuses what looks like a mistyped name."""
     from ..weights import catalog
 
+    if not name:
+        raise ModelError("A model without a name was given.", "Give a name or a file, or leave out --model.")
     if catalog.by_name(name) is None and not os.path.lexists(name):
         close = difflib.get_close_matches(name, [entry.name for entry in catalog.entries()], n=1, cutoff=0.8)
         if close:

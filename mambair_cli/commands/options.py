@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..restoration.choices import MAX_PIXELS
+from ..images.formats import MAX_PIXELS
 
 MODEL, SIZE, QUALITY, OUTPUT, MANY = "Model and device", "Size", "Quality", "Files", "Many files"
 
@@ -31,14 +31,17 @@ class Format(StrEnum):
 
 
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="IN...", help="Image files, folders or glob patterns, or - for standard input.")
+    list[str],
+    typer.Argument(
+        metavar="IN...", help="Image files, folders or quoted patterns such as '*.jpg', or - for standard input."
+    ),
 ]
 ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="Model by name, or a .safetensors or .pth file.",
+        help="Model by name (see mambair models list), or a .safetensors or .pth file. Default: one that is installed.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -56,18 +59,29 @@ Tile = Annotated[
     typer.Option(
         "--tile",
         metavar="PIXELS",
-        help="Tile edge, 0 for the whole image. Default: the model's.",
+        help="Tile edge: smaller takes less memory, 0 is the whole image. Default: the model's.",
         rich_help_panel=MODEL,
     ),
 ]
 Overlap = Annotated[
     int | None,
-    typer.Option("--overlap", metavar="PIXELS", help="Overlap of tiles. Default: 32.", rich_help_panel=MODEL),
+    typer.Option(
+        "--overlap",
+        metavar="PIXELS",
+        help="Overlap of tiles. Default: 32, or a quarter of a small tile.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Whole = Annotated[bool, typer.Option("--whole", help="No tiles: as --tile 0.", rich_help_panel=MODEL)]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="fp32 is exact; bf16 and fp16 are faster on GPUs.", rich_help_panel=MODEL),
+    typer.Option(
+        "--precision",
+        case_sensitive=False,
+        metavar="fp32|bf16|fp16",
+        help="fp32 is exact; bf16 and fp16 are faster on GPUs.",
+        rich_help_panel=MODEL,
+    ),
 ]
 
 Scale = Annotated[
@@ -92,18 +106,28 @@ Height = Annotated[
 Ensemble = Annotated[
     bool,
     typer.Option(
-        "--ensemble", help="Average over 8 turned and mirrored copies: a little better.", rich_help_panel=QUALITY
+        "--ensemble",
+        help="Average over 8 turned and mirrored copies: a little better, 8 times slower.",
+        rich_help_panel=QUALITY,
     ),
 ]
 Strength = Annotated[
     float,
     typer.Option(
-        "--strength", min=0, max=1, help="Share of the result in a blend with the input.", rich_help_panel=QUALITY
+        "--strength",
+        min=0,
+        max=1,
+        help="How much of the change is applied: 0 nothing, 0.5 half, 1 all.",
+        rich_help_panel=QUALITY,
     ),
 ]
 Compare = Annotated[
     bool,
-    typer.Option("--compare", help="Also write input and result side by side.", rich_help_panel=QUALITY),
+    typer.Option(
+        "--compare",
+        help="Also write OUT_compare.png: input and result side by side, one part enlarged.",
+        rich_help_panel=QUALITY,
+    ),
 ]
 
 Output = Annotated[
@@ -124,7 +148,13 @@ Suffix = Annotated[
 ]
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="Format of results. Default: that of the -o file, else png.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--format",
+        case_sensitive=False,
+        metavar="png|jpg|webp|tif|bmp|avif",
+        help="Format of results. Default: that of the -o file, else png.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 JpegQuality = Annotated[
     int | None,
@@ -132,7 +162,9 @@ JpegQuality = Annotated[
         "--quality", min=1, max=100, metavar="1-100", help="Quality of jpg, webp and avif.", rich_help_panel=OUTPUT
     ),
 ]
-Strip = Annotated[bool, typer.Option("--strip", help="Drop EXIF, XMP and colour profiles.", rich_help_panel=OUTPUT)]
+Strip = Annotated[
+    bool, typer.Option("--strip", help="Drop EXIF, XMP and profiles that change no colours.", rich_help_panel=OUTPUT)
+]
 MaxPixels = Annotated[
     int,
     typer.Option(

@@ -61,7 +61,7 @@ def _restore(
         raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]
     to_size = bool(choices.width or choices.height)
-    name = known_model(model) if model else default_model(task, choices.scale, to_size)
+    name = default_model(task, choices.scale, to_size) if model is None else known_model(model)
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
     from ..restoration.one import Restorer
@@ -89,11 +89,10 @@ def _check_backends(devices: list[str], loaded: "Model") -> None:
     """Asks by kind, so that memory on several devices is left to their own processes."""
     import torch
 
-    from ..weights.loader import DEVICES
+    from ..weights.loader import DEVICES, resolve_device
 
-    kinds = {name.partition(":")[0] for name in devices}
-    for target in {torch.device(kind) for kind in kinds & set(DEVICES)} or {loaded.device}:
-        check_backend(target)
+    for kind, name in {name.partition(":")[0]: name for name in devices}.items():
+        check_backend(torch.device(kind) if kind in DEVICES else resolve_device(name))
 
 
 def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:
@@ -107,11 +106,12 @@ def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:
 
 
 def _check_outputs(todo: "Plan", choices: Choices) -> None:
-    from ..restoration import pipes, plan
+    from ..images import formats
+    from ..restoration import pipes
 
     pipes.check(todo.jobs)
     suffixes = {job.target.suffix.lower() for job in todo.jobs}
-    if choices.quality is not None and suffixes.isdisjoint(plan.LOSSY):
+    if choices.quality is not None and suffixes.isdisjoint(formats.LOSSY):
         raise UsageError(
             f"--quality is for lossy formats, not for {', '.join(sorted(suffixes))}.",
             "Leave it out, or add --format jpg, webp or avif.",

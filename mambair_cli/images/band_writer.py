@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import OutputError
-from . import vips
+from . import formats, vips
 from .picture import Metadata, Pixels
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -31,8 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     ".webp": {"lossless": True, "exact": True},
 }
 SAVERS = {".png": "pngsave", ".jpg": "jpegsave", ".tif": "tiffsave", ".webp": "webpsave"}
-SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
-SUFFIXES = frozenset(SAVERS) | frozenset(SAME)
+SUFFIXES = frozenset(SAVERS) | frozenset(formats.SAME)
 
 PROBE = 1 << 20
 """Bytes that do not fit where a write has just failed."""
@@ -120,7 +119,7 @@ def _unwritable(reason: str | None) -> OutputError:
 
 
 def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
-    suffix = SAME.get(wanted.suffix, wanted.suffix)
+    suffix = formats.SAME.get(wanted.suffix, wanted.suffix)
     options = OPTIONS[suffix] | {
         "keep": sum(bit for block, (_, bit) in KEEP.items() if getattr(wanted.metadata, block))
     }

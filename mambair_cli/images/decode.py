@@ -8,11 +8,9 @@ import numpy as np
 from ..errors import InputError
 from . import container, exif, formats, opencv, png, profiles
 from .container import Container
+from .formats import MAX_PIXELS
 from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
-
-MAX_PIXELS = 500_000_000
-"""Default limit: far above what cameras and scanners give, far below what fills the memory unasked."""
 
 AVIF_DEPTH, TWELVE_BIT = 6, 0x20
 """Place behind the name of the configuration box, and the bit there for 12 bits instead of 10 (AV1-ISOBMFF, 2.3)."""

@@ -29,7 +29,7 @@ def check_size(path: Path, width: int, height: int) -> None:
     if largest is not None and max(width, height) > largest:
         raise OutputError(
             f"{path} cannot be written: {width} x {height} pixels are more than the {largest} of {path.suffix}.",
-            "Write a .png or .tif file with -o.",
+            "Write a .png or .tif file with -o." if largest < formats.LARGEST[".png"] else "Ask for a smaller result.",
         )
 
 

@@ -62,12 +62,19 @@ def folder_of(path: Path) -> Iterator[None]:
     made = [folder for folder in path.parents if not os.path.lexists(folder)]
     try:
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path.parent)
         yield
     finally:
         with suppress(OSError):  # must not hide what happened before
             for folder in made:
                 folder.rmdir()  # fails, as it should, once there is something in it
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder") from None
 
 
 @contextmanager

@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
+MAX_PIXELS = 500_000_000
+"""Default limit: far above what cameras and scanners give, far below what fills the memory unasked."""
+
 READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
+
+SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
+"""Suffixes that mean the same format as another."""
 
 TIFF = frozenset({".tif", ".tiff"})
 JPEG = frozenset({".jpg", ".jpeg"})
+
+LOSSY = JPEG | {".webp", ".avif"}
 
 DEEP = TIFF | {".png", ".avif"}
 """Formats that hold more than 8 bits per channel; AVIF 12 of them, the others 16."""
@@ -21,8 +29,10 @@ WITH_METADATA = READABLE - {".bmp"}
 WITHOUT_GRAY = frozenset({".webp"})
 """Formats that hold gray pictures as colour."""
 
-LARGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500, ".avif": 65536}
-"""Longest edge in pixels: WebP's 14 bits, and what libjpeg and libavif take."""
+_ANY_SIZE = TIFF | {".png", ".bmp"}
+
+LARGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500, ".avif": 65536, **dict.fromkeys(_ANY_SIZE, 1_000_000)}
+"""Longest edge in pixels: WebP's 14 bits, what libjpeg and libavif take, and what libpng and OpenCV do."""
 
 JPEG_BLOCKS = {"exif": 65527, "xmp": 65504}
 """Longest block in bytes: a JPEG segment of 65535 less its length and its name."""

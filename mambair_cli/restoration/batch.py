@@ -109,13 +109,15 @@ class Pipeline:
             self.tell(work.job, work.result)
 
     def _stop(self) -> None:
-        """Let what is being written be completed, and give up the rest."""
-        if self.writing:
-            self.writing[0].join()
-        if self.reading:
-            self.reading.join(PATIENCE)
-        for work in self.open:
-            work.close()
+        """Let what is being written be completed, and give up the rest; a second interruption ends the patience."""
+        try:
+            if self.writing:
+                self.writing[0].join()
+            if self.reading:
+                self.reading.join(PATIENCE)
+        finally:
+            for work in self.open:
+                work.close()
 
 
 def run(restorer: Restorer, jobs: Sequence[Job], tell: Tell, bar: Bar, waiting: Callable[[int], None]) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-MAX_PIXELS = 500_000_000
+from ..images.formats import MAX_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """How much memory a picture will take, from the head of its file alone."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,12 @@ class Header:
         return self.width * self.height * self.channels * self.depth
 
 
-def header(path: Path) -> Header | None:
-    """The head of a file; None for what cannot be read, which decoding will say in its words."""
+def header(source: Path | bytes) -> Header | None:
+    """The head of a file or of its content; None for what cannot be read, which decoding will say in its words."""
     try:
-        with quiet_pillow(), Image.open(path) as image:
-            return Header(*image.size, *_channels(image), path.stat().st_size, _at_once(image))
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        with quiet_pillow(), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return Header(*image.size, *_channels(image), size, _at_once(image))
     except Exception:  # what a decoder stumbles over in a damaged file may be anything
         return None
 

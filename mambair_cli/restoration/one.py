@@ -34,7 +34,7 @@ class Work:
         replace: whether outputs that exist are replaced.
         before: the input as it was before it was read, if that is to be recorded.
         read: the input as it was when it was read, if that is to be recorded.
-        starved: whether memory ran out.
+        starved: whether memory ran out, or would have.
         streamed: whether the picture is too large for memory; then the result goes straight to its temporary file.
     """
 
@@ -71,7 +71,7 @@ class Work:
             message = explained(error, f"Restoring {self.job.input}")
             self.result.error, self.result.hint = message.message, message.hint
             self.result.trace = traceback.format_exc()
-            self.starved = is_out_of_memory(error)
+            self.starved = is_out_of_memory(error) or isinstance(error, OutOfMemoryError)
         self.result.seconds = round(self.result.seconds + time.monotonic() - started, 3)
         if self.over:
             self.close()
@@ -155,18 +155,15 @@ class Restorer:
 
     def _stream(self, work: Work, report: Report, progress: Progress) -> None:
         """Restore a picture that is too large for memory into the temporary file of the result."""
-        job, choices = work.job, self.choices
+        job = work.job
         done = stream.restore_file(
             job.source,
             work.places[job.target],
             job.target,
             self.model,
-            report=report,
-            progress=progress,
-            strip=choices.strip,
-            quality=choices.quality,
-            max_pixels=choices.max_pixels,
-            **choices.network(),
+            self.choices,
+            report,
+            progress,
         )
         self._stamp(work)
         self._measured(work, done.width, done.height)
@@ -205,12 +202,13 @@ class Restorer:
     def _read(self, work: Work) -> None:
         job, choices = work.job, self.choices
         if job.piped_in:
+            self._too_large(job)
             picture = decode_bytes(self.piped, "Standard input", max_pixels=choices.max_pixels, strip=choices.strip)
         else:
             regular = job.source.is_file()  # a named pipe can be read only once, and is another one each time
             recorded = self.recipe is not None and regular and not job.piped_out
             work.before = job.source.stat() if recorded else None
-            if regular and not job.piped_out and self._too_large(job):
+            if regular and self._too_large(job):
                 work.streamed = True
                 return
             picture = decode(job.source, max_pixels=choices.max_pixels, strip=choices.strip)
@@ -222,9 +220,8 @@ class Restorer:
 
     def _too_large(self, job: Job) -> bool:
         """Whether the picture takes more memory than there is, and is to be streamed."""
-        choices = self.choices.network()
-        wanted = {name: choices[name] for name in ("tile", "overlap", "ensemble", "scale", "width", "height")}
-        if not stream.needed(job.source, job.target, self.model, **wanted):
+        source = self.piped if job.piped_in else job.source
+        if not stream.needed(source, job.target, self.model, self.choices, piped_out=job.piped_out):
             return False
         if job.compare:
             raise OutOfMemoryError(

@@ -13,8 +13,6 @@ from .result import Job
 
 SUFFIXES = {"denoise": "_denoised", "dejpeg": "_dejpeg", "dehaze": "_dehazed"}
 PIPE = "-"
-SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
-LOSSY = (".jpg", ".webp", ".avif")
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,12 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
 
     Raises:
         InputError: a folder or pattern holds no image.
-        UsageError: an output is an input, is named twice, or does not go with its name or with standard output.
+        UsageError: an output is an input, is named twice, or does not go with its name or with standard output; or a
+            name is empty.
     """
+    if "" in inputs or output == "":
+        what = "An output" if output == "" else "An input"
+        raise UsageError(f"{what} without a name was given.", "Check whether a variable of your shell is empty.")
     if PIPE in inputs:
         return Plan([_piped(inputs, output, naming)], [])
     found = [origin for text in inputs for origin in _expand(text, recursive)]
@@ -137,7 +139,8 @@ def _expand(text: str, recursive: bool) -> Iterator[_Origin]:
     path = Path(text)
     if os.path.isdir(path):  # noqa: PTH112
         every = path.rglob("*") if recursive else path.glob("*")  # enter no linked folders, which may form loops
-        images = sorted(file for file in every if os.path.isfile(file) and formats.is_image(file))  # noqa: PTH113
+        seen = (file for file in every if formats.is_image(file) and not _is_hidden(file.relative_to(path)))
+        images = sorted(file for file in seen if os.path.isfile(file))  # noqa: PTH113
         if not images:
             raise InputError(f"The folder {path} holds no image.", f"Put images into it: {formats.listing()}.")
         yield from (_Origin(image, path, path) for image in images)
@@ -161,11 +164,15 @@ def _matches(folder: Path, pattern: Path) -> Iterator[Path]:
     dotted = any(part.startswith(".") for part in parts)
     try:
         for match in folder.glob(str(Path(*parts, "*" if parts[-1] == "**" else ""))):
-            below = match.parts[len(folder.parts) :]
-            if dotted or not any(part.startswith(".") for part in below):
+            if dotted or not _is_hidden(Path(*match.parts[len(folder.parts) :])):
                 yield match
     except OSError:
         return  # the pattern's folder has a name that is too long, or goes round in circles: nothing is in there
+
+
+def _is_hidden(path: Path) -> bool:
+    """Thumbnails and what a Mac writes beside pictures on other disks (``._a.jpg``), for example."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _plain(parts: Iterable[str]) -> Iterator[str]:
@@ -219,5 +226,5 @@ def _check_format(target: Path, naming: Naming) -> None:
         raise UsageError(
             f"The output {target} has no suffix of a known image format.", f"Use one of {formats.listing()}."
         )
-    if naming.format and SAME.get(suffix, suffix) != f".{naming.format}":
+    if naming.format and formats.SAME.get(suffix, suffix) != f".{naming.format}":
         raise UsageError(f"The output {target} is no {naming.format}.", "Leave --format or -o out.")

@@ -9,17 +9,20 @@ import torch
 from ..errors import OutOfMemoryError
 from ..images import band_writer, container, formats, vips
 from ..images.bands import Bands, opened
-from ..images.decode import MAX_PIXELS, usable
+from ..images.decode import usable
 from ..images.encode import check_size, fit
 from ..images.picture import Metadata, Picture
 from ..weights.loader import Model
 from . import footprint, memory, sizes
+from .choices import Choices
 from .engine import Progress, Report, Settings, fitting, restore_rows, work
 from .model import bytes_per_pixel, prepared, settings
 from .precision import concerns
 
 READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 """Suffixes of what pyvips reads as OpenCV and Pillow do; it makes colours of gray AVIF files."""
+
+PIPED = "pictures in pipes are only handled as a whole", "Give files in place of -."
 
 
 @dataclass(frozen=True)
@@ -31,42 +34,41 @@ class Streamed:
     notes: tuple[str, ...]
 
 
-def needed(
-    source: Path,
-    target: Path,
-    model: Model,
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    ensemble: bool = False,
-    scale: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-) -> bool:
+def needed(source: Path | bytes, target: Path, model: Model, choices: Choices, *, piped_out: bool = False) -> bool:
     """Whether a picture is to be streamed because memory is too small for it; known from the head of the file.
 
+    Args:
+        source: a file, or the content of one that came through a pipe.
+        target: by its suffix, the format of the result.
+        model: what is to be applied.
+        choices: of the run.
+        piped_out: whether the result goes through a pipe, which takes it as a whole.
+
     Raises:
+        InputError: it has more pixels than is allowed.
         OutOfMemoryError: it is too large for memory and cannot be streamed either.
     """
     head = footprint.header(source)
     if head is None:
         return False
-    wanted, shape = settings(model, tile, overlap), (head.height, head.width)
-    own = wanted.scale
-    largest = max(own, scale or sizes.wanted_scale(shape, width, height) or own)
+    name = "Standard input" if isinstance(source, bytes) else str(source)
+    container.check_size(name, head.width, head.height, choices.max_pixels)
+    wanted, shape = settings(model, choices.tile, choices.overlap), (head.height, head.width)
+    own, suffix = wanted.scale, target.suffix.lower()
+    largest = max(own, choices.scale or sizes.wanted_scale(shape, choices.width, choices.height) or own)
     room = max(0, memory.available(torch.device("cpu")) - memory.RESERVE)
-    pictures = footprint.in_memory(head, largest, target.suffix.lower())
-    per_pixel = bytes_per_pixel(model, ensemble) if model.device.type == "cpu" else 0
+    pictures = footprint.in_memory(head, largest, suffix)
+    per_pixel = bytes_per_pixel(model, choices.ensemble) if model.device.type == "cpu" else 0
     tiles = work(shape, wanted.tile or max(shape), wanted, per_pixel)
     if pictures + min(tiles, room // 2) <= room:
         return False  # tiles that need more than half of the memory have to become smaller anyway
-    obstacle = _obstacle(source, target.suffix.lower(), head, largest, room)
+    obstacle = PIPED if isinstance(source, bytes) or piped_out else _obstacle(source, suffix, head, largest, room)
     if obstacle is None:
         return True
     if pictures <= room:
         return False  # smaller tiles will do
     raise OutOfMemoryError(
-        f"{source} ({head.width} x {head.height} pixels) takes about {pictures >> 20} MiB of memory and"
+        f"{name} ({head.width} x {head.height} pixels) takes about {pictures >> 20} MiB of memory and"
         f" {room >> 20} MiB are free; {obstacle[0]}.",
         obstacle[1],
     )
@@ -77,25 +79,13 @@ def restore_file(
     temporary: Path,
     target: Path,
     model: Model,
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    ensemble: bool = False,
-    precision: str = "fp32",
-    scale: float | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    strength: float = 1.0,
-    strip: bool = False,
-    quality: int | None = None,
-    max_pixels: int | None = MAX_PIXELS,
+    choices: Choices,
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> Streamed:
     """Restore the picture in ``source`` into the file ``temporary``, in the format that ``target`` has by its name.
 
-    The keywords are those of :class:`mambair_cli.restoration.choices.Choices`. If the picture has to be turned, it is
-    unpacked to a second temporary file beside.
+    If the picture has to be turned, it is unpacked to a second temporary file beside.
 
     Raises:
         InputError: the input is missing, damaged or of a kind that cannot be read in bands.
@@ -106,15 +96,17 @@ def restore_file(
     report, suffix = report or Report(), target.suffix.lower()
     with opened(source, temporary.with_name(f"{temporary.stem}-turned.part")) as rows:
         shape = (rows.shape[0], rows.shape[1])
-        container.check_size(str(source), shape[1], shape[0], max_pixels)
+        container.check_size(str(source), shape[1], shape[0], choices.max_pixels)
         own = model.descriptor.scale
-        size = sizes.target(shape, own, scale, width, height)
+        size = sizes.target(shape, own, choices.scale, choices.width, choices.height)
         check_size(target, size[1], size[0])
-        metadata, notes = _kept(rows, suffix, strip)
-        network = prepared(model, report, ensemble=ensemble, precision=precision, strength=strength)
-        tiling = _tiling(model, tile, overlap, shape, ensemble, report)
-        report.notes += concerns(model.descriptor, precision, rows.dtype)
-        report.notes += sizes.notes(shape, own, size, width, height)
+        metadata, notes = _kept(rows, suffix, choices.strip)
+        network = prepared(
+            model, report, ensemble=choices.ensemble, precision=choices.precision, strength=choices.strength
+        )
+        tiling = _tiling(model, choices, shape, report)
+        report.notes += concerns(model.descriptor, choices.precision, rows.dtype)
+        report.notes += sizes.notes(shape, own, size, choices.width, choices.height)
         empty = fit(Picture(np.empty((0, 0, rows.shape[2]), rows.dtype), metadata, notes), suffix)
         wanted = band_writer.Format(
             suffix=suffix,
@@ -123,7 +115,7 @@ def restore_file(
             size=size[::-1],
             metadata=empty.metadata,
             resolution=rows.resolution,
-            quality=quality,
+            quality=choices.quality,
         )
         with band_writer.writing(temporary, wanted) as write:
             for block in restore_rows(rows, network, tiling, report, progress):
@@ -140,13 +132,11 @@ def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, .
     return metadata, rows.notes + notes
 
 
-def _tiling(
-    model: Model, tile: int | None, overlap: int | None, shape: sizes.Shape, ensemble: bool, report: Report
-) -> Settings:
+def _tiling(model: Model, choices: Choices, shape: sizes.Shape, report: Report) -> Settings:
     """As for a picture in memory, but the result takes none."""
-    wanted = settings(model, tile, overlap)
+    wanted = settings(model, choices.tile, choices.overlap)
     room = memory.available(model.device)
-    edge = fitting(shape, wanted, room, bytes_per_pixel(model, ensemble), whole_result=False)
+    edge = fitting(shape, wanted, room, bytes_per_pixel(model, choices.ensemble), whole_result=False)
     if edge == wanted.tile:
         return wanted
     report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")

@@ -44,18 +44,22 @@ def _serve(connection: Connection, device: str, orders: Orders) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the whole group; the parent decides
     with suppress(KeyboardInterrupt, ConnectionError):  # the parent wants nothing any more
         signal.signal(signal.SIGTERM, _interrupt)
-        threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
-            restorer = _restorer(device, orders)
-        except Exception as error:
-            connection.send(explained(error, f"The start on {device}"))
-            return
-        connection.send(None)
-        pipeline = Pipeline(restorer, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
-        try:
-            pipeline.run(lambda waiting: _receive(connection, waiting))
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            _work(connection, device, orders)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to be cleaned up
+
+
+def _work(connection: Connection, device: str, orders: Orders) -> None:
+    try:
+        restorer = _restorer(device, orders)
+    except Exception as error:
+        connection.send(explained(error, f"The start on {device}"))
+        return
+    connection.send(None)
+    pipeline = Pipeline(restorer, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
+    pipeline.run(lambda waiting: _receive(connection, waiting))
 
 
 def _interrupt(number: int, frame: object) -> None:

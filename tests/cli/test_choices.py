@@ -96,3 +96,11 @@ def test_the_default_model_enlarges_enough(scale: str, model: str) -> None:
     outcome = run("upscale", "a.png", "--scale", scale)
     assert outcome.code == 0, outcome.err
     assert f"with {model}" in outcome.err
+
+
+def test_quality_is_for_every_suffix_of_a_format(x2: Path) -> None:
+    assert seen("upscale", x2, "-o", "b.jpeg", "--quality", "80")["encode"] == {"quality": 80}
+
+
+def test_letters_of_formats_may_be_capital(x2: Path) -> None:
+    assert run("upscale", "a.png", "--model", str(x2), "--format", "JPG").out == "a_x2.jpg\n"

@@ -1,6 +1,8 @@
 """Several devices share the pictures; what a process that dies had is done again."""
 
+import atexit
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mambair_cli.errors import DeviceError
 from mambair_cli.images.decode import decode
+from mambair_cli.restoration import workers
+from mambair_cli.restoration.choices import Choices
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
@@ -74,6 +79,30 @@ def test_the_results_are_those_of_one_process_in_the_same_order(x2: Path) -> Non
     for number in range(6):
         name = f"{number}_x2.png"
         assert (Path("out") / name).read_bytes() == (Path("alone") / name).read_bytes()
+
+
+@pytest.mark.parametrize("devices", ["cpu,gpu", "cpu,", "CPU,cpu"])
+def test_what_is_no_device_starts_no_process(devices: str, x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers._Worker, "start", lambda *arguments: pytest.fail("a process was started"))
+    outcome = run("upscale", "in", "-o", "out", "--model", str(x2), "--device", devices)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "is not available here" in outcome.err
+
+
+def test_a_process_that_is_stopped_after_its_work_says_nothing(capfd: pytest.CaptureFixture[str], x2: Path) -> None:
+    """Python is still busy with its own end then, and would print what a signal raises."""
+    process = multiprocessing.get_context("spawn").Process(target=_stopped_in_the_end, args=(str(x2),))
+    process.start()
+    process.join(TIMEOUT)
+    assert (process.exitcode, capfd.readouterr().err) == (-signal.SIGTERM, "")
+
+
+def _stopped_in_the_end(model: str) -> None:
+    """What a process does whose device is not there."""
+    atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    ours, theirs = multiprocessing.Pipe()
+    workers._serve(theirs, "cuda:77", workers.Orders(model, Choices(), None, 1))
+    assert isinstance(ours.recv(), DeviceError)
 
 
 def test_a_device_that_is_not_there(x2: Path) -> None:

@@ -82,6 +82,13 @@ def test_patterns_are_those_of_a_shell(x2: Path) -> None:
     assert found(f"{Path().absolute()}/in/deep/*/*") == {f"{Path().absolute()}/in/deep/er/c.jpg"}
 
 
+def test_hidden_files_of_a_folder_are_left_out(x2: Path) -> None:
+    album("a.png", "._a.png", ".thumbnails/b.png")
+    assert run("upscale", "in", "-o", "out", "--model", str(x2)).out.split() == ["out/a_x2.png"]
+    album(".trip/c.png")
+    assert run("upscale", "in/.trip", "-o", "out", "--model", str(x2)).out.split() == ["out/c_x2.png"]
+
+
 def test_folders_inside_folders_may_be_left_out(x2: Path) -> None:
     album("a.png", "deep/b.png")
     outcome = run("upscale", "in", "-o", "out", "--model", str(x2), "--no-recursive")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mambair_cli.images.claims import claimed, sweep
+from mambair_cli.images.claims import claimed, key, sweep
 from mambair_cli.images.files import reserved
 
 HOLD = """
@@ -83,3 +83,10 @@ def test_only_our_own_leftovers(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_what_is_left_of_a_picture_that_was_being_turned_goes(tmp_path: Path) -> None:
+    nobody = 1 << 30  # more than any system counts to
+    (tmp_path / f".mambair-{key(tmp_path / 'a.png')}-{nobody}-0-turned.part").write_bytes(b"unpacked")
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from mambair_cli.errors import InputError, OutputError
-from mambair_cli.images.decode import MAX_PIXELS, decode, decode_bytes
+from mambair_cli.images.decode import decode, decode_bytes
 from mambair_cli.images.encode import encode, fit
+from mambair_cli.images.formats import MAX_PIXELS
 from mambair_cli.images.picture import Metadata, Picture
 
 from . import foreign

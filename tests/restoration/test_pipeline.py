@@ -171,3 +171,19 @@ def test_an_interruption_completes_what_is_written_and_nothing_else(
     out = jobs[0].target.parent
     assert {path.name for path in out.iterdir()} == {"0.png", "1.png"}
     assert np.array_equal(decode(out / "1.png").pixels, doubled(decode(jobs[1].source).pixels))
+
+
+def test_a_second_interruption_ends_the_patience(model: Model, jobs: list[Job]) -> None:
+    class Slow(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            raise KeyboardInterrupt
+
+    pipeline = Pipeline(Restorer(model, Choices()), lambda job, result: None, lambda job: nullcontext(print))
+    work = pipeline.restorer.new(jobs[0])
+    pipeline.restorer.begin(work)
+    assert list(jobs[0].target.parent.iterdir())
+    pipeline.open.append(work)
+    pipeline.writing = (Slow(), work)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(lambda waiting: None)
+    assert not jobs[0].target.parent.exists()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode, fit
 from mambair_cli.images.picture import Picture, Pixels
 from mambair_cli.restoration import footprint, memory, stream
+from mambair_cli.restoration.batch import run
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report
 from mambair_cli.restoration.model import restore
 from mambair_cli.restoration.one import Restorer
-from mambair_cli.restoration.result import Job
+from mambair_cli.restoration.result import Job, Result
 from mambair_cli.weights.loader import Model, load
 from tests.images.test_bands import ICC, exif, waves
 from tests.restoration.stubs import RunsOutOfMemory, pointwise
@@ -55,7 +57,7 @@ def same(x1: Path) -> Model:
 
 def both(source: Path, target: Path, model: Model, **choices: Any) -> tuple[Picture, Picture]:
     """What is read from the file that was streamed, and from that which was made in memory."""
-    notes = stream.restore_file(source, target, target, model, tile=48, **choices).notes
+    notes = stream.restore_file(source, target, target, model, Choices(tile=48, **choices)).notes
     picture = decode(source)
     pixels = restore(picture.pixels, model, tile=48)
     fitting = fit(Picture(pixels, picture.metadata, picture.notes), target.suffix)
@@ -95,7 +97,7 @@ def test_from_other_formats(suffix: str, twice: Model, tmp_path: Path) -> None:
 def test_gray_with_alpha(twice: Model, tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     Image.fromarray(waves(2, np.uint8), "LA").save(source)
-    stream.restore_file(source, tmp_path / "out.png", tmp_path / "out.png", twice, tile=48)
+    stream.restore_file(source, tmp_path / "out.png", tmp_path / "out.png", twice, Choices(tile=48))
     expected = restore(decode(source).pixels, twice, tile=48)
     assert np.array_equal(decode(tmp_path / "out.png").pixels, expected)
 
@@ -129,7 +131,7 @@ def test_memory_that_runs_out_makes_tiles_smaller_on_the_way(twice: Model, tmp_p
     source = save(tmp_path / "a.png", waves(3, np.uint8, 300))
     target, report = tmp_path / "out.png", Report()
     failing = replace(twice, network=Stub(RunsOutOfMemory(pointwise(2), {9, 12})))
-    stream.restore_file(source, target, target, failing, tile=48, report=report)
+    stream.restore_file(source, target, target, failing, Choices(tile=48), report=report)
     assert len(report.retries) == 2
     assert np.array_equal(decode(target).pixels, restore(decode(source).pixels, twice, tile=0))
     assert report.peak_memory > 0
@@ -139,7 +141,7 @@ def test_memory_that_runs_out_makes_tiles_smaller_on_the_way(twice: Model, tmp_p
 def test_other_choices(choices: dict[str, Any], x1: Path, tmp_path: Path) -> None:
     model, target = load(x1, "cpu"), tmp_path / "out.png"
     source = save(tmp_path / "a.png", waves(4, np.uint8, 60, 40))
-    stream.restore_file(source, target, target, model, tile=32, **choices)
+    stream.restore_file(source, target, target, model, Choices(tile=32, **choices))
     found, expected = decode(target).pixels, restore(decode(source).pixels, model, tile=32, **choices)
     shown = expected[:, :, 3] > 0  # without the network, memory leaves hidden colours as they are
     assert np.array_equal(found[shown], expected[shown])
@@ -151,7 +153,9 @@ def test_other_choices(choices: dict[str, Any], x1: Path, tmp_path: Path) -> Non
 )
 def test_other_sizes(choices: dict[str, Any], size: tuple[int, int], twice: Model, tmp_path: Path) -> None:
     target = tmp_path / "out.png"
-    done = stream.restore_file(save(tmp_path / "a.png", waves(3, np.uint8)), target, target, twice, tile=48, **choices)
+    done = stream.restore_file(
+        save(tmp_path / "a.png", waves(3, np.uint8)), target, target, twice, Choices(tile=48, **choices)
+    )
     assert decode(target).pixels.shape[1::-1] == size
     assert (done.width, done.height) == (90, 150)
 
@@ -159,7 +163,7 @@ def test_other_sizes(choices: dict[str, Any], size: tuple[int, int], twice: Mode
 def test_stripped(twice: Model, tmp_path: Path) -> None:
     source, target = tmp_path / "a.jpg", tmp_path / "out.png"
     Image.fromarray(waves(3, np.uint8)).save(source, exif=exif(), icc_profile=ICC)
-    stream.restore_file(source, target, target, twice, tile=48, strip=True)
+    stream.restore_file(source, target, target, twice, Choices(tile=48, strip=True))
     with Image.open(target) as found:
         assert not found.getexif()
         assert "icc_profile" not in found.info
@@ -170,18 +174,18 @@ def test_failures_of_the_network_and_of_the_input_are_told_apart(twice: Model, t
     target = tmp_path / "out.png"
     broken = replace(twice, network=Stub(lambda x: x.repeat(1, 1, 2, 2) * float("nan")))
     with pytest.raises(NumericalError):
-        stream.restore_file(source, target, target, broken, tile=48)
+        stream.restore_file(source, target, target, broken, Choices(tile=48))
     source.write_bytes(source.read_bytes()[:40000])
     with pytest.raises(InputError, match="damaged or truncated"):
-        stream.restore_file(source, target, target, twice, tile=48)
+        stream.restore_file(source, target, target, twice, Choices(tile=48))
     with pytest.raises(InputError, match="No such file"):
-        stream.restore_file(tmp_path / "no.png", target, target, twice)
+        stream.restore_file(tmp_path / "no.png", target, target, twice, Choices())
 
 
 def test_a_result_too_large_for_its_format(twice: Model, tmp_path: Path) -> None:
     source = save(tmp_path / "a.png", np.zeros((2, 33000, 3), np.uint8))
     with pytest.raises(OutputError, match=r"the 65500 of \.jpg"):
-        stream.restore_file(source, tmp_path / "t", tmp_path / "out.jpg", twice)
+        stream.restore_file(source, tmp_path / "t", tmp_path / "out.jpg", twice, Choices())
 
 
 @pytest.fixture
@@ -199,9 +203,9 @@ def test_what_fits_is_not_streamed(twice: Model, tmp_path: Path, small_memory: C
     pixels = 150 * 90 * 3
     work = 8 * 8 * twice.descriptor.bytes_per_pixel + 2 * 8 * 2 * 90 * 2 * 3 * 4
     small_memory(13 * pixels + work)
-    assert not stream.needed(source, tmp_path / "out.png", twice, tile=8)
+    assert not stream.needed(source, tmp_path / "out.png", twice, Choices(tile=8))
     small_memory(13 * pixels + work - 1)
-    assert stream.needed(source, tmp_path / "out.png", twice, tile=8)
+    assert stream.needed(source, tmp_path / "out.png", twice, Choices(tile=8))
 
 
 def test_a_small_picture_is_not_streamed_because_of_large_tiles(
@@ -209,9 +213,9 @@ def test_a_small_picture_is_not_streamed_because_of_large_tiles(
 ) -> None:
     source = save(tmp_path / "a.png", waves(3, np.uint8))
     small_memory(2 * 13 * 150 * 90 * 3)
-    assert not stream.needed(source, tmp_path / "out.png", twice, tile=128)
+    assert not stream.needed(source, tmp_path / "out.png", twice, Choices(tile=128))
     small_memory(2 * 13 * 150 * 90 * 3 - 2)
-    assert stream.needed(source, tmp_path / "out.png", twice, tile=128)
+    assert stream.needed(source, tmp_path / "out.png", twice, Choices(tile=128))
 
 
 def test_without_pyvips_too_large_is_refused_with_a_hint(
@@ -221,10 +225,10 @@ def test_without_pyvips_too_large_is_refused_with_a_hint(
     source, target = save(tmp_path / "a.png", waves(3, np.uint8)), tmp_path / "out.png"
     pixels = 150 * 90 * 3
     small_memory(13 * pixels)
-    assert not stream.needed(source, target, twice, tile=48)  # smaller tiles will do
+    assert not stream.needed(source, target, twice, Choices(tile=48))  # smaller tiles will do
     small_memory(13 * pixels - 1)
     with pytest.raises(OutOfMemoryError, match=r"a\.png \(90 x 150 pixels\)") as caught:
-        stream.needed(source, target, twice, tile=48)
+        stream.needed(source, target, twice, Choices(tile=48))
     assert caught.value.hint == "Install it with pip install 'mambair[large]'."
 
 
@@ -250,13 +254,54 @@ def test_what_cannot_be_streamed_is_said(
     Image.fromarray(waves(3, np.uint8)).save(tmp_path / name, **options)
     small_memory(0)
     with pytest.raises(OutOfMemoryError, match=words):
-        stream.needed(tmp_path / name, tmp_path / target, twice)
+        stream.needed(tmp_path / name, tmp_path / target, twice, Choices())
+
+
+def test_a_bomb_is_called_one_although_memory_is_short_too(
+    twice: Model, tmp_path: Path, small_memory: Callable[[int], None]
+) -> None:
+    Image.fromarray(waves(3, np.uint8)).save(tmp_path / "a.bmp")
+    small_memory(0)
+    with pytest.raises(InputError, match="more than the limit"):
+        stream.needed(tmp_path / "a.bmp", tmp_path / "out.png", twice, Choices(max_pixels=99))
+
+
+@pytest.mark.parametrize("pipe", ["in", "out"])
+def test_what_goes_through_a_pipe_is_held_as_a_whole(
+    pipe: str, twice: Model, tmp_path: Path, small_memory: Callable[[int], None]
+) -> None:
+    source = save(tmp_path / "a.png", waves(3, np.uint8))
+    job = Job(source, tmp_path / "stdout.png", piped_in=pipe == "in", piped_out=pipe == "out")
+    small_memory(0)
+    restorer = Restorer(twice, Choices(), piped=source.read_bytes())
+    work = restorer.new(job)
+    restorer.begin(work)
+    assert f"{'Standard input' if pipe == 'in' else source} (90 x 150 pixels) takes about" in str(work.result.error)
+    assert "pictures in pipes" in str(work.result.error)
+    small_memory(1 << 30)
+    work = restorer.new(job)
+    restorer.begin(work)
+    assert work.result.error is None
+    work.close()
+
+
+def test_memory_that_would_be_short_while_another_picture_is_there(
+    twice: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(waves(3, np.uint8)).save(tmp_path / "a.bmp")
+    rooms = iter([0])
+    monkeypatch.setattr(memory, "available", lambda device: memory.RESERVE + next(rooms, 1 << 30))
+    results: list[Result] = []
+    restorer = Restorer(twice, Choices())
+    job = Job(tmp_path / "a.bmp", tmp_path / "out.png")
+    run(restorer, [job], lambda _, result: results.append(result), lambda _: nullcontext(print), print)
+    assert [result.error for result in results] == [None]
 
 
 def test_a_file_that_is_no_image_is_left_to_the_decoder(twice: Model, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"no image")
-    assert not stream.needed(path, tmp_path / "out.png", twice)
+    assert not stream.needed(path, tmp_path / "out.png", twice, Choices())
 
 
 @pytest.mark.parametrize(
@@ -298,7 +343,7 @@ def test_nothing_here_needs_pyvips_to_be_imported() -> None:
 
 def test_the_peak_is_reported(twice: Model, tmp_path: Path) -> None:
     source, report = save(tmp_path / "a.png", waves(3, np.uint8)), Report()
-    stream.restore_file(source, tmp_path / "o.png", tmp_path / "o.png", twice, tile=48, report=report)
+    stream.restore_file(source, tmp_path / "o.png", tmp_path / "o.png", twice, Choices(tile=48), report=report)
     assert report.peak_memory >= memory.peak(torch.device("cpu")) // 2
 
 
