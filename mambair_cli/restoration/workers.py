@@ -184,6 +184,9 @@ class Team:
                 worker.stop(at_once)
 
     def _hand_out(self) -> None:
+        """Nothing before every device is known to work, or a fast one could do all and hide that another is missing."""
+        if any(worker.first and not worker.ready for worker in self.workers):
+            return
         if self.held and not self.queue and not any(worker.jobs for worker in self.workers):
             time.sleep(PAUSE)
             self.queue.extend(self.held)

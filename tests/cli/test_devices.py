@@ -19,6 +19,8 @@ from mambair_cli.errors import DeviceError
 from mambair_cli.images.decode import decode
 from mambair_cli.restoration import workers
 from mambair_cli.restoration.choices import Choices
+from mambair_cli.restoration.one import Restorer
+from mambair_cli.restoration.result import Job
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
@@ -113,6 +115,21 @@ def test_a_device_that_is_not_there(x2: Path) -> None:
         "Hint: Use --device auto or cpu.",
     ]
     assert not Path("out").exists()
+
+
+def test_no_picture_is_handed_out_before_every_device_is_known_to_work() -> None:
+    """Else a fast device does all, and whether the user hears of one that is not there is left to chance."""
+    team = workers.Team(["cpu", "cuda:77"], workers.Orders("", Choices(), None, 1), Restorer(None, Choices()))  # type: ignore[arg-type]
+    team.jobs, team.attempts = [Job(Path("a.png"), Path("b.png"))], [0]
+    team.queue.append(0)
+    ends = [multiprocessing.Pipe() for _ in team.devices]
+    team.workers = [workers._Worker(name, None, end[0], True) for name, end in zip(team.devices, ends, strict=True)]  # type: ignore[arg-type]
+    team.workers[0].ready = True
+    team._hand_out()
+    assert not ends[0][1].poll()
+    team.workers[1].ready = True
+    team._hand_out()
+    assert ends[0][1].recv().source == Path("a.png")
 
 
 def test_a_killed_process_and_a_picture_that_kills(x2: Path) -> None:
