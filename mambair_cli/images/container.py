@@ -82,7 +82,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int | None) -> No
     """
     if max_pixels is not None and width * height > max_pixels:
         raise InputError(
-            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels / 1e6:g} million.",
+            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels:,}.",
             "If you trust the file, raise the limit with --max-pixels.",
         )
 

@@ -34,7 +34,7 @@ def tiff_bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("make", [bomb, tiff_bomb])
 def test_a_decompression_bomb_is_refused_by_its_header(make: Callable[[int, int], bytes], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(make(30_000, 20_000))
-    with pytest.raises(InputError, match="30000 x 20000 pixels, more than the limit of 500 million") as error:
+    with pytest.raises(InputError, match="30000 x 20000 pixels, more than the limit of 500,000,000") as error:
         decode(tmp_path / "a.png")
     assert "--max-pixels" in error.value.hint
 
@@ -44,7 +44,7 @@ def test_the_limit_can_be_lowered_and_raised(suffix: str) -> None:
     data = encode(Picture(np.zeros((20, 30, 3), np.uint8)), suffix)
     assert decode_bytes(data, "a", max_pixels=600).pixels.shape == (20, 30, 3)
     assert decode_bytes(data, "a", max_pixels=None).pixels.shape == (20, 30, 3)
-    with pytest.raises(InputError, match=r"a has 30 x 20 pixels, more than the limit of 0\.000599 million"):
+    with pytest.raises(InputError, match=r"a has 30 x 20 pixels, more than the limit of 599\."):
         decode_bytes(data, "a", max_pixels=599)
 
 
