@@ -15,9 +15,11 @@ def check(jobs: Collection[Job]) -> None:
         UsageError: standard input or output is one.
     """
     if any(job.piped_in for job in jobs) and (sys.stdin is None or sys.stdin.isatty()):
-        raise UsageError("Standard input is a terminal, not a picture.", "Redirect it: mambair upscale - < in.png.")
+        what = "closed" if sys.stdin is None else "a terminal, not a picture"
+        raise UsageError(f"Standard input is {what}.", "Redirect it: mambair upscale - < in.png.")
     if any(job.piped_out for job in jobs) and (sys.stdout is None or sys.stdout.isatty()):
-        raise UsageError("Standard output is a terminal, which shows no pictures.", "Redirect it, or give -o FILE.")
+        what = "closed" if sys.stdout is None else "a terminal, which shows no pictures"
+        raise UsageError(f"Standard output is {what}.", "Redirect it, or give -o FILE.")
 
 
 def read() -> bytes:
