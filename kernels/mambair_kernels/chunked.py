@@ -8,7 +8,7 @@ exists. Both passes are custom operations with closed-form gradients: a compiler
 exported network is not bound to their number.
 """
 
-from collections.abc import Callable, Sequence
+import math
 from typing import Any
 
 import torch
@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import paths as scan_paths
-from .paths import Path, Paths
+from .operations import LEAVES, Gradients, ImageScan, SequenceScan, define_keeping, takes_image, takes_sequences
 from .reference import state_dtype
 
 CHUNK_ELEMENTS = 1 << 20
 MIN_CHUNK, MAX_CHUNK = 8, 512
+KEPT = 4  # states before the chunks are kept for the backward pass up to that many times the size of the output
 
 
 def available() -> tuple[bool, str]:
@@ -33,36 +34,16 @@ def chunk_length(elements_per_step: int) -> int:
     return max(MIN_CHUNK, min(MAX_CHUNK, CHUNK_ELEMENTS // max(elements_per_step, 1)))
 
 
-def selective_scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> Tensor:
+@takes_sequences
+def selective_scan(inputs: SequenceScan) -> Tensor:
     """See :func:`mambair_kernels.selective_scan`."""
-    y: Tensor = _selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    return y
+    return _selective_scan(inputs)
 
 
-def scan_2d(
-    x: Tensor,
-    x_proj: Tensor,
-    dt_proj: Tensor,
-    dt_bias: Tensor,
-    A_log: Tensor,
-    D: Tensor,
-    paths: Paths,
-    c_bias: Tensor | None,
-) -> Tensor:
+@takes_image
+def scan_2d(inputs: ImageScan) -> Tensor:
     """See :func:`mambair_kernels.scan_2d`. All paths advance together; only a chunk of each is ever gathered."""
-    index = paths if isinstance(paths, Tensor) else None
-    orders = [] if isinstance(paths, Tensor) else [scan_paths.code(path) for path in paths]
-    y: Tensor = _scan_2d(x, x_proj, dt_proj, dt_bias, A_log, D, orders, index, c_bias)
-    return y
+    return _scan_2d(inputs)
 
 
 # One chunk, time-major. u, dt: (time, batch, groups, channels); A: (groups, state, channels);
@@ -109,40 +90,45 @@ Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 """u, dt, B and C of one chunk."""
 
 
-def _starts(chunks: list[slice], load: Callable[[slice], Inputs], A: Tensor, batch: int) -> list[Tensor]:
-    """State before every chunk."""
-    states = [A.new_zeros(batch, *A.shape)]
-    for chunk in chunks[:-1]:
-        u, dt, B, _ = load(chunk)
-        states.append(_expand(dt, u, A, B, states[-1])[1][-1].clone())
-    return states
+def _room(states: tuple[int, ...], length: int, outputs: int, keep: bool) -> tuple[int, ...]:
+    """Shape of the kept states before all chunks, given that of one and the outputs per step; empty if not kept."""
+    step = chunk_length(math.prod(states))
+    if not keep or math.prod(states) > KEPT * step * outputs:
+        return (0,)
+    return ((length + step - 1) // step, *states)
 
 
-def _chunks(length: int, elements_per_step: int) -> list[slice]:
-    step = chunk_length(elements_per_step)
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+class _Job:
+    """A scan in the type of the state, loaded chunk by chunk."""
+
+    def __init__(self, A: Tensor, batch: int, length: int) -> None:
+        self.A = A.mT.contiguous()
+        self.states = (batch, *self.A.shape)
+        step = chunk_length(math.prod(self.states))
+        self.chunks = [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+    def load(self, chunk: slice) -> Inputs:
+        """A chunk as :data:`Inputs`."""
+        raise NotImplementedError
+
+    def starts(self, kept: Tensor) -> list[Tensor]:
+        """State before every chunk: those that were kept, or else computed."""
+        if kept.numel():
+            return list(kept.unbind(0))
+        states = [self.A.new_zeros(self.states)]
+        for chunk in self.chunks[:-1]:
+            u, dt, B, _ = self.load(chunk)
+            states.append(_expand(dt, u, self.A, B, states[-1])[1][-1].clone())
+        return states
 
 
-class _Sequences:
-    """Arguments of a plain scan in the type of the state, loaded chunk by chunk."""
-
-    def __init__(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None,
-        delta_bias: Tensor | None,
-        delta_softplus: bool,
-    ) -> None:
-        self.dtype = dtype = state_dtype(u.dtype)
-        self.groups, self.state = B.shape[1:3]
-        self.u, self.delta, self.B, self.C, self.softplus = u, delta, B, C, delta_softplus
-        self.A = A.to(dtype).reshape(self.groups, -1, self.state).mT.contiguous()
-        self.D, self.bias = (None if each is None else each.to(dtype).view(self.groups, -1) for each in (D, delta_bias))
-        self.chunks = _chunks(u.shape[2], u.shape[0] * self.A.numel())
+class _Sequences(_Job):
+    def __init__(self, inputs: SequenceScan) -> None:
+        self.u, self.delta, A, self.B, self.C, D, bias, self.softplus = inputs
+        self.dtype = dtype = state_dtype(self.u.dtype)
+        self.groups, state = self.B.shape[1:3]
+        super().__init__(A.to(dtype).reshape(self.groups, -1, state), len(self.u), self.u.shape[2])
+        self.D, self.bias = (None if each is None else each.to(dtype).view(self.groups, -1) for each in (D, bias))
 
     def rows(self, tensor: Tensor, chunk: slice) -> Tensor:
         """A chunk of something shaped like u, (time, batch, groups, channels)."""
@@ -156,64 +142,44 @@ class _Sequences:
         return raw if self.bias is None else raw + self.bias
 
     def load(self, chunk: slice) -> Inputs:
-        """A chunk as :data:`Inputs`."""
         raw = self.steps(chunk)
         B, C = (tensor[..., chunk].to(self.dtype).movedim(-1, 0).contiguous() for tensor in (self.B, self.C))
         return self.rows(self.u, chunk), F.softplus(raw) if self.softplus else raw, B, C
 
 
-def _scan_sequences(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> Tensor:
-    job = _Sequences(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    out = torch.empty(u.shape, dtype=u.dtype, device=u.device)
-    h = job.A.new_zeros(len(u), *job.A.shape)
-    for chunk in job.chunks:
+def _kept_of_sequences(inputs: SequenceScan, keep: bool) -> Tensor:
+    u, B = inputs.u, inputs.B
+    batch, channels, length = u.shape
+    states = (batch, B.shape[1], B.shape[2], channels // B.shape[1])
+    return u.new_empty(_room(states, length, batch * channels, keep), dtype=state_dtype(u.dtype))
+
+
+def _scan_sequences(inputs: SequenceScan, keep: bool) -> tuple[Tensor, Tensor]:
+    job, kept = _Sequences(inputs), _kept_of_sequences(inputs, keep)
+    out = torch.empty(inputs.u.shape, dtype=inputs.u.dtype, device=inputs.u.device)
+    h = job.A.new_zeros(job.states)
+    for i, chunk in enumerate(job.chunks):
+        if len(kept):
+            kept[i] = h
         x, dt, b, c = job.load(chunk)
         y, h = _scan_chunk(x, dt, job.A, b, c, h)
         y = y if job.D is None else torch.addcmul(y, job.D, x)
         out[..., chunk] = y.flatten(2).movedim(0, -1)
-    return out
+    return out, kept
 
 
-_selective_scan = torch.library.custom_op("mambair::chunked_selective_scan", _scan_sequences, mutates_args=())
-
-
-@_selective_scan.register_fake
-def _(u: Tensor, *_: Any) -> Tensor:
-    return torch.empty(u.shape, dtype=u.dtype, device=u.device)
-
-
-def _sequence_gradients(
-    grad_out: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    job = _Sequences(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    starts = _starts(job.chunks, job.load, job.A, len(u))
+def _sequence_gradients(grad_out: Tensor, inputs: SequenceScan, kept: Tensor) -> Gradients:
+    job, (u, delta, A, B, C, D, delta_bias, softplus) = _Sequences(inputs), inputs
     grads = [torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) for tensor in (u, delta, B, C)]
-    grad_A, grad_h = torch.zeros_like(job.A), torch.zeros_like(starts[0])
+    grad_A, grad_h = torch.zeros_like(job.A), job.A.new_zeros(job.states)
     grad_D, grad_bias = job.A.new_zeros(2, job.groups, job.A.shape[2]).unbind()
-    for chunk, start in zip(reversed(job.chunks), reversed(starts), strict=True):
+    for chunk, start in zip(reversed(job.chunks), reversed(job.starts(kept)), strict=True):
         x, dt, b, c = job.load(chunk)
         grad_y = job.rows(grad_out, chunk)
         found_u, found_dt, found_A, found_B, found_C, grad_h = _chunk_gradients(
             x, dt, job.A, b, c, start, grad_y, grad_h
         )
-        if delta_softplus:
+        if softplus:
             found_dt *= job.steps(chunk).sigmoid()
         if job.D is not None:
             found_u.addcmul_(job.D, grad_y)
@@ -222,67 +188,31 @@ def _sequence_gradients(
         grad_bias += found_dt.sum((0, 1))
         for grad, found in zip(grads, (found_u.flatten(2), found_dt.flatten(2), found_B, found_C), strict=True):
             grad[..., chunk] = found.movedim(0, -1)
-    grad_D, grad_bias = (
-        u.new_empty(0) if each is None else grad.flatten().to(each.dtype, copy=True)
+    options = (
+        None if each is None else grad.flatten().to(each.dtype, copy=True)
         for each, grad in ((D, grad_D), (delta_bias, grad_bias))
     )
-    grad_A = grad_A.mT.reshape(A.shape).to(A.dtype, copy=True)
-    return grads[0], grads[1], grad_A, grads[2], grads[3], grad_D, grad_bias
+    return *grads[:2], grad_A.mT.reshape(A.shape).to(A.dtype, copy=True), *grads[2:], *options
 
 
-_selective_scan_backward = torch.library.custom_op(
-    "mambair::chunked_selective_scan_backward", _sequence_gradients, mutates_args=()
+_selective_scan = define_keeping(
+    "chunked_selective_scan", SequenceScan, _scan_sequences, _sequence_gradients, _kept_of_sequences
 )
 
 
-@_selective_scan_backward.register_fake
-def _(grad_out: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    *tensors, D, delta_bias, _ = inputs
-    grads = tuple(torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) for tensor in tensors)
-    options = (grad_out.new_empty(0) if each is None else each.new_empty(each.shape) for each in (D, delta_bias))
-    return *grads, *options
+class _Image(_Job):
+    """Pixels are gathered and projected chunk by chunk."""
 
-
-def _save_sequences(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.delta_softplus = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _backward_sequences(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-    *tensors, D, delta_bias = ctx.saved_tensors
-    *grads, grad_D, grad_bias = _selective_scan_backward(grad_out, *tensors, D, delta_bias, ctx.delta_softplus)
-    return *grads, None if D is None else grad_D, None if delta_bias is None else grad_bias, None
-
-
-_selective_scan.register_autograd(_backward_sequences, setup_context=_save_sequences)
-
-
-class _Image:
-    """Arguments of the scan of an image in the type of the state, gathered and projected chunk by chunk."""
-
-    def __init__(
-        self,
-        x: Tensor,
-        x_proj: Tensor,
-        dt_proj: Tensor,
-        dt_bias: Tensor,
-        A_log: Tensor,
-        D: Tensor,
-        orders: Sequence[int],
-        index: Tensor | None,
-        c_bias: Tensor | None,
-    ) -> None:
-        self.batch, self.height, self.width, self.channels = x.shape
-        self.directions, self.rank, self.state = dt_proj.shape[0], dt_proj.shape[2], A_log.shape[1]
-        dtype = state_dtype(x.dtype)
-        static = tuple(Path(column=bool(order & 1), reverse=bool(order & 2)) for order in orders)
-        self.paths: Paths = static if index is None else index
-        self.flat = x.reshape(-1, self.channels).to(dtype)
-        self.x_proj, self.dt_proj, self.dt_bias = (each.to(dtype) for each in (x_proj, dt_proj, dt_bias))
-        self.A = -torch.exp(A_log.to(dtype)).reshape(self.directions, self.channels, self.state).mT.contiguous()
-        self.D = D.to(dtype).reshape(self.directions, self.channels)
-        self.c_bias = None if c_bias is None else c_bias.to(dtype)
-        self.chunks = _chunks(self.height * self.width, self.batch * self.A.numel())
+    def __init__(self, inputs: ImageScan) -> None:
+        dtype = state_dtype(inputs.x.dtype)
+        leaves: list[Any] = [None if each is None else each.to(dtype) for each in inputs[:LEAVES]]
+        flat, self.x_proj, self.dt_proj, self.dt_bias, A_log, D, self.c_bias = leaves
+        self.paths = inputs.paths
+        self.batch, self.height, self.width, self.channels = inputs.x.shape
+        self.directions, self.rank, self.state = self.dt_proj.shape[0], self.dt_proj.shape[2], A_log.shape[1]
+        A = -torch.exp(A_log).reshape(self.directions, self.channels, self.state)
+        super().__init__(A, self.batch, self.height * self.width)
+        self.flat, self.D = flat.reshape(-1, self.channels), D.reshape(self.directions, self.channels)
 
     def places(self, chunk: slice) -> Tensor:
         """Rows of ``flat`` that a chunk visits, in the order (time, batch, paths), flattened."""
@@ -304,61 +234,39 @@ class _Image:
         return low, raw.contiguous(), B, C
 
     def load(self, chunk: slice) -> Inputs:
-        """A chunk as :data:`Inputs`."""
         u = self.gather(self.flat, chunk)
         _, raw, B, C = self.project(u, chunk)
         return u, F.softplus(raw), B, C
 
 
-def _scan_image(
-    x: Tensor,
-    x_proj: Tensor,
-    dt_proj: Tensor,
-    dt_bias: Tensor,
-    A_log: Tensor,
-    D: Tensor,
-    orders: Sequence[int],
-    index: Tensor | None,
-    c_bias: Tensor | None,
-) -> Tensor:
-    job = _Image(x, x_proj, dt_proj, dt_bias, A_log, D, orders, index, c_bias)
-    h = job.A.new_zeros(job.batch, *job.A.shape)
+def _kept_of_image(inputs: ImageScan, keep: bool) -> Tensor:
+    batch, height, width, channels = inputs.x.shape
+    states = (batch, len(inputs.dt_proj), inputs.A_log.shape[1], channels)
+    room = _room(states, height * width, batch * channels, keep)
+    return inputs.x.new_empty(room, dtype=state_dtype(inputs.x.dtype))
+
+
+def _scan_image(inputs: ImageScan, keep: bool) -> tuple[Tensor, Tensor]:
+    job, kept = _Image(inputs), _kept_of_image(inputs, keep)
     merged = torch.zeros_like(job.flat, memory_format=torch.contiguous_format)
-    for chunk in job.chunks:
+    h = job.A.new_zeros(job.states)
+    for i, chunk in enumerate(job.chunks):
+        if len(kept):
+            kept[i] = h
         u, dt, B, C = job.load(chunk)
         y, h = _scan_chunk(u, dt, job.A, B, C, h)
         merged.index_add_(0, job.places(chunk), torch.addcmul(y, job.D, u).view(-1, job.channels))
-    return merged.view(x.shape).to(x.dtype)
+    return merged.view(inputs.x.shape).to(inputs.x.dtype), kept
 
 
-_scan_2d = torch.library.custom_op("mambair::chunked_scan_2d", _scan_image, mutates_args=())
-
-
-@_scan_2d.register_fake
-def _(x: Tensor, *_: Any) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
-
-
-def _image_gradients(
-    grad_out: Tensor,
-    x: Tensor,
-    x_proj: Tensor,
-    dt_proj: Tensor,
-    dt_bias: Tensor,
-    A_log: Tensor,
-    D: Tensor,
-    orders: Sequence[int],
-    index: Tensor | None,
-    c_bias: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    job = _Image(x, x_proj, dt_proj, dt_bias, A_log, D, orders, index, c_bias)
-    starts = _starts(job.chunks, job.load, job.A, job.batch)
+def _image_gradients(grad_out: Tensor, inputs: ImageScan, kept: Tensor) -> Gradients:
+    job = _Image(inputs)
     grad_flat = grad_out.reshape(-1, job.channels).to(job.flat.dtype)
     grad_x = torch.zeros_like(job.flat, memory_format=torch.contiguous_format)
-    grad_h, grad_A = torch.zeros_like(starts[0]), torch.zeros_like(job.A)
+    grad_h, grad_A = job.A.new_zeros(job.states), torch.zeros_like(job.A)
     grads = [torch.zeros_like(each) for each in (job.x_proj, job.dt_proj, job.dt_bias, job.D)]
-    grad_c = job.A.new_zeros(0 if c_bias is None else c_bias.shape)
-    for chunk, start in zip(reversed(job.chunks), reversed(starts), strict=True):
+    grad_c = None if job.c_bias is None else torch.zeros_like(job.c_bias, memory_format=torch.contiguous_format)
+    for chunk, start in zip(reversed(job.chunks), reversed(job.starts(kept)), strict=True):
         u, grad_y = job.gather(job.flat, chunk), job.gather(grad_flat, chunk)
         low, raw, B, C = job.project(u, chunk)
         grad_u, grad_raw, found_A, grad_B, grad_C, grad_h = _chunk_gradients(
@@ -373,36 +281,13 @@ def _image_gradients(
         grads[1] += torch.einsum("tbkc,tbkr->kcr", grad_raw, low)
         grads[2] += grad_raw.sum((0, 1))
         grads[3] += (grad_y * u).sum((0, 1))
-        if c_bias is not None:
+        if grad_c is not None:
             grad_c[:, chunk] = grad_C.sum(2).movedim(0, 1)
-    weights = (x_proj, dt_proj, dt_bias, A_log, D)
-    found = (grad_x, *grads[:3], (grad_A * job.A).mT, grads[3])
-    a, b, c, d, e, f = (
-        grad.reshape(each.shape).to(each.dtype, copy=True) for grad, each in zip(found, (x, *weights), strict=True)
+    found = (grad_x, *grads[:3], (grad_A * job.A).mT, grads[3], grad_c)
+    return tuple(
+        None if grad is None or each is None else grad.reshape(each.shape).to(each.dtype, copy=True)
+        for grad, each in zip(found, inputs[:LEAVES], strict=True)
     )
-    return a, b, c, d, e, f, grad_c if c_bias is None else grad_c.to(c_bias.dtype)
 
 
-_scan_2d_backward = torch.library.custom_op("mambair::chunked_scan_2d_backward", _image_gradients, mutates_args=())
-
-
-@_scan_2d_backward.register_fake
-def _(grad_out: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    *tensors, _, _, c_bias = inputs
-    grads = tuple(torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) for tensor in tensors)
-    missing = grad_out.new_empty(0, dtype=state_dtype(grad_out.dtype))
-    return *grads, missing if c_bias is None else c_bias.new_empty(c_bias.shape)
-
-
-def _save_image(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.orders, index, c_bias = inputs
-    ctx.save_for_backward(*tensors, index, c_bias)
-
-
-def _backward_image(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-    *tensors, index, c_bias = ctx.saved_tensors
-    *grads, grad_c = _scan_2d_backward(grad_out, *tensors, ctx.orders, index, c_bias)
-    return *grads, None, None, None if c_bias is None else grad_c
-
-
-_scan_2d.register_autograd(_backward_image, setup_context=_save_image)
+_scan_2d = define_keeping("chunked_scan_2d", ImageScan, _scan_image, _image_gradients, _kept_of_image)

@@ -1,4 +1,4 @@
-"""What the native forms of the fused operations share: checks, layout and the number of threads."""
+"""Checks of shapes, and what the native forms of the fused operations share: layout and the number of threads."""
 
 import torch
 from torch import Tensor

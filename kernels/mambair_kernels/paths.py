@@ -5,7 +5,6 @@ The four orders of the cross-scan (VMamba, arXiv 2401.10166, figure 4) are affin
 any range of steps is computed when it is needed.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,12 +68,16 @@ def code(path: Path) -> int:
     return int(path.column) + 2 * int(path.reverse)
 
 
-def sum_by_step(values: Tensor, index: Tensor | None, orders: Sequence[int], height: int, width: int) -> Tensor:
+def decode(bits: int) -> Path:
+    """The path of a :func:`code`."""
+    return Path(column=bool(bits & 1), reverse=bool(bits & 2))
+
+
+def sum_by_step(values: Tensor, paths: Paths, height: int, width: int) -> Tensor:
     """Values per pixel and path (batch, length, paths, size), brought into scan order and summed over the paths.
 
-    The paths are ``index``, or else those with the codes ``orders``. Returns (batch, length, size).
+    Returns (batch, length, size).
     """
-    static = tuple(Path(column=bool(order & 1), reverse=bool(order & 2)) for order in orders)
-    steps = positions(static if index is None else index, height, width, 0, height * width, values.device)
+    steps = positions(paths, height, width, 0, height * width, values.device)
     steps = steps.expand(len(values), -1, -1).transpose(1, 2).unsqueeze(-1).expand_as(values)
     return values.gather(1, steps).sum(2)

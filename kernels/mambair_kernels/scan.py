@@ -12,12 +12,8 @@ from torch import Tensor
 
 from . import dispatch
 from . import paths as scan_paths
+from .layout import check
 from .paths import CROSS_SCAN, Paths
-
-
-def _check(name: str, tensor: Tensor | None, *shape: int) -> None:
-    if tensor is not None and tuple(tensor.shape) != shape:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
 
 
 def _check_type(x: Tensor) -> None:
@@ -68,12 +64,12 @@ def selective_scan(
     groups, state = B.shape[1], A.shape[1]
     if groups == 0 or channels % groups:
         raise ValueError(f"{channels} channels cannot be shared by {groups} groups")
-    _check("delta", delta, *u.shape)
-    _check("A", A, channels, state)
-    _check("B", B, batch, groups, state, length)
-    _check("C", C, batch, groups, state, length)
-    _check("D", D, channels)
-    _check("delta_bias", delta_bias, channels)
+    check("delta", delta, *u.shape)
+    check("A", A, channels, state)
+    check("B", B, batch, groups, state, length)
+    check("C", C, batch, groups, state, length)
+    check("D", D, channels)
+    check("delta_bias", delta_bias, channels)
     backend = dispatch.select(u.device, u.dtype)
     with _full_precision(u):
         return backend.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
@@ -117,14 +113,14 @@ def scan_2d(
     _check_type(x)
     batch, height, width, channels = x.shape
     directions, state, rank = scan_paths.count(paths), A_log.shape[1], dt_proj.shape[2]
-    _check("x_proj", x_proj, directions, rank + 2 * state, channels)
-    _check("dt_proj", dt_proj, directions, channels, rank)
-    _check("dt_bias", dt_bias, directions, channels)
-    _check("A_log", A_log, directions * channels, state)
-    _check("D", D, directions * channels)
-    _check("c_bias", c_bias, batch, height * width, state)
+    check("x_proj", x_proj, directions, rank + 2 * state, channels)
+    check("dt_proj", dt_proj, directions, channels, rank)
+    check("dt_bias", dt_bias, directions, channels)
+    check("A_log", A_log, directions * channels, state)
+    check("D", D, directions * channels)
+    check("c_bias", c_bias, batch, height * width, state)
     if isinstance(paths, Tensor):
-        _check("paths", paths, batch, directions, height * width)
+        check("paths", paths, batch, directions, height * width)
     backend = dispatch.select(x.device, x.dtype)
     with _full_precision(x):
         return backend.scan_2d(x, x_proj, dt_proj, dt_bias, A_log, D, paths, c_bias)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mambair_kernels import chunked
+from mambair_kernels.operations import SequenceScan
 
 Optional = Tensor | None
 
@@ -31,7 +32,7 @@ def fwd(
     """Output, and the states that the backward pass wants back; ``z`` is not used here."""
     assert z is None
     _check(u, delta, A, B, C, D, delta_bias)
-    out = chunked._scan_sequences(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    out, _ = chunked._scan_sequences(SequenceScan(u, delta, A, B, C, D, delta_bias, delta_softplus), False)
     chunks = -(-u.shape[2] // 2048)
     return [out, torch.full((*u.shape[:2], chunks, 2 * A.shape[1]), 7.0)]
 
@@ -48,10 +49,9 @@ def bwd(
     assert dout.shape == u.shape
     assert dout.stride(-1) == 1 or dout.shape[-1] == 1
     _check(u, delta, A, B, C, D, delta_bias)
-    du, ddelta, dA, dB, dC, dD, dbias = chunked._sequence_gradients(
-        dout, u, delta, A, B, C, D, delta_bias, delta_softplus
-    )
-    return [du, ddelta, dA, dB.float(), dC.float(), None if D is None else dD, None if delta_bias is None else dbias]
+    inputs = SequenceScan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    found = chunked._sequence_gradients(dout, inputs, torch.empty(0))
+    return [None if each is None else each.float() if i in (3, 4) else each for i, each in enumerate(found)]
 
 
 def extension() -> ModuleType:

@@ -46,17 +46,19 @@ def test_declarations_hold(name: str, module: Any, prefix: str) -> None:
     with use(name):
         u, *others = single(sequence_case(1, 1, 2, 2, 5, 2))
         scan = getattr(operations, f"{prefix}_selective_scan").default
-        torch.library.opcheck(scan, (u, *others, True))
-        torch.library.opcheck(scan, (u, *others[:4], None, None, True))
+        keep = () if module is triton_scan else (True,)
+        torch.library.opcheck(scan, (u, *others, True, *keep))
+        torch.library.opcheck(scan, (u, *others[:4], None, None, True, *keep))
         if module is mamba_ssm:  # the rest of its image scan is torch's
             return
         grad, inputs = torch.randn_like(u), [each.detach() for each in (u, *others)]
         backward = getattr(operations, f"{prefix}_selective_scan_backward").default
-        torch.library.opcheck(backward, (grad, *inputs, True))
+        kept = [scan(*inputs, True, *keep)[1]] if keep else []
+        torch.library.opcheck(backward, (grad, *inputs, True, *kept))
         image_scan = getattr(operations, f"{prefix}_scan_2d").default
-        torch.library.opcheck(image_scan, (*image(1, 2, 3, 3, 2, 1, 2), [0, 3], None, None))
+        torch.library.opcheck(image_scan, (*image(1, 2, 3, 3, 2, 1, 2), None, None, [0, 3], *keep))
         c_bias, index = torch.randn(1, 6, 2, requires_grad=True), permutations(0, 1, 1, 6)
-        torch.library.opcheck(image_scan, (*image(1, 2, 3, 3, 2, 1, 1), [], index, c_bias))
+        torch.library.opcheck(image_scan, (*image(1, 2, 3, 3, 2, 1, 1), c_bias, index, [], *keep))
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mambair_kernels import CROSS_SCAN, chunked, cpu, dispatch, native, reference, scan_2d, selective_scan
+from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
 
 ROOT = Path(__file__).parents[2]
@@ -334,7 +335,7 @@ def test_nothing_is_written_beside_the_output(isa: str) -> None:
         tensors, _ = image_case(1, 1, 5, 7, channels, 3, 2, 4)
         inputs = [tensor.float() for tensor in tensors]
         expected = NATIVE(*inputs, CROSS_SCAN, None)
-        job = cpu._image([*inputs, None], [0, 1, 2, 3], None)
+        job = cpu._image(ImageScan._make([*inputs, None, None, [0, 1, 2, 3]]))
         buffer = torch.full((expected.numel() + 128,), 7.0)
         job.out = buffer[64:-64].data_ptr()
         native.call("mambair_scan_image", job)
@@ -366,9 +367,9 @@ def test_custom_operations_are_well_formed(isa: str) -> None:
     tensors, _ = image_case(2, 1, 4, 5, 18, 3, 2, 4)
     inputs = [tensor.float().requires_grad_() for tensor in tensors]
     c_bias = torch.randn(1, 20, 3, requires_grad=True)
-    torch.library.opcheck(torch.ops.mambair.cpu_scan_2d.default, (*inputs, [0, 1, 2, 3], None, c_bias))
+    torch.library.opcheck(torch.ops.mambair.cpu_scan_2d.default, (*inputs, c_bias, None, [0, 1, 2, 3]))
     index = permutations(0, 1, 4, 20)
-    torch.library.opcheck(torch.ops.mambair.cpu_scan_2d.default, (*inputs, [], index, None))
+    torch.library.opcheck(torch.ops.mambair.cpu_scan_2d.default, (*inputs, None, index, []))
     sequences = [tensor.float().requires_grad_() for tensor in sequence_case(1, 2, 2, 9, 40, 3)]
     torch.library.opcheck(torch.ops.mambair.cpu_selective_scan.default, (*sequences, True))
 

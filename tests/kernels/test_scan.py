@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import mambair_kernels
 from benchmarks import published_scan
 from mambair_kernels import CROSS_SCAN, Paths
+from mambair_kernels.operations import SequenceScan
 
 # Arguments travel as lists here, which a type checker cannot count.
 reference: Any = mambair_kernels.reference
@@ -230,8 +231,8 @@ def test_chunked_never_holds_all_states() -> None:
     arguments = sequences(batch, 1, channels, state, length)
     # The bare functions: the mode sees a custom operation as one.
     with chunks_of(32), LargestTensor() as largest:
-        y = chunked._scan_sequences(*arguments, True)
-        chunked._sequence_gradients(torch.ones_like(y), *arguments, True)
+        y, kept = chunked._scan_sequences(SequenceScan._make([*arguments, True]), True)
+        chunked._sequence_gradients(torch.ones_like(y), SequenceScan._make([*arguments, True]), kept)
     assert largest.numel >= batch * channels * 32 * state
     assert largest.numel <= batch * channels * length * state // 8
 

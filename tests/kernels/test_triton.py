@@ -13,6 +13,7 @@ from torch import Tensor
 
 import mambair_kernels
 from mambair_kernels import CROSS_SCAN, BackendError, Path, dispatch, triton_launch, triton_scan
+from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
 from mambair_kernels.triton_launch import Tuning
 from tests.kernels.interpreter import interpreting
@@ -69,8 +70,8 @@ def test_image_with_several_chunks_tiles_and_blocks(size: tuple[int, int, int, i
 
 @pytest.mark.usefixtures("split")
 def test_the_cases_are_split() -> None:
-    inputs: list[Any] = [tensor.float() for tensor in image_case(1, 1, 3, 5, 7, 2, 2, 4)[0]]
-    job = triton._image(*inputs, [0, 1, 2, 3], None, None, triton_launch.FORWARD)
+    tensors = (tensor.float() for tensor in image_case(1, 1, 3, 5, 7, 2, 2, 4)[0])
+    job = triton._image(ImageScan._make([*tensors, None, None, [0, 1, 2, 3]]), triton_launch.FORWARD)
     assert (job.blocks, job.chunks, job.span // SPLIT.tile, job.length % SPLIT.tile) == (2, 2, 2, 3)
 
 
