@@ -3,7 +3,8 @@
 Haze follows I = J * t + A * (1 - t): light of the scene J that gets through, and airlight A. With k = 1 / t the picture
 is J = k * I + A * (1 - k), the form of AOD-Net (k * x - k + 1, for which A is 1). A U-shaped network of state-space
 blocks sees the whole picture at a bounded size and gives t and A; what they make of k and b = A * (1 - k) is refined
-along the edges of the picture, and applied pixel by pixel.
+along the edges of the picture, and applied pixel by pixel. One more number, for the picture as a whole, says whether
+there is any haze: it is the share of the change that is made, so that clear pictures stay as they are.
 """
 
 from collections.abc import Iterator
@@ -24,8 +25,8 @@ from .descriptor import Descriptor
 THINNEST = 0.05
 """The least share of light that is thought to get through; what is darker than that is noise."""
 
-CLEAR, BRIGHT = 2.0, 2.0
-"""Before training, 89 % of the light gets through, and the airlight is 0.88."""
+CLEAR, BRIGHT, HAZY = 2.0, 2.0, 2.0
+"""Before training, 89 % of the light gets through, the airlight is 0.88, and 88 % of the change is made."""
 
 RADIUS, FLAT = 2, 1e-3
 """Of the refinement: window in cells, and variance of luma without edges."""
@@ -82,6 +83,9 @@ class MambaIRDehaze(nn.Module):
         with torch.no_grad():
             assert self.output.bias is not None
             self.output.bias.copy_(torch.tensor([CLEAR, BRIGHT, BRIGHT, BRIGHT]))
+        self.presence = nn.Linear(2 * dims[3], 1)
+        nn.init.zeros_(self.presence.weight)
+        nn.init.constant_(self.presence.bias, HAZY)
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore a batch of whole pictures: (batch, 3, height, width) to the same shape, any size.
@@ -110,10 +114,11 @@ class MambaIRDehaze(nn.Module):
         if view.dim() != 4 or view.shape[1] != 3:
             raise ValueError(f"expected (batch, 3, height, width), got {tuple(view.shape)}")
         x = pad_to_multiple(view.permute(0, 2, 3, 1), self.multiple, repeat_edge=True)
-        maps = self._maps(x).permute(0, 3, 1, 2)
+        maps, presence = self._maps(x)
+        maps = maps.permute(0, 3, 1, 2)
         through = THINNEST + (1 - THINNEST) * maps[:, :1].sigmoid()
-        gain = 1 / through
-        coefficients = torch.cat([gain, maps[:, 1:].sigmoid() * (1 - gain)], 1)
+        added = presence[:, :, None, None] * (1 / through - 1)
+        coefficients = torch.cat([1 + added, -added * maps[:, 1:].sigmoid()], 1)
         guide = F.avg_pool2d(luma(x.permute(0, 3, 1, 2)), 2)
         rows, columns = (-(-edge // 2) for edge in view.shape[2:])
         return lines(coefficients[:, :, :rows, :columns], guide[:, :, :rows, :columns], RADIUS, FLAT)
@@ -125,8 +130,11 @@ class MambaIRDehaze(nn.Module):
         fitted = grid[:, :4] * luma(region) + grid[:, 4:]
         return fitted[:, :1] * region + fitted[:, 1:]
 
-    def _maps(self, x: Tensor) -> Tensor:
-        """(batch, height, width, 3) to what becomes t and A, (batch, height / 2, width / 2, 4)."""
+    def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, height, width, 3) to what becomes t and A, (batch, height / 2, width / 2, 4), and presence of haze.
+
+        The latter is (batch, 1), in [0, 1].
+        """
         extremes = _extremes(x)
         features = [F.gelu(self.stem(torch.cat([self.unshuffle(x), extremes], -1)))]
         for down, blocks in zip(self.downs, self.encoder, strict=True):
@@ -135,8 +143,12 @@ class MambaIRDehaze(nn.Module):
         x = self._run(self.decoder[1], features[2] + _doubled(self.ups[2](features[3])))
         x = self._run(self.decoder[0], features[1] + _doubled(self.ups[1](x)))
         x = features[0] + _doubled(self.ups[0](x))
-        maps: Tensor = self.output(F.gelu(self.refine(x)))
-        return maps
+        return self.output(F.gelu(self.refine(x))), self._presence(features[3])
+
+    def _presence(self, coarsest: Tensor) -> Tensor:
+        cells = coarsest.flatten(1, 2)
+        presence: Tensor = self.presence(torch.cat([cells.mean(1), cells.amax(1)], -1))
+        return presence.sigmoid()
 
     def _run(self, blocks: nn.Module, x: Tensor) -> Tensor:
         assert isinstance(blocks, nn.ModuleList)

@@ -19,10 +19,18 @@ def sigmoid(x: float) -> float:
 
 def test_before_training_a_thin_even_haze_is_taken_away() -> None:
     x = torch.rand(2, 3, 37, 50)
-    through, airlight = 0.05 + 0.95 * sigmoid(2), sigmoid(2)
+    through, airlight, presence = 0.05 + 0.95 * sigmoid(2), sigmoid(2), sigmoid(2)
     with torch.inference_mode():
         clear = MambaIRDehaze(**SMALL)(x)
-    torch.testing.assert_close(clear, airlight + (x - airlight) / through, rtol=0, atol=1e-5)
+    torch.testing.assert_close(clear, x + presence * (x - airlight) * (1 / through - 1), rtol=0, atol=5e-5)
+
+
+def test_a_picture_without_haze_stays_as_it_is() -> None:
+    network = MambaIRDehaze(**SMALL).eval()
+    with torch.inference_mode():
+        network.get_parameter("presence.bias").fill_(-30)
+        x = torch.rand(1, 3, 40, 52)
+        torch.testing.assert_close(network(x), x, rtol=0, atol=1e-6)
 
 
 def test_a_known_haze_is_undone_at_full_resolution() -> None:
@@ -32,6 +40,7 @@ def test_a_known_haze_is_undone_at_full_resolution() -> None:
     with torch.no_grad():
         bias = torch.cat([torch.tensor([(through - 0.05) / 0.95]), airlight]).logit()
         network.get_parameter("output.bias").copy_(bias)
+        network.get_parameter("presence.bias").fill_(30)
         hazy = clear * through + airlight[:, None, None] * (1 - through)
         torch.testing.assert_close(network(hazy), clear, rtol=0, atol=2e-4)
 
