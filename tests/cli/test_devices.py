@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from mambair_cli.errors import DeviceError
 from mambair_cli.images.decode import decode
@@ -25,6 +26,15 @@ from tests.cli.run import run
 from tests.data.pictures import natural, write
 
 TIMEOUT = 120
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """As each process has; sums of several threads are rounded otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +80,7 @@ def opened(pipe: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+@pytest.mark.usefixtures("_one_thread")
 def test_the_results_are_those_of_one_process_in_the_same_order(x2: Path) -> None:
     Path("in/bad.png").write_bytes(b"bad")
     alone = run("upscale", "in", "-o", "alone", "--model", str(x2), "--json")
