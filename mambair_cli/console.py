@@ -41,7 +41,7 @@ class Console:
     """Output of one command.
 
     Modes: human (default), ``json`` (one object per line on stdout), ``quiet`` (data, warnings and errors only) and
-    ``verbose`` (also tracebacks).
+    ``verbose`` (also tracebacks and estimates).
 
     Attributes:
         unprinted: whether stdout could not take a result; the work goes on, because files are its real result.

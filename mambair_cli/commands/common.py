@@ -23,7 +23,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print results as lines of JS
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print results, warnings and errors only.", rich_help_panel=PANEL)
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.", rich_help_panel=PANEL)]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Show tracebacks, and how noisy or compressed pictures are.", rich_help_panel=PANEL
+    ),
+]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.", rich_help_panel=PANEL)]
 FLAGS: dict[str, Any] = {"json": Json, "quiet": Quiet, "verbose": Verbose, "no_progress": NoProgress}
 

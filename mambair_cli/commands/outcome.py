@@ -45,6 +45,8 @@ class Outcome:
                 f"{job.input} ({result.width} x {result.height}) in {result.seconds:.1f} s"
                 f" with {result.model}, {result.tiles} tile{'s' if result.tiles != 1 else ''} of {result.tile} pixels"
             )
+        if result.estimate is not None and self.console.verbose:
+            self.console.note(f"{job.input}: {result.estimate}")
         self.console.data(result.output, result.record())
 
     def _failed(self, job: "Job", result: "Result") -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..weights.loader import Model
 
 
+EXAMINED = ("denoise", "dejpeg")
+"""Tasks for which it is worth knowing how a picture was harmed."""
+
+
 def _task(task: str, help_text: str, example: str, without: set[str]) -> Callable[..., None]:
     def run(console: Console, **given: Any) -> None:
         _restore(console, task, **given)
@@ -56,7 +60,8 @@ def _restore(
     whole: bool,
     **chosen: Any,
 ) -> None:
-    choices = _choices(whole, chosen)
+    examine = task in EXAMINED and (console.verbose or console.json)
+    choices = _choices(whole, chosen | {"examine": examine})
     if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
         raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]

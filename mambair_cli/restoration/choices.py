@@ -25,6 +25,7 @@ class Choices:
         max_pixels: pictures with more are refused as decompression bombs; None: any size.
         overwrite: replace outputs, whoever made them.
         resume: skip what is finished and unchanged; share the folder with other processes.
+        examine: estimate how noisy and compressed the pictures are.
     """
 
     tile: int | None = None
@@ -41,6 +42,7 @@ class Choices:
     max_pixels: int | None = MAX_PIXELS
     overwrite: bool = False
     resume: bool = False
+    examine: bool = False
 
     def network(self) -> dict[str, Any]:
         """The arguments of :func:`mambair_cli.restoration.model.restore`."""

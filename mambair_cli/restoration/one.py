@@ -18,6 +18,7 @@ from . import pipes, sizes, stream
 from .choices import Choices
 from .compare import side_by_side
 from .engine import Progress, Report
+from .estimate import estimate
 from .memory import is_out_of_memory
 from .model import restore
 from .record import Entry, Record, Stamp, source_stamp
@@ -216,6 +217,8 @@ class Restorer:
         height, width = picture.pixels.shape[:2]
         self._measured(work, width, height)
         check_size(job.target, *self._size(width, height))
+        if choices.examine:
+            work.result.estimate = estimate(picture.pixels, self.piped if job.piped_in else job.source)
         work.picture = picture
 
     def _too_large(self, job: Job) -> bool:

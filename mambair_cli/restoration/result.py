@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .estimate import Estimate
+
 
 @dataclass(frozen=True)
 class Job:
@@ -50,6 +52,7 @@ class Result:
         peak_memory: bytes at the worst moment.
         skipped: finished by an earlier run from the same input with the same model and choices.
         trace: traceback of the error, for ``--verbose`` only.
+        estimate: of noise and compression in the input, if it was asked for.
         held: nothing was done, another process works on it.
     """
 
@@ -68,6 +71,7 @@ class Result:
     compare: str | None = None
     retries: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    estimate: Estimate | None = None
     skipped: bool = False
     error: str | None = None
     hint: str | None = None
