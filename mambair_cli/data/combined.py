@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from . import degradations, degrade, photos
-from .degradations import JPEG_GRID, Box, Degradation
+from .degradations import JPEG_GRID, Bicubic, Box, Degradation
 from .degrade import Bytes
 
 CONTEXT = 3 * JPEG_GRID
@@ -19,6 +19,8 @@ CONTEXT = 3 * JPEG_GRID
 @dataclass(frozen=True)
 class Chain:
     """One after the other, each stored in 8 bits before the next, as a photo that is saved again.
+
+    The first may reduce the photo; the others keep the size.
 
     Attributes:
         steps: in their order.
@@ -32,7 +34,8 @@ class Chain:
         for left, step in zip(range(len(others), 0, -1), others, strict=True):
             around = box.widened(left * CONTEXT, photo)
             patch = step(photo, around, rng)
-            photo, box = patch if patch.dtype == np.uint8 else degrade.stored(patch), box.within(around)
+            photo = patch if patch.dtype == np.uint8 else degrade.stored(patch)
+            box = box.within(around, step.scale if isinstance(step, Bicubic) else 1)
         return last(photo, box, rng)
 
 
@@ -70,19 +73,23 @@ def from_options(options: Mapping[str, Any], scale: int) -> Degradation:
     """The degradation of a recipe, a single one or a combination: ``{type: chain, steps: [...]}``.
 
     Raises:
-        UsageError: see :func:`degradations.from_options`; or a combination has no parts, or shares that do not fit.
+        UsageError: see :func:`degradations.from_options`; or a combination has no parts, or shares that do not fit, or
+            a chain reduces the photo in another step than the first.
     """
     kind = options.get("type")
     if kind not in KINDS:
         return degradations.from_options(options, scale)
-    degradations.check_scale(kind, scale)
     given = {key: value for key, value in options.items() if key != "type"}
     degradations.refuse_unknown(kind, given, [PARTS[kind], *(["shares"] if kind == "mix" else [])])
     parts = given.get(PARTS[kind])
     if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, Mapping) for part in parts):
         raise UsageError(f"The degradation {kind} has no {PARTS[kind]}.", "Give a list of degradations.")
-    made = tuple(from_options(part, scale) for part in parts)
-    return Chain(made) if kind == "chain" else Mix(made, _shares(given.get("shares"), len(made)))
+    if kind == "mix":
+        made = tuple(from_options(part, scale) for part in parts)
+        return Mix(made, _shares(given.get("shares"), len(made)))
+    if any(part.get("type", "bicubic") == "bicubic" for part in parts[1:]):
+        raise UsageError("The degradation bicubic is not the first of its chain.", "Reduce the photo first.")
+    return Chain((from_options(parts[0], scale), *(from_options(part, 1) for part in parts[1:])))
 
 
 def _shares(shares: Any, count: int) -> tuple[float, ...]:

@@ -93,11 +93,28 @@ def scales(recipe: View) -> Iterator[Finding]:
     network = recipe.get("network_g", "type")
     if network in ("MambaIRUNet", "MambaIRDehaze") and scale != 1:
         yield ("scale",), f"scale is {scale}, but {network} keeps the size", "Use scale: 1."
-    for name, data in recipe.mapping("datasets").items():
-        kind = recipe.get("datasets", name, "degradation", "type")
-        if isinstance(data, dict) and kind in ("none", "noise", "jpeg", "haze", "chain", "mix") and scale != 1:
+    for name in recipe.mapping("datasets"):
+        for place, kind in _keeping_size(recipe.get("datasets", name, "degradation")) if scale != 1 else ():
             what = f"the degradation {kind} keeps the size, but the scale of the recipe is {scale}"
-            yield ("datasets", name, "degradation", "type"), what, "Use scale: 1, or bicubic."
+            yield ("datasets", name, "degradation", *place), what, "Use scale: 1, or bicubic."
+
+
+def _keeping_size(degradation: Any) -> Iterator[tuple[KeyPath, str]]:
+    """Degradations that do not reduce what reaches them first."""
+    match degradation:
+        case {"type": "none" | "noise" | "jpeg" | "haze" as kind}:
+            yield ("type",), kind
+        case {"type": "mix", "of": [*parts]}:
+            inner = [("of", number, part) for number, part in enumerate(parts)]
+            yield from _keeping_parts(inner)
+        case {"type": "chain", "steps": [first, *_]}:
+            yield from _keeping_parts([("steps", 0, first)])
+
+
+def _keeping_parts(parts: list[tuple[str, int, Any]]) -> Iterator[tuple[KeyPath, str]]:
+    for key, number, part in parts:
+        for place, kind in _keeping_size(part):
+            yield (key, number, *place), kind
 
 
 def channels(recipe: View) -> Iterator[Finding]:

@@ -130,8 +130,8 @@ class Chain(Section):
 
     type: Literal["chain"]
 
-    steps: Annotated[list[Annotated[Any, OneOf(SINGLE)]], Field(min_length=1)]
-    """Degradations in their order."""
+    steps: Annotated[list[Annotated[Any, OneOf((*SINGLE, Bicubic))]], Field(min_length=1)]
+    """Degradations in their order; only the first may be bicubic."""
 
 
 class Mix(Section):
@@ -139,7 +139,7 @@ class Mix(Section):
 
     type: Literal["mix"]
 
-    of: Annotated[list[Annotated[Any, OneOf((*SINGLE, Chain))]], Field(min_length=1)]
+    of: Annotated[list[Annotated[Any, OneOf((*SINGLE, Bicubic, Chain))]], Field(min_length=1)]
     """Degradations to draw from."""
 
     shares: list[Annotated[float, Field(ge=0)]] | None = None

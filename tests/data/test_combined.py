@@ -56,6 +56,16 @@ def test_a_chain_stores_what_is_between_its_steps(photo: degrade.Bytes) -> None:
     assert last.min() < 0
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_chain_may_begin_with_a_smaller_photo(photo: degrade.Bytes, scale: int, rng: np.random.Generator) -> None:
+    photo = photo[:156, :192]
+    box = Box(48, 60, 60, 48)
+    small = box.within(Box(0, 0, 0, 0), scale)
+    whole = imresize(photo, 1 / scale)
+    found = Chain((Bicubic(scale), Nothing(), Shift(3)))(photo, box, rng)
+    np.testing.assert_array_equal(found, Shift(3)(whole, small, rng))
+
+
 def test_noise_in_a_chain_is_compressed(photo: degrade.Bytes) -> None:
     flat = np.full_like(photo, 128)
     chain = Chain((Noise((30, 30)), Jpeg((10, 10))))
@@ -120,6 +130,11 @@ def test_options_become_combinations() -> None:
     assert from_options({}, 3) == Bicubic(3)
     assert from_options(chain, 1) == made
     assert from_options({"type": "mix", "of": [chain, {"type": "none"}]}, 1) == Mix((made, Nothing()))
+    bicubic = {"type": "bicubic"}
+    chain = {"type": "chain", "steps": [bicubic, noise]}
+    assert from_options({"type": "mix", "of": [bicubic, chain]}, 3) == Mix(
+        (Bicubic(3), Chain((Bicubic(3), Noise((25, 25)))))
+    )
     assert from_options({"type": "mix", "of": [noise, noise], "shares": [3, 1]}, 1) == Mix(
         (Noise((25, 25)), Noise((25, 25))), (3, 1)
     )
@@ -128,6 +143,9 @@ def test_options_become_combinations() -> None:
 @pytest.mark.parametrize(
     ("options", "scale", "words"),
     [
+        ({"type": "chain", "steps": [{"type": "none"}, {"type": "bicubic"}]}, 1, "not the first"),
+        ({"type": "chain", "steps": [{"type": "bicubic"}, {"type": "bicubic"}]}, 2, "not the first"),
+        ({"type": "chain", "steps": [{"type": "none"}]}, 2, "scale is 2"),
         ({"type": "chain"}, 1, "has no steps"),
         ({"type": "chain", "steps": []}, 1, "has no steps"),
         ({"type": "mix", "of": ["noise"]}, 1, "has no of"),

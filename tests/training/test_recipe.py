@@ -180,9 +180,19 @@ def test_combined_degradations_are_checked_to_the_last_part(tmp_path: Path) -> N
         "datasets.train.degradation.shares.0 is -1, expected at least 0.0",
         "datasets.train.degradation.of.1.steps.0.quality.0 is 101, expected at most 100.0",
         "datasets.train.degradation.of.1.steps.1.type is 'blur', no degradation has this name",
-        "the degradation mix keeps the size, but the scale of the recipe is 2",
+        "the degradation noise keeps the size, but the scale of the recipe is 2",
+        "the degradation jpeg keeps the size, but the scale of the recipe is 2",
     ):
         assert words in said
+
+
+def test_a_photo_may_be_reduced_before_it_is_harmed(tmp_path: Path) -> None:
+    photos = (
+        "datasets.train={name: p, type: PhotoPatchDataset, dataroot_gt: p, gt_size: 96, batch_size_per_gpu: 1,"
+        " degradation: {type: mix, of: [{type: bicubic}, {type: chain, steps: [{type: %s}, {type: %s}]}]}}"
+    )
+    assert "keeps the size" in refused(write(tmp_path), photos % ("none", "none"))
+    assert "keeps the size" not in refused(write(tmp_path), photos % ("bicubic", "none"), "train.total_iter=x")
 
 
 def test_the_schema_knows_the_degradations_there_are() -> None:
