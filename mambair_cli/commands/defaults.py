@@ -46,11 +46,9 @@ def default_model(task: str, scale: float | None, to_size: bool = False) -> str:
     from ..weights import catalog
 
     offered = sorted({entry.scale for entry in catalog.select(task)})
-    if offered:
-        raise UsageError(
-            f"No known model enlarges {scale:g} times.", f"Use --scale {', '.join(map(str, offered))}, or --model FILE."
-        )
-    raise ModelError(f"No model for {task} is known.", "Give weights of your own with --model FILE.")
+    raise UsageError(
+        f"No known model enlarges {scale:g} times.", f"Use --scale {', '.join(map(str, offered))}, or --model FILE."
+    )
 
 
 def _fitting(task: str, scale: float | None, to_size: bool) -> "list[Entry]":

@@ -38,12 +38,12 @@ def _task(task: str, help_text: str, example: str, without: set[str]) -> Callabl
 upscale = _task(
     "upscale",
     "Enlarge pictures with a super-resolution model.",
-    "holiday.jpg --scale 4 --model mambairv2_lightSR_x4.pth",
+    "holiday.jpg --scale 4",
     without=options.KEEPING_SIZE,
 )
 denoise = _task("denoise", "Remove noise from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
 dejpeg = _task("dejpeg", "Remove JPEG artefacts from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
-dehaze = _task("dehaze", "Remove haze from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
+dehaze = _task("dehaze", "Remove haze from pictures.", "photo.jpg", without=options.ENLARGING)
 
 
 def _restore(

@@ -79,7 +79,6 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "model for another task": (["denoise", "good.png", "--model", "x2.pth"], 2, "is for upscale, not for denoise"),
     "restoring model to enlarge": (["upscale", "good.png", "--model", "x1.pth"], 2, "not for upscale"),
     "no model": (["denoise", "good.png"], 1, "No model for denoise is installed; known are"),
-    "no dehazing model": (["dehaze", "good.png"], 1, "No model for dehaze is known"),
     "known model not there": (["denoise", "good.png", "--model", "mambair-denoise-25"], 1, "has not been downloaded"),
     "model without a name": (["upscale", "good.png", "--model", ""], 1, "A model without a name"),
     "missing model": (["upscale", "good.png", "--model", "none.pth"], 1, "none.pth does not exist"),

@@ -1,5 +1,7 @@
 """The models that come with the package do their work, and say how they were made."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -53,6 +55,37 @@ def test_enlarging_beats_bicubic(entry: catalog.Entry) -> None:
     bicubic = imresize(low, entry.scale)
     gain = psnr(found, high, entry.scale, y_channel=True) - psnr(bicubic, high, entry.scale, y_channel=True)
     assert gain > 0.5
+
+
+def hazy(picture: Pixels) -> Pixels:
+    """I = J * t + A * (1 - t), thicker to the right."""
+    through = np.linspace(0.7, 0.3, picture.shape[1])[None, :, None]
+    return np.rint(picture * through + 215 * (1 - through)).astype(np.uint8)
+
+
+def noisy(picture: Pixels) -> Pixels:
+    noise = np.random.default_rng(0).normal(0, 25, picture.shape)
+    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+
+
+def compressed(picture: Pixels) -> Pixels:
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 10])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+HARM: dict[str, tuple[Callable[[Pixels], Pixels], float]] = {
+    "dehaze": (hazy, 3),
+    "denoise": (noisy, 6),
+    "dejpeg": (compressed, 0.7),
+}
+
+
+@pytest.mark.parametrize("entry", [entry for entry in BUNDLED if entry.scale == 1], ids=lambda entry: entry.name)
+def test_harm_is_undone(entry: catalog.Entry) -> None:
+    picture = drawing(np.random.default_rng(3))
+    harm, gain = HARM[entry.task]
+    found = mambair_cli.restore(harm(picture), mambair_cli.load_model(entry.name))
+    assert psnr(found, picture) - psnr(harm(picture), picture) > gain
 
 
 def test_models_list_shows_them_first() -> None:
