@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 .PHONY: test lint wheel clean
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
