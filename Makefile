@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 .PHONY: test lint wheel clean
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
