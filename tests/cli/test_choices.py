@@ -90,7 +90,8 @@ def test_strength_is_for_pictures_that_keep_their_size(x1: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "model"), [("1.5", "mambair-nano-x2"), ("2", "mambair-nano-x2"), ("2.5", "mambair-nano-x4")]
+    ("scale", "model"),
+    [("1.5", "mambair-nano-x2"), ("2", "mambair-nano-x2"), ("2.5", "mambair-nano-x3"), ("3.5", "mambair-nano-x4")],
 )
 def test_the_default_model_enlarges_enough(scale: str, model: str) -> None:
     outcome = run("upscale", "a.png", "--scale", scale)
