@@ -16,7 +16,9 @@ def draw(log: Path, above: Any, below: Any) -> None:
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     losses = [row for row in rows if "l_pix" in row]
     above.plot([row["iter"] for row in losses], [row["l_pix"] for row in losses])
-    above.set(title=log.stem, yscale="log")
+    above.set(title=log.stem)
+    if min(row["l_pix"] for row in losses) > 0:  # a loss in dB is not
+        above.set(yscale="log")
     for name in sorted({key for row in rows for key in row if "/" in key}):
         scores = [row for row in rows if name in row]
         below.plot([row["iter"] for row in scores], [row[name] for row in scores], marker=".", label=name)

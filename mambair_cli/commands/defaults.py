@@ -29,26 +29,20 @@ def known_model(name: str) -> str:
 def default_model(task: str, scale: float | None, to_size: bool = False) -> str:
     """The first model of the catalogue for the task that is installed, and enlarges at least ``scale`` times.
 
-    One that enlarges just as much comes before one whose result has to be reduced. When pictures are to get a size
-    (``to_size``), which can be far from theirs, it is the one that enlarges most.
+    Those that come with the package are the first, so that some is always there. One that enlarges just as much comes
+    before one whose result has to be reduced. When pictures are to get a size (``to_size``), which can be far from
+    theirs, it is the one that enlarges most.
+
+    Raises:
+        UsageError: no model enlarges that much.
     """
-    known = _fitting(task, scale, to_size)
-    for entry in known:
-        if entry.installed:
-            return entry.name
-    exact = [entry for entry in known if scale is None or entry.scale == scale] or known
-    if exact:
-        names = ", ".join(entry.name for entry in exact)
-        raise ModelError(
-            f"No model for {task}{f' x{scale:g}' if scale else ''} is installed; known are {names}.",
-            f"Get one with {exact[0].download}, or give a file with --model.",
-        )
     from ..weights import catalog
 
-    offered = sorted({entry.scale for entry in catalog.select(task)})
-    raise UsageError(
-        f"No known model enlarges {scale:g} times.", f"Use --scale {', '.join(map(str, offered))}, or --model FILE."
-    )
+    known = _fitting(task, scale, to_size)
+    if not known:
+        offered = ", ".join(str(scale) for scale in sorted({entry.scale for entry in catalog.select(task)}))
+        raise UsageError(f"No known model enlarges {scale:g} times.", f"Use --scale {offered}, or --model FILE.")
+    return next((entry.name for entry in known if entry.installed), known[0].name)
 
 
 def _fitting(task: str, scale: float | None, to_size: bool) -> "list[Entry]":

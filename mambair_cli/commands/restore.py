@@ -41,8 +41,8 @@ upscale = _task(
     "holiday.jpg --scale 4",
     without=options.KEEPING_SIZE,
 )
-denoise = _task("denoise", "Remove noise from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
-dejpeg = _task("dejpeg", "Remove JPEG artefacts from pictures.", "photo.jpg --model FILE", without=options.ENLARGING)
+denoise = _task("denoise", "Remove noise from pictures.", "photo.jpg", without=options.ENLARGING)
+dejpeg = _task("dejpeg", "Remove JPEG artefacts from pictures.", "photo.jpg", without=options.ENLARGING)
 dehaze = _task("dehaze", "Remove haze from pictures.", "photo.jpg", without=options.ENLARGING)
 
 

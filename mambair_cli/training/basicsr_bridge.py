@@ -51,17 +51,19 @@ def _absent() -> MambairError:
 
 
 def _register() -> None:
-    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
+    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY
 
     from mambair_archs import ARCHITECTURES
 
     from ..data.datasets import DATASETS
     from . import models  # noqa: F401  registers itself
+    from .losses import PSNRLoss
 
     for architecture in ARCHITECTURES:
         ARCH_REGISTRY.register(architecture.network)
     for dataset in DATASETS.values():
         DATASET_REGISTRY.register(dataset)
+    LOSS_REGISTRY.register(PSNRLoss)
 
 
 def build_dataset(options: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 from mambair_archs.registry import ARCHITECTURES, Architecture
 
 from . import signatures
+from .losses import PSNRLoss
 from .network_docs import NETWORK_DOCS
 from .signatures import REQUIRED, Signature
 
@@ -125,8 +126,8 @@ def networks() -> tuple[type[Section], ...]:
 
 
 def losses() -> tuple[type[Section], ...]:
-    """BasicSR's."""
-    return tuple(_basicsr("losses"))
+    """BasicSR's, and ours."""
+    return (*_basicsr("losses"), from_signature(signatures.of(PSNRLoss, PSNRLoss.__name__)))
 
 
 class Metric(Section):

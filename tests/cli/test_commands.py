@@ -93,7 +93,7 @@ def test_flags_work_before_and_after_the_command(x2: Path) -> None:
         assert (outcome.code, outcome.out, outcome.err) == (0, "one_x2.png\n", "")
 
 
-def test_an_installed_model_is_found_by_its_task(
+def test_an_installed_model_is_found_by_its_name(
     checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAMBAIR_DATA", "data")
@@ -101,7 +101,7 @@ def test_an_installed_model_is_found_by_its_task(
     entry = catalog.by_name("mambair-denoise-25")
     assert entry is not None
     Path("data/models", entry.file).write_bytes(checkpoint(upscale=1, upsampler="").read_bytes())
-    outcome = run("denoise", "one.png")
+    outcome = run("denoise", "one.png", "--model", entry.name)
     assert outcome.code == 0, outcome.err
     assert f"with {entry.name}" in outcome.err
     models = json.loads(run("models", "list", "--json").out)["models"]
@@ -114,6 +114,8 @@ def test_a_bundled_model_is_the_default_and_needs_no_fetching() -> None:
     assert (outcome.code, outcome.out) == (0, "one_x2.png\n")
     assert "with mambair-nano-x2" in outcome.err
     assert "bundled" in run("models", "list").out
+    for task in ("upscale", "denoise", "dejpeg", "dehaze"):
+        assert run(task, "one.png", "-o", f"{task}.png").code == 0
     fetched = run("fetch", "mambair-nano-x2")
     assert (fetched.code, "comes with the package" in fetched.err) == (2, True)
 

@@ -78,7 +78,6 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "scale 5": (["upscale", "good.png", "--scale", "5"], 2, "No known model enlarges 5 times"),
     "model for another task": (["denoise", "good.png", "--model", "x2.pth"], 2, "is for upscale, not for denoise"),
     "restoring model to enlarge": (["upscale", "good.png", "--model", "x1.pth"], 2, "not for upscale"),
-    "no model": (["denoise", "good.png"], 1, "No model for denoise is installed; known are"),
     "known model not there": (["denoise", "good.png", "--model", "mambair-denoise-25"], 1, "has not been downloaded"),
     "model without a name": (["upscale", "good.png", "--model", ""], 1, "A model without a name"),
     "missing model": (["upscale", "good.png", "--model", "none.pth"], 1, "none.pth does not exist"),
