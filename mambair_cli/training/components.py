@@ -126,8 +126,9 @@ def networks() -> tuple[type[Section], ...]:
 
 
 def losses() -> tuple[type[Section], ...]:
-    """BasicSR's, and ours."""
-    return (*_basicsr("losses"), from_signature(signatures.of(PSNRLoss, PSNRLoss.__name__)))
+    """BasicSR's, and ours; none without BasicSR, when it is not known which there are."""
+    known = _basicsr("losses")
+    return (*known, from_signature(signatures.of(PSNRLoss, PSNRLoss.__name__))) if known else ()
 
 
 class Metric(Section):
