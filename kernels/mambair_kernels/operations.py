@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple, TypeVar, get_type_hints
 import torch
 from torch import Tensor
 
-from .paths import Paths, code, decode
+from . import paths as scan_paths
+from .paths import STRIDED, Paths
 
 LEAVES: Final = 7
 
 
 class ImageScan(NamedTuple):
-    """Arguments of :func:`mambair_kernels.scan_2d`: paths as ``positions``, or else as their codes ``orders``."""
+    """Arguments of :func:`mambair_kernels.scan_2d`: paths as ``positions``, or else as their strides ``orders``."""
 
     x: Tensor
     x_proj: Tensor
@@ -32,7 +33,7 @@ class ImageScan(NamedTuple):
     @property
     def paths(self) -> Paths:
         """The paths as they were given."""
-        return tuple(map(decode, self.orders)) if self.positions is None else self.positions
+        return tuple(STRIDED[bits] for bits in self.orders) if self.positions is None else self.positions
 
 
 class SequenceScan(NamedTuple):
@@ -69,10 +70,19 @@ def takes_image(function: Callable[[ImageScan], Tensor]) -> Callable[..., Tensor
         paths: Paths,
         c_bias: Tensor | None,
     ) -> Tensor:
-        positions, orders = (paths, []) if isinstance(paths, Tensor) else (None, [code(path) for path in paths])
+        positions, orders = _as_positions_or_orders(paths, x)
         return function(ImageScan(x, x_proj, dt_proj, dt_bias, A_log, D, c_bias, positions, orders))
 
     return scan_2d
+
+
+def _as_positions_or_orders(paths: Paths, x: Tensor) -> tuple[Tensor | None, list[int]]:
+    if isinstance(paths, Tensor):
+        return paths, []
+    orders = scan_paths.codes(paths)
+    if orders is not None:
+        return None, orders
+    return scan_paths.table(paths, x.shape[1], x.shape[2], x.device).expand(len(x), -1, -1), []
 
 
 def takes_sequences(function: Callable[[SequenceScan], Tensor]) -> Callable[..., Tensor]:
