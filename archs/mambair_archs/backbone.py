@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from .blocks.convolution import PixelShuffle, PixelUnshuffle, conv3x3, residual_conv
 from .blocks.heads import FEATURES, Upsampler, add_head, apply_head, check_scale, working_floats
 from .blocks.padding import crop, pad_to_multiple
-from .config import InferenceError, StateDict, count, shape
+from .config import InferenceError, StateDict, count, option, shape
+from .network import Network
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, subtracted by RGB networks."""
@@ -18,22 +19,21 @@ RGB_MEAN = (0.4488, 0.4371, 0.4040)
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
-    """Options common to the family, named as in the published recipes.
+    """Options common to the family, named as in the published recipes."""
 
-    ``img_size`` has no effect on the network; recipes carry it. ``use_checkpoint`` trades time for memory in training.
-    """
-
-    upscale: int = 1
-    in_chans: int = 3
-    img_size: int = 64
-    img_range: float = 1.0
-    embed_dim: int = 60
-    depths: tuple[int, ...] = (6, 6, 6, 6)
-    d_state: int = 16
-    mlp_ratio: float = 2.0
-    upsampler: Upsampler = ""
-    resi_connection: str = "1conv"
-    use_checkpoint: bool = False
+    upscale: int = option(1, "Output size over input size; the recipe's scale.")
+    in_chans: int = option(3, "Channels of the image: 3 for RGB, 1 for luminance.")
+    img_size: int = option(64, "Carried by published recipes; has no effect.")
+    img_range: float = option(1.0, "Values are multiplied by it inside the network.")
+    embed_dim: int = option(60, "Channels of the features.")
+    depths: tuple[int, ...] = option((6, 6, 6, 6), "Blocks of each group.")
+    d_state: int = option(16, "States per channel of the scan.")
+    mlp_ratio: float = option(2.0, "Channels of the scan over embed_dim: the expansion of the state-space model.")
+    upsampler: Upsampler = option(
+        "", "Head: pixelshuffle (classic), pixelshuffledirect (light), nearest+conv, or empty for scale 1."
+    )
+    resi_connection: str = option("1conv", "Convolution after each group: 1conv, or 3conv with a bottleneck.")
+    use_checkpoint: bool = option(False, "Recompute activations in the backward pass: less memory, more time.")
 
     def __post_init__(self) -> None:
         check_scale(self.upsampler, self.upscale)
@@ -73,7 +73,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-class Backbone(nn.Module):
+class Backbone(Network):
     """Image in, image out, both (batch, channels, height, width) with values in [0, 1].
 
     ``multiple`` is the grid to which the input is padded by its mirror image, and cropped after. With ``unshuffle``
@@ -129,7 +129,7 @@ class Backbone(nn.Module):
         return crop(out / self.img_range + self.mean, height, width).permute(0, 3, 1, 2)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
-        """Modules with the number of pixels they see per input pixel, for counting operations."""
+        """See :class:`Network`."""
         share = 1 / self.unshuffle**2
         for name, module in self.named_children():
             if name in ("upsample", "conv_up1", "conv_up2", "conv_hr", "conv_last"):

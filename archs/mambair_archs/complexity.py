@@ -5,26 +5,9 @@ state-spaces/mamba issue 110): a convolution or linear layer counts one per weig
 value, global pooling 1 per value, a selective scan 9 * state + 1 per channel and direction.
 """
 
-from collections.abc import Iterator
-from typing import Protocol
-
 from torch import nn
 
-from .blocks.attentive_state_space import ASSM
-from .blocks.channel_attention import ChannelAttention
-from .blocks.coefficients import view_size
-from .blocks.selective_scan import SelectiveScan2d
-from .blocks.window_attention import WindowAttention
-
-
-class Staged(Protocol):
-    """A network that says at which resolution its modules work, and to which grid it pads its input."""
-
-    multiple: int
-
-    def stages(self) -> Iterator[tuple[nn.Module, float]]:
-        """Modules with the number of pixels they see per input pixel."""
-        ...
+from .network import Counted, Network, view_size
 
 
 def parameters(network: nn.Module) -> int:
@@ -32,31 +15,22 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _per_pixel(module: nn.Module) -> int:
+def _per_pixel(module: nn.Module) -> float:
     """Operations per pixel of ``module`` and everything inside it."""
-    own = 0
-    if isinstance(module, ChannelAttention):
-        return module.channels  # the gate itself works once per image
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        own = module.weight.numel()
+    own = sum(_per_pixel(child) for child in module.children())
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+        own += module.weight.numel()
     elif isinstance(module, nn.LayerNorm):
-        own = 5 * module.weight.numel()
-    if isinstance(module, SelectiveScan2d):
-        own += module.x_proj_weight.numel() + module.dt_projs_weight.numel()
-        own += 9 * module.A_logs.numel() + module.Ds.numel()
-    if isinstance(module, WindowAttention):
-        own += 2 * module.window**2 * module.proj.in_features
-    if isinstance(module, ASSM):
-        own += module.embeddingB.num_embeddings * module.selectiveScan.A_logs.shape[1]
-    return own + sum(_per_pixel(child) for child in module.children())
+        own += 5 * module.weight.numel()
+    return module.macs_per_pixel(own) if isinstance(module, Counted) else own
 
 
-def macs(network: Staged, height: int, width: int) -> float:
+def macs(network: Network, height: int, width: int) -> float:
     """Multiply-accumulates for one input of ``height`` x ``width`` pixels, the network's padding included.
 
     A network with a global view works at that size; what it then does to every pixel is not counted.
     """
-    if longest := getattr(network, "global_view", 0):
-        height, width = view_size(height, width, longest)
+    if network.global_view:
+        height, width = view_size(height, width, network.global_view)
     height, width = (-(-size // network.multiple) * network.multiple for size in (height, width))
     return height * width * sum(pixels * _per_pixel(module) for module, pixels in network.stages())

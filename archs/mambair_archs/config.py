@@ -1,7 +1,7 @@
 """Shared handling of network configurations: frozen, keyword-only dataclasses that refuse unknown names."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, field, fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -15,20 +15,37 @@ class InferenceError(ValueError):
     """A state_dict does not determine a configuration; the message names the key at fault."""
 
 
-def create(config: type[ConfigT], options: Mapping[str, Any]) -> ConfigT:
-    """``config(**options)``, lists made tuples.
+def option(default: ConfigT, text: str) -> ConfigT:
+    """A field of a configuration: its default, and one line on what it means."""
+    made: ConfigT = field(default=default, metadata={"text": text})
+    return made
+
+
+def options(config: type[Any]) -> dict[str, "Field[Any]"]:
+    """The fields of a configuration by name."""
+    return {each.name: each for each in fields(config)}
+
+
+def text(of: "Field[Any]") -> str:
+    """The line on what a field made by :func:`option` means."""
+    line: str = of.metadata["text"]
+    return line
+
+
+def create(config: type[ConfigT], given: Mapping[str, Any]) -> ConfigT:
+    """``config(**given)``, lists made tuples.
 
     Raises:
         TypeError: an option is unknown; the message suggests the nearest known name.
         ValueError: a value is out of range.
     """
-    known = [field.name for field in fields(config)]  # type: ignore[arg-type]
-    for name in options:
+    known = list(options(config))
+    for name in given:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
             raise TypeError(f"{config.__name__.removesuffix('Config')} has no option {name!r}{hint}")
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 def shape(state_dict: StateDict, key: str, dims: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from torch import nn
 from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.channel_attention import ConvBlock
 from .blocks.residual import ResidualGroup, VSSBlock
-from .config import StateDict, create, divisor, ratio, shape
+from .config import StateDict, create, divisor, option, ratio, shape
 from .descriptor import ANY_FLOAT, WIDE_RANGE, Descriptor
 
 BLOCK = "layers.0.residual_group.blocks.0."
@@ -29,11 +29,19 @@ class MambaIRConfig(BackboneConfig):
     network that keeps the size does a quarter of the work; only for gray and RGB, and no published network has it.
     """
 
-    drop_path_rate: float = 0.1
-    conv_block: ConvBlock | None = None
-    compress_ratio: int | None = None
-    squeeze_factor: int = 30
-    unshuffle: int = 1
+    drop_path_rate: float = option(
+        0.1, "Probability of leaving out a block in training, rising linearly to this value."
+    )
+    conv_block: ConvBlock | None = option(
+        None, "Convolutional half of a block: light, bottleneck or depthwise; by default what upsampler implies."
+    )
+    compress_ratio: int | None = option(
+        None, "Channel reduction inside the convolutional half; by default what conv_block implies."
+    )
+    squeeze_factor: int = option(30, "Channel reduction inside channel attention.")
+    unshuffle: int = option(
+        1, "Edge of squares of pixels taken as the channels of one pixel; 2 is a quarter of the work."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks.coefficients import Place, enlarged, lines, luma, view_size
+from .blocks.coefficients import enlarged, lines, luma
 from .blocks.convolution import Conv2d, PixelUnshuffle, conv3x3
 from .blocks.padding import pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
-from .config import InferenceError, StateDict, count, create, ratio, shape
+from .config import InferenceError, StateDict, count, create, option, ratio, shape
 from .descriptor import Descriptor
+from .network import Network, Place, view_size
 
 THINNEST = 0.05
 """The least share of light that is thought to get through; what is darker than that is noise."""
@@ -36,12 +37,12 @@ RADIUS, FLAT = 2, 1e-3
 class MambaIRDehazeConfig:
     """Options of :class:`MambaIRDehaze`; the levels lie at a half, a quarter, an eighth and a sixteenth."""
 
-    dims: tuple[int, ...] = (24, 48, 64, 96)
-    num_blocks: tuple[int, ...] = (2, 2, 2)
-    num_decoder_blocks: tuple[int, ...] = (1, 1)
-    d_state: int = 4
-    mlp_ratio: float = 1.0
-    use_checkpoint: bool = False
+    dims: tuple[int, ...] = option((24, 48, 64, 96), "Channels of the four levels, from the finest.")
+    num_blocks: tuple[int, ...] = option((2, 2, 2), "Blocks of each level but the finest, which has none.")
+    num_decoder_blocks: tuple[int, ...] = option((1, 1), "Blocks on the way back, of the two middle levels.")
+    d_state: int = option(4, "States per channel of the scan.")
+    mlp_ratio: float = option(1.0, "Channels of the scan over those of the level.")
+    use_checkpoint: bool = option(False, "Recompute activations in the backward pass: less memory, more time.")
 
     def __post_init__(self) -> None:
         if len(self.dims) != 4 or min(self.dims) < 8:
@@ -52,7 +53,7 @@ class MambaIRDehazeConfig:
             raise ValueError(f"num_decoder_blocks must be two positive numbers, got {self.num_decoder_blocks}")
 
 
-class MambaIRDehaze(nn.Module):
+class MambaIRDehaze(Network):
     """Four levels; picture in, picture out, values in [0, 1].
 
     Keyword options: see :class:`MambaIRDehazeConfig`.
@@ -155,7 +156,7 @@ class MambaIRDehaze(nn.Module):
         return run_blocks(blocks, x, self.config.use_checkpoint)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
-        """Modules with the number of pixels they see per pixel of the view, for counting operations."""
+        """See :class:`Network`; of the view."""
         for module in (self.stem, self.refine, self.output):
             yield module, 1 / 4
         for k in range(3):

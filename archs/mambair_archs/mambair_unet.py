@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle, conv3x3
 from .blocks.padding import crop, pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
-from .config import InferenceError, StateDict, count, create, ratio, shape
+from .config import InferenceError, StateDict, count, create, option, ratio, shape
 from .descriptor import Descriptor
+from .network import Network
 
 LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 
@@ -23,16 +24,16 @@ class MambaIRUNetConfig:
     ``mlp_ratio`` 1.5 is what the released weights need. ``dual_pixel_task`` takes two RGB views (six channels).
     """
 
-    inp_channels: int = 3
-    out_channels: int = 3
-    dim: int = 48
-    num_blocks: tuple[int, ...] = (4, 6, 6, 8)
-    num_refinement_blocks: int = 4
-    d_state: int = 16
-    mlp_ratio: float = 1.5
-    bias: bool = False
-    dual_pixel_task: bool = False
-    use_checkpoint: bool = False
+    inp_channels: int = option(3, "Channels of the input.")
+    out_channels: int = option(3, "Channels of the output.")
+    dim: int = option(48, "Channels of the first level.")
+    num_blocks: tuple[int, ...] = option((4, 6, 6, 8), "Blocks of each level, from the finest.")
+    num_refinement_blocks: int = option(4, "Blocks after the last level.")
+    d_state: int = option(16, "States per channel of the scan.")
+    mlp_ratio: float = option(1.5, "Channels of the scan over those of the level.")
+    bias: bool = option(False, "Whether the convolutions outside the blocks have a bias.")
+    dual_pixel_task: bool = option(False, "Take two RGB views, six channels.")
+    use_checkpoint: bool = option(False, "Recompute activations in the backward pass: less memory, more time.")
 
     def __post_init__(self) -> None:
         if len(self.num_blocks) != 4 or min(self.num_blocks) < 1 or self.num_refinement_blocks < 1:
@@ -77,7 +78,7 @@ def _up(dim: int) -> Resample:
     return Resample(dim, dim * 2, PixelShuffle(2))
 
 
-class MambaIRUNet(nn.Module):
+class MambaIRUNet(Network):
     """Encoder and decoder of three halvings; image in, image out, values in [0, 1].
 
     Keyword options: see :class:`MambaIRUNetConfig`.
@@ -141,7 +142,7 @@ class MambaIRUNet(nn.Module):
         return crop(out, image.shape[2], image.shape[3]).permute(0, 3, 1, 2)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
-        """Modules with the number of pixels they see per input pixel, for counting operations."""
+        """See :class:`Network`."""
         for name, module in self.named_children():
             level = next((int(c) for c in name if c.isdigit()), 4 if name == "latent" else 1)
             yield module, 4.0 ** (1 - level)

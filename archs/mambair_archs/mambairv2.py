@@ -12,7 +12,7 @@ from .blocks.attentive_state_space import ASSM
 from .blocks.feed_forward import ConvFFN, GatedMLP
 from .blocks.residual import ResidualGroup
 from .blocks.window_attention import WindowAttention, relative_position_index
-from .config import InferenceError, StateDict, create, ratio, shape
+from .config import InferenceError, StateDict, create, option, ratio, shape
 from .descriptor import ANY_FLOAT, WIDE_RANGE, Descriptor
 
 LAYER = "layers.0.residual_group.layers.0."
@@ -25,13 +25,13 @@ class MambaIRv2Config(BackboneConfig):
     ``stochastic_routing`` restores the published sampling; without it the output is deterministic.
     """
 
-    num_heads: tuple[int, ...] = (4, 4, 4, 4)
-    window_size: int = 16
-    inner_rank: int = 32
-    num_tokens: int = 64
-    convffn_kernel_size: int = 5
-    qkv_bias: bool = True
-    stochastic_routing: bool = False
+    num_heads: tuple[int, ...] = option((4, 4, 4, 4), "Attention heads of each group; each divides embed_dim.")
+    window_size: int = option(16, "Side of the attention windows in pixels.")
+    inner_rank: int = option(32, "Inner rank of the prompt pool.")
+    num_tokens: int = option(64, "Prompts in the pool.")
+    convffn_kernel_size: int = option(5, "Kernel of the depthwise convolution in the feed-forward networks; odd.")
+    qkv_bias: bool = option(True, "Whether the attention projections have a bias.")
+    stochastic_routing: bool = option(False, "Sample the prompts as published, in place of taking the likeliest.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

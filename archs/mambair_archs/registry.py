@@ -8,56 +8,47 @@ import torch
 from torch import nn
 
 from . import mambair, mambair_dehaze, mambair_unet, mambairv2
-from .config import InferenceError, StateDict
+from .config import InferenceError, StateDict, options
 from .descriptor import Descriptor
+from .network import Network
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network class with the functions of its module."""
+    """One network class with the functions of its module (see :mod:`mambair_archs.network`).
 
-    name: str
-    network: type[nn.Module]
+    Attributes:
+        network: built from the options of ``config`` by keyword.
+        config: its options.
+        matches: whether the keys of a state_dict look like this network's.
+        infer: the options that tensors determine; raises InferenceError or ValueError if there are none.
+        describe: what inference has to know about a network with such options.
+    """
+
+    network: type[Network]
     config: type[Any]
     matches: Callable[[StateDict], bool]
     infer: Callable[[StateDict], Any]
     describe: Callable[[Any], Descriptor]
 
+    @property
+    def name(self) -> str:
+        """What recipes and files call it."""
+        return self.network.__name__
+
+
+def architecture(module: Any, network: type[Network], config: type[Any], **others: Any) -> Architecture:
+    """A row of the registry, with the functions of ``module`` but for ``others``."""
+    functions = {name: getattr(module, name) for name in ("matches", "infer", "describe")}
+    return Architecture(network, config, **functions | others)
+
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    Architecture("MambaIR", mambair.MambaIR, mambair.MambaIRConfig, mambair.matches, mambair.infer, mambair.describe),
-    Architecture(
-        "MambaIRUNet",
-        mambair_unet.MambaIRUNet,
-        mambair_unet.MambaIRUNetConfig,
-        mambair_unet.matches,
-        mambair_unet.infer,
-        mambair_unet.describe,
-    ),
-    Architecture(
-        "MambaIRDehaze",
-        mambair_dehaze.MambaIRDehaze,
-        mambair_dehaze.MambaIRDehazeConfig,
-        mambair_dehaze.matches,
-        mambair_dehaze.infer,
-        mambair_dehaze.describe,
-    ),
-    Architecture(
-        "MambaIRv2",
-        mambairv2.MambaIRv2,
-        mambairv2.MambaIRv2Config,
-        mambairv2.matches,
-        mambairv2.infer,
-        mambairv2.describe,
-    ),
-    Architecture(
-        "MambaIRv2Light",
-        mambairv2.MambaIRv2Light,
-        mambairv2.MambaIRv2Config,
-        mambairv2.matches_light,
-        mambairv2.infer,
-        mambairv2.describe,
-    ),
+    architecture(mambair, mambair.MambaIR, mambair.MambaIRConfig),
+    architecture(mambair_unet, mambair_unet.MambaIRUNet, mambair_unet.MambaIRUNetConfig),
+    architecture(mambair_dehaze, mambair_dehaze.MambaIRDehaze, mambair_dehaze.MambaIRDehazeConfig),
+    architecture(mambairv2, mambairv2.MambaIRv2, mambairv2.MambaIRv2Config),
+    architecture(mambairv2, mambairv2.MambaIRv2Light, mambairv2.MambaIRv2Config, matches=mambairv2.matches_light),
 )
 
 
@@ -87,11 +78,11 @@ class Identified:
         """What inference has to know."""
         return self.architecture.describe(self.config)
 
-    def build(self, device: str = "cpu") -> nn.Module:
+    def build(self, device: str = "cpu") -> Network:
         """The network with this configuration, freshly initialised (on ``meta``: shapes only)."""
-        options = {name: getattr(self.config, name) for name in self.config.__dataclass_fields__}
+        given = {name: getattr(self.config, name) for name in options(type(self.config))}
         with torch.device(device):
-            return self.architecture.network(**options)
+            return self.architecture.network(**given)
 
 
 def get(name: str) -> Architecture:
@@ -101,6 +92,14 @@ def get(name: str) -> Architecture:
         KeyError: there is none.
     """
     return {architecture.name: architecture for architecture in ARCHITECTURES}[name]
+
+
+def describe(network: nn.Module) -> Descriptor | None:
+    """What inference has to know of a network that has been built; None if it is none of ours."""
+    for architecture in ARCHITECTURES:
+        if type(network) is architecture.network:
+            return architecture.describe(network.config)
+    return None
 
 
 def identify(state_dict: StateDict) -> Identified:

@@ -64,7 +64,7 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
         "channels": descriptor.in_channels,
         "tile": descriptor.tile,
         "parameters": complexity.parameters(network),
-        "macs_per_pixel": round(complexity.macs(network, 1024, 1024) / 1024**2),  # type: ignore[arg-type]
+        "macs_per_pixel": round(complexity.macs(network, 1024, 1024) / 1024**2),
         "options": {option: getattr(found.config, option) for option in found.config.__dataclass_fields__},
         "metadata": metadata,
     }

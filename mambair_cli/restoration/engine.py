@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mambair_archs.network import GlobalView
+
 from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
@@ -68,7 +70,7 @@ Progress = Callable[[int, int], None]
 
 def restore(
     pixels: Pixels,
-    network: Network | global_view.Seeing,
+    network: Network | GlobalView,
     settings: Settings,
     report: Report | None = None,
     progress: Progress | None = None,
@@ -90,7 +92,7 @@ def restore(
 
 def restore_rows(
     source: Source,
-    network: Network | global_view.Seeing,
+    network: Network | GlobalView,
     settings: Settings,
     report: Report | None = None,
     progress: Progress | None = None,
@@ -142,7 +144,7 @@ class _Rows:
     """Iterates over finished rows from top to bottom, blocks of (rows, width * scale, network channels), float32."""
 
     source: Source
-    network: Network | global_view.Seeing
+    network: Network | GlobalView
     settings: Settings
     report: Report
     progress: Progress

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mambair_archs.blocks.coefficients import Place, view_size
+from mambair_archs.network import GlobalView, Place, view_size
 
 from ..images import planes
 from ..images.picture import Pixels
@@ -23,19 +23,6 @@ OnRegion = Callable[[Tensor, int, int], Tensor]
 """Restores a region (1, channels, height, width), given its first row and column in the picture."""
 
 
-@runtime_checkable
-class Seeing(Protocol):
-    """A network with a global view; see :class:`mambair_archs.MambaIRDehaze`."""
-
-    def look(self, view: Tensor) -> Tensor:
-        """What the regions have to know of the picture."""
-        ...
-
-    def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
-        """Restore a region."""
-        ...
-
-
 @dataclass
 class Viewing:
     """A network with a global view, of which looking and applying are changed.
@@ -46,7 +33,7 @@ class Viewing:
         applying: what the function that restores regions becomes.
     """
 
-    network: Seeing
+    network: GlobalView
     looking: Callable[[Plain], Plain]
     applying: Callable[[Plain], Plain]
     _known: tuple[Any, ...] = field(init=False, default=())
@@ -56,17 +43,17 @@ class Viewing:
         self._apply = self.applying(lambda region: self.network.apply_view(region, *self._known))
 
     def look(self, view: Tensor) -> Tensor:
-        """See :class:`Seeing`."""
+        """See :class:`GlobalView`."""
         return self._look(view)
 
     def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
-        """See :class:`Seeing`."""
+        """See :class:`GlobalView`."""
         self._known = (state, place)
         return self._apply(region)
 
 
 def on_regions(
-    network: "Plain | Seeing",
+    network: "Plain | GlobalView",
     rows: Rows,
     shape: tuple[int, int],
     channels: int,
@@ -76,7 +63,7 @@ def on_regions(
     """How ``network`` restores regions of a picture of which it first sees all.
 
     Args:
-        network: plain if ``longest`` is 0, else :class:`Seeing`.
+        network: plain if ``longest`` is 0, else :class:`GlobalView`.
         rows: the picture, read once here.
         shape: its height and width.
         channels: of the network.
@@ -90,12 +77,12 @@ def on_regions(
         assert callable(network)
         plain = network
         return lambda region, top, left: plain(region)
-    if not isinstance(network, Seeing):
+    if not isinstance(network, GlobalView):
         raise TypeError(f"{type(network).__name__} hides the global view of a network")
-    seeing = network
+    viewing = network
     with torch.inference_mode():
-        state = seeing.look(view(rows, shape, channels, longest).to(device))
-    return lambda region, top, left: seeing.apply_view(region, state, Place(top, left, *shape))
+        state = viewing.look(view(rows, shape, channels, longest).to(device))
+    return lambda region, top, left: viewing.apply_view(region, state, Place(top, left, *shape))
 
 
 def view(rows: Rows, shape: tuple[int, int], channels: int, longest: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mambair_archs.network import GlobalView
+
 from ..errors import UsageError
 from ..images.picture import Pixels
 from ..weights.loader import Model
@@ -10,7 +12,7 @@ from . import memory, sizes
 from .engine import Network, Progress, Report, Settings, fitting
 from .engine import restore as run
 from .finish import blended, resized
-from .global_view import Seeing, Viewing
+from .global_view import Viewing
 from .precision import concerns, mixed
 
 DEFAULT_OVERLAP = 32
@@ -36,7 +38,7 @@ def settings(model: Model, tile: int | None, overlap: int | None) -> Settings:
     )
 
 
-def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, strength: float) -> Network | Seeing:
+def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, strength: float) -> Network | GlobalView:
     """The network of a model as it is to be applied to one picture; what happens is noted in ``report``.
 
     Raises:
@@ -49,7 +51,7 @@ def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, st
         )
     average = symmetries.ensemble if ensemble else _as_it_is
     if model.descriptor.global_view:
-        assert isinstance(model.network, Seeing)
+        assert isinstance(model.network, GlobalView)
         # The result is linear in what is seen, so that the mean of the views gives the mean of the results. What is
         # seen is divided by the little light that gets through the haze, which takes full precision.
         return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))

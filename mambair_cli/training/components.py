@@ -1,7 +1,7 @@
 """The parts that a recipe chooses by ``type`` and configures: one strict model per type, made from its signature."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
@@ -10,11 +10,11 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, Strict, create_model
 from pydantic_core import CoreSchema
 
+from mambair_archs.config import options, text
 from mambair_archs.registry import ARCHITECTURES, Architecture
 
 from . import signatures
 from .losses import PSNRLoss
-from .network_docs import NETWORK_DOCS
 from .signatures import REQUIRED, Signature
 
 OPTIMIZERS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "SGD", "ASGD", "Rprop")
@@ -110,13 +110,13 @@ def _shown(default: Any) -> Any:
 
 def _own_network(architecture: Architecture) -> type[Section]:
     hints = get_type_hints(architecture.config)
-    options = {}
-    for field in fields(architecture.config):
-        hint = hints[field.name]
+    known = {}
+    for name, option in options(architecture.config).items():
+        hint = hints[name]
         if get_origin(hint) is tuple:  # YAML has lists
             hint = Annotated[hint, Strict(False), Field(min_length=1)]
-        options[field.name] = (hint, Field(_shown(field.default), description=NETWORK_DOCS[field.name]))
-    return model(architecture.name, options, architecture.network.__doc__ or "")
+        known[name] = (hint, Field(_shown(option.default), description=text(option)))
+    return model(architecture.name, known, architecture.network.__doc__ or "")
 
 
 def networks() -> tuple[type[Section], ...]:

@@ -162,8 +162,7 @@ class MambaIRv2LightModel(MambaIRModel):
 
 def tiling(network: nn.Module, scale: int, channels: int, device: torch.device) -> Settings:
     """Tiles as the network's descriptor recommends them, so that validation takes bounded memory."""
-    known = {architecture.network: architecture for architecture in registry.ARCHITECTURES}.get(type(network))
-    descriptor = known.describe(network.config) if known else None
+    descriptor = registry.describe(network)
     return Settings(
         scale=scale,
         channels=channels,

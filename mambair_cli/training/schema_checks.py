@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from mambair_archs.config import create
-from mambair_archs.registry import ARCHITECTURES
+from mambair_archs import ARCHITECTURES, Architecture, Descriptor
+from mambair_archs.config import create, options
 
 from ..weights import catalog
 from . import components
@@ -35,12 +35,22 @@ def mistakes(document: Document, told: Collection[KeyPath]) -> Iterator[Mistake]
                 yield Mistake(document.place(path), what, path, view.get(*map(str, path)), hint)
 
 
-def _option(recipe: View, name: str) -> int | None:
-    """A whole number of network_g, given or by default."""
-    known = {architecture.name: architecture.config for architecture in ARCHITECTURES}
-    if name in recipe.mapping("network_g"):
-        return recipe.number("network_g", name)
-    return getattr(known.get(str(recipe.get("network_g", "type"))), name, None)
+def _own(recipe: View) -> tuple[Architecture | None, dict[str, Any]]:
+    """Our network of this name, if it is one, and the options given."""
+    given = dict(recipe.mapping("network_g"))
+    kind = given.pop("type", None)
+    return next((known for known in ARCHITECTURES if known.name == kind), None), given
+
+
+def _described(recipe: View) -> Descriptor | None:
+    """What our network is like with the options given; None if it is not ours, or cannot be built."""
+    own, given = _own(recipe)
+    if own is None or not recipe.sound("network_g"):
+        return None
+    try:
+        return own.describe(create(own.config, given))
+    except ValueError:
+        return None
 
 
 def phases(recipe: View) -> Iterator[Finding]:
@@ -84,19 +94,27 @@ def pairs(recipe: View) -> Iterator[Finding]:
 
 def scales(recipe: View) -> Iterator[Finding]:
     """The network enlarges as much as the data need."""
-    scale, upscale = recipe.scale, _option(recipe, "upscale")
+    scale = recipe.scale
     if scale is None:
         return
-    if upscale is not None and upscale != scale:
-        what = f"network_g.upscale is {upscale}, but the scale of the recipe is {scale}"
-        yield ("network_g", "upscale"), what, "Make them equal."
-    network = recipe.get("network_g", "type")
-    if network in ("MambaIRUNet", "MambaIRDehaze") and scale != 1:
-        yield ("scale",), f"scale is {scale}, but {network} keeps the size", "Use scale: 1."
+    yield from _network_scale(recipe, scale)
     for name in recipe.mapping("datasets"):
         for place, kind in _keeping_size(recipe.get("datasets", name, "degradation")) if scale != 1 else ():
             what = f"the degradation {kind} keeps the size, but the scale of the recipe is {scale}"
             yield ("datasets", name, "degradation", *place), what, "Use scale: 1, or bicubic."
+
+
+def _network_scale(recipe: View, scale: int) -> Iterator[Finding]:
+    own, found = _own(recipe)[0], _described(recipe)
+    upscale = recipe.number("network_g", "upscale") or (found.scale if found else scale)
+    if upscale == scale:
+        return
+    if own and "upscale" not in options(own.config):
+        does = "keeps the size" if upscale == 1 else f"enlarges {upscale} times"
+        yield ("scale",), f"scale is {scale}, but {own.name} {does}", f"Use scale: {upscale}."
+    else:
+        what = f"network_g.upscale is {upscale}, but the scale of the recipe is {scale}"
+        yield ("network_g", "upscale"), what, "Make them equal."
 
 
 def _keeping_size(degradation: Any) -> Iterator[tuple[KeyPath, str]]:
@@ -119,7 +137,8 @@ def _keeping_parts(parts: list[tuple[str, int, Any]]) -> Iterator[tuple[KeyPath,
 
 def channels(recipe: View) -> Iterator[Finding]:
     """Networks with one channel need gray images."""
-    chans = _option(recipe, "in_chans")
+    found = _described(recipe)
+    chans = found.in_channels if found else recipe.number("network_g", "in_chans")
     for name in recipe.mapping("datasets"):
         kind, gray = recipe.get("datasets", name, "type"), recipe.get("datasets", name, "gray")
         if kind in ("PhotoPatchDataset", "PhotoFolderDataset") and chans in (1, 3) and bool(gray) != (chans == 1):
@@ -155,16 +174,15 @@ def restarts(recipe: View) -> Iterator[Finding]:
 
 def network(recipe: View) -> Iterator[Finding]:
     """Our networks say what values they cannot be built with."""
-    options = dict(recipe.mapping("network_g"))
-    kind = options.pop("type", None)
-    for architecture in ARCHITECTURES:
-        if architecture.name == kind and recipe.sound("network_g"):
-            try:
-                create(architecture.config, options)
-            except ValueError as error:
-                culprit = next((name for name in options if str(error).startswith(name)), None)
-                path: KeyPath = ("network_g", culprit) if culprit else ("network_g",)
-                yield path, f"{kind} cannot be built: {error}", ""
+    own, given = _own(recipe)
+    if own is None or not recipe.sound("network_g"):
+        return
+    try:
+        create(own.config, given)
+    except ValueError as error:
+        culprit = next((name for name in given if str(error).startswith(name)), None)
+        path: KeyPath = ("network_g", culprit) if culprit else ("network_g",)
+        yield path, f"{own.name} cannot be built: {error}", ""
 
 
 def optimisation(recipe: View) -> Iterator[Finding]:

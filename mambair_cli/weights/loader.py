@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mambair_archs import Descriptor, Identified, UnknownWeightsError, identify
+from mambair_archs import ARCHITECTURES, Descriptor, Identified, UnknownWeightsError, identify
 
 from ..errors import DeviceError, ModelError
 from . import catalog, files
@@ -86,7 +86,7 @@ def inspect(path: Path) -> tuple[Identified, dict[str, torch.Tensor], dict[str, 
         closest = f"closest is {error.closest}" if error.closest else "nothing comes close"
         raise ModelError(
             f"The model file {path} fits no known network; {closest}: {'; '.join(error.differences)}.",
-            "Give weights of MambaIR, MambaIRUNet, MambaIRDehaze or MambaIRv2.",
+            f"Give weights of one of {', '.join(known.name for known in ARCHITECTURES)}.",
         ) from None
 
 

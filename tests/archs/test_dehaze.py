@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mambair_archs import MambaIRDehaze, complexity
-from mambair_archs.blocks.coefficients import Place, enlarged, lines, luma, view_size
+from mambair_archs.blocks.coefficients import enlarged, lines, luma
+from mambair_archs.network import Place, view_size
 
 SMALL = {"dims": (8, 10, 12, 14), "num_blocks": (1, 1, 1), "num_decoder_blocks": (1, 1), "d_state": 2}
 

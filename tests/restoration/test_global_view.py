@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mambair_archs import MambaIRDehaze
-from mambair_archs.blocks.coefficients import Place, view_size
+from mambair_archs.network import Place, view_size
 from mambair_cli.images.picture import Pixels
 from mambair_cli.restoration import global_view
 from mambair_cli.restoration.engine import CPU, Report, Settings, restore

@@ -38,6 +38,10 @@ class ASSM(nn.Module):
         self.route = nn.Sequential(nn.Linear(dim, dim // 3), nn.GELU(), nn.Linear(dim // 3, num_tokens))
         nn.init.uniform_(self.embeddingB.weight, -1 / num_tokens, 1 / num_tokens)
 
+    def macs_per_pixel(self, inside: float) -> float:
+        """The choice of a prompt out of the pool, beside the modules inside."""
+        return inside + self.embeddingB.num_embeddings * self.selectiveScan.A_logs.shape[1]
+
     def _prompt(self, x: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
         """Token of every pixel, (batch, length), and its prompt, (batch, length, d_state)."""
         first, last = cast(nn.Linear, self.route[0]), cast(nn.Linear, self.route[2])

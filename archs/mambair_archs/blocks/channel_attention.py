@@ -33,6 +33,10 @@ class ChannelAttention(nn.Module):
             nn.Sigmoid(),
         )
 
+    def macs_per_pixel(self, inside: float) -> float:
+        """The pooling; the gate itself works once per image."""
+        return self.channels
+
     def forward(self, x: Tensor) -> Tensor:
         """The weight of every channel, (batch, 1, 1, channels), computed from the whole image."""
         gate: Tensor = self.attention(x)

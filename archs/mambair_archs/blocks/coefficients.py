@@ -5,31 +5,13 @@ filtering (arXiv 1505.00996): on the small picture k and b are fitted by lines i
 slopes and offsets are smooth, so they can be enlarged and evaluated at the luma of every pixel of the large picture.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..network import Place
+
 LUMA = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class Place:
-    """A region of a picture: its corner, and the size of the whole picture, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def view_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Size of a picture whose longer edge is reduced to ``longest`` pixels; small ones stay as they are."""
-    longer = max(height, width)
-    if longer <= longest:
-        return height, width
-    return max(1, round(height * longest / longer)), max(1, round(width * longest / longer))
 
 
 def luma(rgb: Tensor) -> Tensor:

@@ -39,6 +39,11 @@ class SelectiveScan2d(nn.Module):
         self.A_logs = nn.Parameter(states.log().repeat(directions * channels, 1))
         self.Ds = nn.Parameter(torch.ones(directions * channels))
 
+    def macs_per_pixel(self, inside: float) -> float:
+        """9 * state + 1 per channel and direction, and what makes step size, B and C (state-spaces/mamba issue 110)."""
+        projections = self.x_proj_weight.numel() + self.dt_projs_weight.numel()
+        return inside + projections + 9 * self.A_logs.numel() + self.Ds.numel()
+
     def scan(self, x: Tensor, paths: Paths = CROSS_SCAN, c_bias: Tensor | None = None) -> Tensor:
         """Scan x (batch, height, width, channels) along ``paths``; see :func:`mambair_kernels.scan_2d`."""
         return scan_2d(

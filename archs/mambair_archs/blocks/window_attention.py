@@ -37,6 +37,10 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
+    def macs_per_pixel(self, inside: float) -> float:
+        """Products of queries and keys, and of weights and values, beside the projection."""
+        return inside + 2 * self.window**2 * self.proj.in_features
+
     def forward(self, x: Tensor, norm: nn.LayerNorm, wqkv: nn.Linear, index: Tensor, shift: int) -> Tensor:
         """Attend within windows that are displaced by ``shift`` pixels.
 
