@@ -17,10 +17,10 @@ import numpy as np
 
 from mambair_cli import load_model
 from mambair_cli.data import degrade, imagesets
+from mambair_cli.metrics.evaluate import customary
 from mambair_cli.metrics.psnr import psnr
 from mambair_cli.restoration.engine import Report
 from mambair_cli.restoration.model import restore
-from mambair_cli.training.evaluate import customary
 
 SWITCHES: dict[str, dict[str, Any]] = {
     "plain": {},

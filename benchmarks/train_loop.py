@@ -26,8 +26,9 @@ import numpy as np
 import yaml
 
 from mambair_cli.console import Console
-from mambair_cli.training import basicsr_bridge, start
-from mambair_cli.training.recipe import read_recipe
+from mambair_cli.training import start
+from mambair_cli.training.basicsr import bridge
+from mambair_cli.training.recipe.reading import read_recipe
 
 WARM_UP = 20
 PAIRED = {"type": "PairedImageDataset", "dataroot_gt": "hr", "dataroot_lq": "lr", "io_backend": {"type": "disk"}}
@@ -122,10 +123,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     target = arguments.json and arguments.json.resolve()
-    basicsr_bridge.load()
+    bridge.load()
     from basicsr.models.sr_model import SRModel
 
-    from mambair_cli.training.models import MambaIRModel
+    from mambair_cli.training.basicsr.models import MambaIRModel
 
     result: dict[str, Any] = {"ours": [], "basicsr": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from .common import check_backend, command
 
 if TYPE_CHECKING:
     from ..data.imagesets import ImageSet
-    from ..training.evaluate import Measure, Result
+    from ..metrics.evaluate import Measure, Result
     from ..weights.catalog import Entry
     from ..weights.loader import Model
 
@@ -116,7 +116,7 @@ def _check_usage(
 def _options(console: Console, recipe: list[str] | None) -> dict[str, Any]:
     if not recipe:
         return {}
-    from ..training.recipe import read_recipe
+    from ..training.recipe.reading import read_recipe
 
     read = read_recipe(recipe[0], recipe[1:])
     for note in read.notes:
@@ -159,7 +159,7 @@ def _load(name: str, options: dict[str, Any], device: str) -> "Model":
 
 def _measure(model: "Model", options: dict[str, Any]) -> "Measure":
     """What the recipe's first PSNR compares, else what is customary."""
-    from ..training.evaluate import customary
+    from ..metrics.evaluate import customary
 
     usual = customary(model)
     metrics = (options.get("val") or {}).get("metrics") or {}
@@ -171,7 +171,7 @@ def _measure(model: "Model", options: dict[str, Any]) -> "Measure":
 
 
 def _entry(model: "Model", name: str | None) -> "Entry | None":
-    from ..training.evaluate import entry_of
+    from ..metrics.evaluate import entry_of
     from ..weights import catalog
 
     if name is None:
@@ -206,7 +206,7 @@ def _run(
     overwrite: bool,
 ) -> "Result":
     from ..images.files import check_new
-    from ..training import evaluate
+    from ..metrics import evaluate
 
     places = {sample.name: output / images.name / f"{sample.name}.png" for sample in images.samples} if output else {}
     if not overwrite:

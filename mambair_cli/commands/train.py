@@ -13,7 +13,7 @@ from .common import command
 
 def _print_schema(wanted: bool) -> None:
     if wanted:
-        from ..training.recipe import json_schema
+        from ..training.recipe.reading import json_schema
 
         typer.echo(json.dumps(json_schema(), indent=2))
         raise typer.Exit
@@ -51,7 +51,7 @@ def _train(
     ] = False,
 ) -> None:
     """Train a network; the run lands in experiments/ below the working folder."""
-    from ..training.recipe import read_recipe
+    from ..training.recipe.reading import read_recipe
     from ..training.settings import data_root
 
     parsed = read_recipe(recipe, changes or ())

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 from ..console import Console, Count
 from ..errors import InputError, MambairError, OutOfMemoryError
 from ..restoration.memory import is_out_of_memory
-from . import basicsr_bridge, checkpoints, randomness, sampling, team
+from . import checkpoints, randomness, sampling, team
+from .basicsr import bridge
 from .interruption import deferred
 from .journal import Journal
 from .meter import Clock, Meter, memory
@@ -61,7 +62,7 @@ class Trainer:
             checkpoints.point_to_weights(self.options, state, saved["iter"])
         self.model = build_model(self.options)
         train = self.options["datasets"]["train"]
-        self.dataset = basicsr_bridge.build_dataset(train)
+        self.dataset = bridge.build_dataset(train)
         self.epoch_size = len(self.dataset) * int(train.get("dataset_enlarge_ratio") or 1)
         self.batch = int(train["batch_size_per_gpu"]) * int(self.train.get("accumulate") or 1)
         self.validations = [
@@ -294,7 +295,7 @@ def build_model(options: dict[str, Any]) -> Any:
         MambairError: the weights are those of another network.
     """
     try:
-        return basicsr_bridge.build_model(options)
+        return bridge.build_model(options)
     except RuntimeError as error:
         if "state_dict" not in str(error):
             raise
@@ -308,7 +309,7 @@ def build_model(options: dict[str, Any]) -> Any:
 
 def validation_loader(options: dict[str, Any]) -> DataLoader[Any]:
     """One picture after the other."""
-    dataset = basicsr_bridge.build_dataset(options)
+    dataset = bridge.build_dataset(options)
     if not hasattr(dataset, "opt"):
         dataset.opt = options  # where BasicSR looks for the name
     return DataLoader(dataset, batch_size=1)

@@ -10,7 +10,8 @@ import yaml
 
 from ..console import Console
 from ..restoration.memory import keep_freed_memory
-from . import basicsr_bridge, datacheck
+from . import datacheck
+from .basicsr import bridge
 from .loop import Trainer
 from .settings import Processes, complete
 
@@ -21,7 +22,7 @@ def rehearse(options: dict[str, Any], root: Path, console: Console) -> None:
     Raises:
         MambairError: recipe or data are wrong, or a step is not possible.
     """
-    basicsr_bridge.load()
+    bridge.load()
     keep_freed_memory()
     full = complete(options, root, Processes(), torch.cuda.is_available())
     reports = datacheck.check(full["datasets"])

@@ -9,7 +9,8 @@ import torch
 from ..console import Console
 from ..errors import UsageError
 from ..restoration.memory import keep_freed_memory
-from . import basicsr_bridge, checkpoints, datacheck, team
+from . import checkpoints, datacheck, team
+from .basicsr import bridge
 from .loop import Trainer
 from .settings import Processes, complete
 
@@ -26,7 +27,7 @@ def train(options: dict[str, Any], root: Path, resume: bool | None, console: Con
     Raises:
         MambairError: it cannot begin, or cannot go on.
     """
-    basicsr_bridge.load()
+    bridge.load()
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True  # else a resumed run may differ in the last bit
     processes = team.here()

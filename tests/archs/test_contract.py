@@ -10,7 +10,7 @@ from mambair_archs import ARCHITECTURES, Architecture, complexity, identify, reg
 from mambair_archs.config import create, options, text
 from mambair_archs.network import GlobalView
 from mambair_cli.app import app
-from mambair_cli.training.schema import json_schema
+from mambair_cli.training.recipe.schema import json_schema
 
 ROWS = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.name)
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from mambair_archs import registry
-from mambair_cli.training.recipe import Recipe, json_schema, packaged, read_recipe
+from mambair_cli.training.recipe.reading import Recipe, json_schema, packaged, read_recipe
 from mambair_cli.weights import catalog
 
 RECIPES = packaged()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mambair_cli.console import Console
-from mambair_cli.training.recipe import read_recipe
+from mambair_cli.training.recipe.reading import read_recipe
 
 SMALL = (
     "train.total_iter=2",

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from mambair_cli.training import basicsr_bridge
+from mambair_cli.training.basicsr import bridge
 from tests.cli.run import Outcome, run
 
 PAIRED = {"type": "PairedImageDataset", "dataroot_gt": "hr", "dataroot_lq": "lr", "io_backend": {"type": "disk"}}
@@ -76,7 +76,7 @@ PHOTOS = {
 @pytest.fixture(scope="package", autouse=True)
 def _bridge() -> Iterator[None]:
     """BasicSR, and one thread: sums of tiny networks gain nothing from more, and wait for them on a busy machine."""
-    basicsr_bridge.load()
+    bridge.load()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -8,9 +8,9 @@ import torch
 
 from mambair_cli.metrics.psnr import psnr
 from mambair_cli.training.losses import PSNRLoss
-from mambair_cli.training.recipe import RecipeError, read_recipe
+from mambair_cli.training.recipe.reading import RecipeError, read_recipe
 
-from .recipes import write
+from .recipe.recipes import write
 
 
 def test_it_is_the_mean_psnr_of_the_patches(rng: np.random.Generator) -> None:

@@ -15,7 +15,7 @@ from mambair_cli.training import launch, team
 
 from .conftest import checkpoint, differences, edsr, mambair, start, train
 
-KILLED = str(Path(__file__).with_name("killed.py"))
+KILLED = str(Path(__file__).parent / "scripts/killed.py")
 
 
 def said() -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from mambair_cli.training import basicsr_bridge
+from mambair_cli.training.basicsr import bridge
 
 from .conftest import checkpoint, differences, edsr, mambair, rows, start, train
 
-KILLED = str(Path(__file__).with_name("killed.py"))
+KILLED = str(Path(__file__).parent / "scripts/killed.py")
 
 
 def straight(recipe: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
@@ -69,7 +69,7 @@ def test_basicsr_reads_our_state_and_we_read_its(place: Path) -> None:
     assert train(edsr(train__total_iter=5)).code == 0
     state = torch.load("experiments/tiny/training_states/5.state", weights_only=True)
     assert {"epoch", "iter", "optimizers", "schedulers"} <= state.keys()
-    basicsr_bridge.load()
+    bridge.load()
     from basicsr.train import load_resume_state
 
     options = {**edsr(), "auto_resume": True, "path": {"models": "experiments/tiny/models"}}

@@ -10,14 +10,14 @@ import torch
 import yaml
 
 from mambair_cli.errors import NumericalError
-from mambair_cli.training import basicsr_bridge
+from mambair_cli.training.basicsr import bridge
 from mambair_cli.training.settings import Processes, complete
 from mambair_cli.weights import catalog
 from mambair_cli.weights.files import read
 
-from .conftest import MAMBAIR, differences, edsr, mambair
+from ..conftest import MAMBAIR, differences, edsr, mambair
 
-NANO = yaml.safe_load((Path(__file__).parents[2] / "options/nano_SR_x2.yml").read_text())["network_g"]
+NANO = yaml.safe_load((Path(__file__).parents[3] / "options/nano_SR_x2.yml").read_text())["network_g"]
 TAIL = ["upsample.0.bias", "upsample.0.weight"]
 DATA = torch.Generator().manual_seed(1)
 LOW, HIGH = torch.rand(4, 3, 8, 8, generator=DATA), torch.rand(4, 3, 16, 16, generator=DATA)
@@ -28,7 +28,7 @@ def model(kind: str = "MambaIRModel", network: dict[str, Any] | None = None, **t
     recipe["network_g"] = deepcopy(network or recipe["network_g"])
     recipe["train"] |= train
     torch.manual_seed(0)
-    return basicsr_bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
+    return bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
 
 
 def step(model: Any, number: int = 1, high: torch.Tensor = HIGH) -> Any:
@@ -138,7 +138,7 @@ def test_weights_that_ship_are_a_start() -> None:
         recipe = edsr(model_type="MambaIRModel")
         recipe["network_g"] = NANO | {"upscale": scale}
         recipe["path"] |= start | {"strict_load_g": scale == 2}
-        subject = basicsr_bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
+        subject = bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
         found = subject.net_g.state_dict()
         fitting = [key for key, value in shipped.items() if found[key].shape == value.shape]
         assert [key for key in shipped if key not in fitting] == ([] if scale == 2 else TAIL)

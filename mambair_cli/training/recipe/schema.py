@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from . import components, signatures
+from ..basicsr import signatures
+from . import components
 from .components import Count, Counts, Names, Numbers, OneOf, Positive, Section, whole
-from .schema_data import Dataset
+from .datasets import Dataset
 
 OWN_MODEL = "MambaIRModel"
 """BasicSR's SRModel with tiled validation and what ``train`` takes beyond BasicSR."""

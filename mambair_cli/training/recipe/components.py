@@ -13,9 +13,9 @@ from pydantic_core import CoreSchema
 from mambair_archs.config import options, text
 from mambair_archs.registry import ARCHITECTURES, Architecture
 
-from . import signatures
-from .losses import PSNRLoss
-from .signatures import REQUIRED, Signature
+from ..basicsr import signatures
+from ..basicsr.signatures import REQUIRED, Signature
+from ..losses import PSNRLoss
 
 OPTIMIZERS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "SGD", "ASGD", "Rprop")
 SCHEDULERS = (

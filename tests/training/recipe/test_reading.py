@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from mambair_cli.data import combined, degradations
 from mambair_cli.errors import MambairError, UsageError
-from mambair_cli.training.mistakes import Mistake
-from mambair_cli.training.recipe import RecipeError, json_schema, packaged, read_recipe
+from mambair_cli.training.recipe.mistakes import Mistake
+from mambair_cli.training.recipe.reading import RecipeError, json_schema, packaged, read_recipe
 
 from .recipes import BASE, broken, write
-from .test_marked import VALUES
+from .test_locations import VALUES
 
 LINES = BASE.splitlines()
 KEYS = [number for number, line in enumerate(LINES) if len(line.strip().partition(":")[0]) >= 5]
@@ -93,7 +93,7 @@ def test_options_equal_those_of_basicsrs_own_parser(tmp_path: Path, monkeypatch:
     path = write(tmp_path)
     code = (
         "import json, sys\n"
-        "from mambair_cli.training.basicsr_bridge import load\n"
+        "from mambair_cli.training.basicsr.bridge import load\n"
         "load()\n"
         "from basicsr.utils.options import parse_options\n"
         f"sys.argv = ['train.py', '-opt', {str(path)!r}]\n"
@@ -254,7 +254,7 @@ def test_without_basicsr_our_own_parts_are_still_checked(tmp_path: Path) -> None
         "import sys\n"
         "sys.modules['basicsr'] = None\n"
         "from mambair_cli.errors import MambairError\n"
-        "from mambair_cli.training.recipe import packaged, read_recipe\n"
+        "from mambair_cli.training.recipe.reading import packaged, read_recipe\n"
         "for path in packaged().values(): read_recipe(path)\n"
         "try: read_recipe('options/SR_x2.yml', ['network_g.type=EDSR'])\n"
         "except MambairError as error: print(error.message)\n"
@@ -286,6 +286,6 @@ def test_the_schema_for_editors_agrees_with_the_reader(change: str) -> None:
 
 
 def test_reading_needs_no_import_of_basicsr(tmp_path: Path) -> None:
-    code = "import sys; from mambair_cli.training.recipe import read_recipe; assert 'torch' not in sys.modules;"
+    code = "import sys; from mambair_cli.training.recipe.reading import read_recipe; assert 'torch' not in sys.modules;"
     code += f"read_recipe({str(write(tmp_path))!r}); assert 'basicsr' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

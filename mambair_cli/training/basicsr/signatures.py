@@ -1,6 +1,7 @@
 """What constructors take: read from BasicSR's source files without importing it, and from Python's signatures.
 
-Importing BasicSR takes seconds and needs the cures of the bridge; a recipe should be checked without either.
+Importing BasicSR takes seconds and needs what ``before_import`` puts in place; a recipe should be checked without
+either.
 """
 
 import ast

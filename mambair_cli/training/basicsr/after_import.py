@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from .checkpoints import write
+from ..checkpoints import write
 
 
-def after_import() -> None:
+def apply() -> None:
     """All of them."""
     resume_without_cuda()
     whole_jpeg_quality()

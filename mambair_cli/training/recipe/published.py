@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .marked import Document
+from .locations import Document
 from .mistakes import Path as KeyPath
 from .mistakes import Place, dotted
 from .schema import OWN_MODEL

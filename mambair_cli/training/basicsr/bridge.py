@@ -1,4 +1,4 @@
-"""The only way to BasicSR: cures what stops it on a current machine, then adds our networks, datasets and models."""
+"""The only way to BasicSR: mends what stops it on a current machine, then adds our networks, datasets and models."""
 
 import sys
 import warnings
@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import MambairError
+from ...errors import MambairError
 
 INSTALL = "pip install --no-build-isolation --no-deps basicsr==1.4.2"
 
@@ -18,21 +18,21 @@ def load() -> None:
     Raises:
         MambairError: it is not installed, or something that it needs is not.
     """
-    from . import cures
+    from . import before_import
 
     if find_spec("basicsr") is None:
         raise _absent()
     try:
-        cures.before_import()
+        before_import.apply()
         with warnings.catch_warnings(action="ignore"):  # about spellings of 2022 that still work
             import basicsr  # noqa: F401
     except ImportError as error:
         raise MambairError(
             f"BasicSR cannot be imported: {error}.", 'Run pip install "mambair[train]", then try again.'
         ) from error
-    from . import patches
+    from . import after_import
 
-    patches.after_import()
+    after_import.apply()
     _register()
 
 
@@ -55,9 +55,9 @@ def _register() -> None:
 
     from mambair_archs import ARCHITECTURES
 
-    from ..data.datasets import DATASETS
+    from ...data.datasets import DATASETS
+    from ..losses import PSNRLoss
     from . import models  # noqa: F401  registers itself
-    from .losses import PSNRLoss
 
     for architecture in ARCHITECTURES:
         ARCH_REGISTRY.register(architecture.network)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from ..errors import MambairError
+from ...errors import MambairError
 
 Path = tuple[str | int, ...]
 """Where a value is in the recipe: ``("train", "scheduler", "milestones", 2)``."""

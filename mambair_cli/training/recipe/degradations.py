@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from ..data.depth import DEPTHS
+from ...data.depth import DEPTHS
 from .components import OneOf, Section
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from mambair_archs import registry
 
-from ..errors import NumericalError
-from ..restoration.engine import Settings, restore
-from ..restoration.model import DEFAULT_OVERLAP
-from ..weights.files import read
-from .components import SCHEDULERS
+from ...errors import NumericalError
+from ...restoration.engine import Settings, restore
+from ...restoration.model import DEFAULT_OVERLAP
+from ...weights.files import read
+from ..recipe.components import SCHEDULERS
 
 USUAL_TILE = 256
 MAX_SKIPPED = 20

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mambair_cli.errors import MambairError
-from mambair_cli.training import basicsr_bridge, cures, torchvision_stub
+from mambair_cli.training.basicsr import before_import, bridge, torchvision_stub
 
 HIDE = """
 import sys, warnings
@@ -25,7 +25,7 @@ sys.meta_path.insert(0, Hidden())
 
 
 def python(program: str) -> str:
-    paths = f"import sys; sys.path[:0] = {[str(Path(__file__).parents[2]), *sys.path]!r}\n"
+    paths = f"import sys; sys.path[:0] = {[str(Path(__file__).parents[3]), *sys.path]!r}\n"
     done = subprocess.run([sys.executable, "-c", paths + program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -34,7 +34,7 @@ def python(program: str) -> str:
 def test_without_torchvision_and_distutils_everything_imports_and_a_loss_is_computed() -> None:
     out = python(
         HIDE.format(names=("torchvision", "distutils"))
-        + "from mambair_cli.training import basicsr_bridge; basicsr_bridge.load()\n"
+        + "from mambair_cli.training.basicsr import bridge; bridge.load()\n"
         "import torch, torchvision, basicsr, importlib.util\n"
         "from basicsr.losses import build_loss\n"
         "from basicsr.utils import tensor2img\n"
@@ -49,7 +49,7 @@ def test_without_torchvision_and_distutils_everything_imports_and_a_loss_is_comp
 
 
 def test_the_stub_computes_what_torchvision_does() -> None:
-    cures.import_torchvision()
+    before_import.import_torchvision()
     functional, utils = (import_module(f"torchvision.{name}") for name in ("transforms.functional", "utils"))
     image = torch.rand(3, 5, 7)
     mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
@@ -78,19 +78,19 @@ def test_what_the_stub_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_torchvision_that_is_broken_otherwise_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[bool] = []
     monkeypatch.setattr(torchvision_stub, "install", lambda: installed.append(True))
-    monkeypatch.setattr(cures, "_forget", lambda package: None)
+    monkeypatch.setattr(before_import, "_forget", lambda package: None)
     declared: list[str] = []
-    monkeypatch.setattr(cures, "_declare", declared.append)
+    monkeypatch.setattr(before_import, "_declare", declared.append)
     for error in (ImportError("libjpeg.so"), OSError("cannot map"), RuntimeError("something else")):
 
         def fail(name: str, error: Exception = error) -> ModuleType:
             raise error
 
-        monkeypatch.setattr(cures, "import_module", fail)
-        cures.import_torchvision()
+        monkeypatch.setattr(before_import, "import_module", fail)
+        before_import.import_torchvision()
     assert (installed, declared) == ([True] * 3, [])
-    monkeypatch.setattr(cures, "import_module", _missing_operators(["nms", "qnms"]))
-    cures.import_torchvision()
+    monkeypatch.setattr(before_import, "import_module", _missing_operators(["nms", "qnms"]))
+    before_import.import_torchvision()
     assert (installed, declared) == ([True] * 3, ["nms", "qnms"])
 
 
@@ -109,24 +109,24 @@ def test_distutils_compares_versions_when_it_is_gone(monkeypatch: pytest.MonkeyP
     def gone(name: str) -> ModuleType:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(cures, "import_module", gone)
-    monkeypatch.setattr(cures, "_offer", lambda name, **content: offered.update({name: content}))
+    monkeypatch.setattr(before_import, "import_module", gone)
+    monkeypatch.setattr(before_import, "_offer", lambda name, **content: offered.update({name: content}))
     offered: dict[str, Any] = {}
-    cures.give_distutils()
+    before_import.give_distutils()
     version = offered["distutils.version"]["LooseVersion"]
     assert version("0.28.0+cpu") >= version("0.9.0")
     assert not version("0.8.2") >= version("0.9.0")
 
 
 def test_basicsr_absent_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(basicsr_bridge, "find_spec", lambda name: None)
+    monkeypatch.setattr(bridge, "find_spec", lambda name: None)
     with pytest.raises(MambairError) as caught:
-        basicsr_bridge.load.__wrapped__()
+        bridge.load.__wrapped__()
     assert caught.value.message == "Training needs BasicSR, which is not installed."
     assert "--no-build-isolation --no-deps basicsr==1.4.2" in caught.value.hint
     monkeypatch.setattr(sys, "version_info", (3, 13, 0))
     with pytest.raises(MambairError, match=r"cannot be built on Python 3\.13: its setup\.py"):
-        basicsr_bridge.load.__wrapped__()
+        bridge.load.__wrapped__()
 
 
 def test_jpeg_takes_a_quality_that_was_drawn() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mambair_cli.training.recipe import RecipeError, read_recipe
+from mambair_cli.training.recipe.reading import RecipeError, read_recipe
 from tests.cli.run import run
 
 from .recipes import broken, write

@@ -12,9 +12,9 @@ import torch
 from mambair_archs import ARCHITECTURES, Architecture, Descriptor
 from mambair_archs.config import create, options
 
-from ..weights import catalog
+from ...weights import catalog
 from . import components
-from .marked import Document
+from .locations import Document
 from .mistakes import Mistake, dotted, nearest, shown, suggest
 from .mistakes import Path as KeyPath
 from .schema import OWN_MODEL

@@ -6,9 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..weights import catalog
-from .marked import override, read
+from ...errors import UsageError
+from ...weights import catalog
+from .locations import override, read
 from .mistakes import Mistake, RecipeError, nearest
 
 __all__ = ["Recipe", "RecipeError", "json_schema", "packaged", "read_recipe"]
@@ -70,7 +70,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UsageError: there is no such file, or it cannot be read.
         RecipeError: the recipe or an override is wrong; holds all mistakes.
     """
-    from . import published, schema_checks, schema_errors
+    from . import checking, messages, published
 
     found = find(path)
     source = str(path) if Path(path).is_file() else str(found)
@@ -83,8 +83,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for each in overrides:
         override(document, each)
     notes = published.translate(document)
-    wrong = [*document.mistakes, *schema_errors.mistakes(document)]
-    wrong += schema_checks.mistakes(document, {mistake.path for mistake in wrong})
+    wrong = [*document.mistakes, *messages.mistakes(document)]
+    wrong += checking.mistakes(document, {mistake.path for mistake in wrong})
     if wrong:
         raise RecipeError(source, wrong)
     return Recipe(found, _completed(document.data), text, tuple(notes))

@@ -13,7 +13,7 @@ _declared: list[Any] = []
 """Libraries of operators; torch forgets their operators when they are collected."""
 
 
-def before_import() -> None:
+def apply() -> None:
     """All of them, in order."""
     import_torchvision()
     give_functional_tensor()

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import signatures
-from .marked import Document
+from ..basicsr import signatures
+from .locations import Document
 from .mistakes import Mistake, Path, dotted, nearest, shown, suggest
 from .schema import PLAIN_MODELS, RecipeModel, json_schema
 

@@ -13,10 +13,10 @@ from mambair_cli.data.imagesets import ImageSet, Sample, open_set
 from mambair_cli.data.resize import imresize
 from mambair_cli.errors import InputError
 from mambair_cli.images.decode import decode
+from mambair_cli.metrics import evaluate
+from mambair_cli.metrics.evaluate import Measure
 from mambair_cli.metrics.psnr import psnr
 from mambair_cli.metrics.ssim import ssim
-from mambair_cli.training import evaluate
-from mambair_cli.training.evaluate import Measure
 from mambair_cli.weights import catalog
 from mambair_cli.weights.loader import Model, load
 from tests.data.pictures import natural, write

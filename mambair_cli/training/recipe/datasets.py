@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from . import signatures
+from ..basicsr import signatures
 from .components import Count, OneOf, Positive, Section, model
-from .schema_degradations import Degradation, Probability, listed, span
+from .degradations import Degradation, Probability, listed, span
 
 Folders = Annotated[
     list[str],

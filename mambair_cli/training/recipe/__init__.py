@@ -1,0 +1,1 @@
+"""Recipes: read with their places, checked, explained."""
