@@ -43,13 +43,25 @@ def architecture(module: Any, network: type[Network], config: type[Any], **other
     return Architecture(network, config, **functions | others)
 
 
-ARCHITECTURES: tuple[Architecture, ...] = (
+ARCHITECTURES: list[Architecture] = [
     architecture(mambair, mambair.MambaIR, mambair.MambaIRConfig),
     architecture(mambair_unet, mambair_unet.MambaIRUNet, mambair_unet.MambaIRUNetConfig),
     architecture(mambair_dehaze, mambair_dehaze.MambaIRDehaze, mambair_dehaze.MambaIRDehazeConfig),
     architecture(mambairv2, mambairv2.MambaIRv2, mambairv2.MambaIRv2Config),
     architecture(mambairv2, mambairv2.MambaIRv2Light, mambairv2.MambaIRv2Config, matches=mambairv2.matches_light),
-)
+]
+"""Every network there is, our own in this order, then those that were added."""
+
+
+def add(row: Architecture) -> None:
+    """Make a network of another package known.
+
+    Raises:
+        ValueError: a network of this name is known.
+    """
+    if any(known.name == row.name for known in ARCHITECTURES):
+        raise ValueError(f"a network called {row.name} is known already")
+    ARCHITECTURES.append(row)
 
 
 class UnknownWeightsError(ValueError):
