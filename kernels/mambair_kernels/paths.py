@@ -14,12 +14,10 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
+from . import curves, orders
 from .errors import PathError
+from .orders import Order
 
-Order = Callable[[int, int], Tensor]
-"""Raster indices in the order of the path, int64 of shape (height * width,), of a grid (height, width)."""
-
-REVERSED, TRANSPOSED = "_reversed", "_transposed"
 SIZES_KEPT = 8
 """Sizes of grids of which tables are kept: the levels of a U-shaped network."""
 
@@ -52,7 +50,7 @@ class Path:
         """The same from the end."""
         if self.strides is not None:
             return STRIDED[self.strides ^ 2]
-        return Path(self.name + REVERSED, lambda height, width: self.order(height, width).flip(0))
+        return Path(f"{self.name}_reversed", lambda height, width: self.order(height, width).flip(0))
 
     @property
     def transposed(self) -> "Path":
@@ -64,7 +62,24 @@ class Path:
             steps = self.order(width, height)  # of the transposed grid: column * height + row
             return steps % height * width + steps.div(height, rounding_mode="floor")
 
-        return Path(self.name + TRANSPOSED, order)
+        return Path(f"{self.name}_transposed", order)
+
+    @property
+    def mirrored(self) -> "Path":
+        """The same on the grid mirrored left to right."""
+
+        def order(height: int, width: int) -> Tensor:
+            steps = self.order(height, width)
+            return steps + width - 1 - 2 * (steps % width)
+
+        return Path(f"{self.name}_mirrored", order)
+
+    @property
+    def turned(self) -> "Path":
+        """The same on the grid turned by 180 degrees."""
+        if self.strides is not None:
+            return self.reversed
+        return Path(f"{self.name}_turned", lambda height, width: height * width - 1 - self.order(height, width))
 
 
 def _strided(bits: int) -> Order:
@@ -86,28 +101,110 @@ CROSS_SCAN = (RASTER, COLUMN, RASTER_REVERSED, COLUMN_REVERSED)
 
 STRIDED = {path.strides: path for path in CROSS_SCAN if path.strides is not None}
 
-PATHS = {path.name: path for path in CROSS_SCAN}
+SNAKE = Path("snake", orders.snake)
+ANTIDIAGONAL = Path("antidiagonal", orders.antidiagonal)
+SHEARED, ANTISHEARED = Path("sheared", orders.sheared(1)), Path("antisheared", orders.sheared(-1))
+
+NAMED = (
+    *CROSS_SCAN,
+    SNAKE,
+    ANTIDIAGONAL,
+    Path("zigzag", orders.zigzag),
+    SHEARED,
+    ANTISHEARED,
+    Path("spiral", orders.spiral),
+    Path("spokes", orders.spokes),
+    Path("rings", orders.rings),
+    Path("morton", curves.morton),
+    Path("hilbert", curves.hilbert),
+    Path("gilbert", curves.gilbert),
+)
+PATHS = {path.name: path for path in NAMED}
 """Every path that has a name of its own."""
 
-FAMILIES: dict[str, Callable[..., Path]] = {}
+
+def window(size: int) -> Path:
+    """The path through windows, see :func:`.orders.window`."""
+    return Path(f"window_{size}", orders.window(size))
+
+
+def atrous(step: int) -> Path:
+    """The path through sub-grids, see :func:`.orders.atrous`."""
+    return Path(f"atrous_{step}", orders.atrous(step))
+
+
+def nested_snake(stripe: int, shift: int = 0) -> Path:
+    """The path along stripes, see :func:`.orders.nested_snake`."""
+    return Path(f"nss_{stripe}_{shift}", orders.nested_snake(stripe, shift))
+
+
+FAMILIES: dict[str, Callable[..., Path]] = {"window": window, "atrous": atrous, "nss": nested_snake}
 """What makes paths of numbers that follow the name: ``window_16`` is ``FAMILIES["window"](16)``."""
+
+BIDIRECTIONAL = (RASTER, RASTER_REVERSED)
+"""Vim's two directions (arXiv 2401.09417)."""
+
+CONTINUOUS = (SNAKE, SNAKE.reversed, SNAKE.transposed, SNAKE.transposed.reversed)
+"""PlainMamba's four directions (arXiv 2403.17695): every step is to a neighbour."""
+
+SNAKES = tuple(
+    path
+    for corner in (
+        (SNAKE, SNAKE.transposed),
+        (SNAKE.mirrored, SNAKE.transposed.mirrored),
+        (SNAKE.mirrored.turned, SNAKE.transposed.mirrored.turned),
+        (SNAKE.turned, SNAKE.transposed.turned),
+    )
+    for path in corner
+)
+"""ZigMa's eight (arXiv 2403.13802): by rows and by columns, from top left, top right, bottom left, bottom right."""
+
+OMNIDIRECTIONAL = (*CROSS_SCAN, SHEARED, ANTISHEARED, SHEARED.reversed, ANTISHEARED.reversed)
+"""RS-Mamba's eight directions (arXiv 2404.02668)."""
+
+ALL_AROUND = (
+    ANTIDIAGONAL,
+    ANTIDIAGONAL.turned,
+    ANTIDIAGONAL.mirrored,
+    ANTIDIAGONAL.mirrored.reversed,
+    RASTER,
+    RASTER_REVERSED,
+    COLUMN,
+    COLUMN_REVERSED,
+)
+"""EAMamba's eight heads (arXiv 2506.22246), one per group of channels."""
+
+VOLUME = (RASTER, RASTER_REVERSED, COLUMN)
+"""Vivim's three orders of a volume (arXiv 2401.14168), which is a grid with one row per frame and one column per pixel:
+frame by frame, the same from the end, and pixel by pixel through time."""
+
+
+def nested_snakes(stripe: int, shift: int = 0) -> tuple[Path, ...]:
+    """MaIR's four directions (arXiv 2412.20066): one, turned, transposed, and both."""
+    path = nested_snake(stripe, shift)
+    return path, path.turned, path.transposed, path.transposed.turned
+
 
 Paths = tuple[Path, ...] | Tensor
 """Static paths, or one permutation per image as an int64 tensor of shape (batch, paths, length)."""
 
 
+ENDINGS = ("reversed", "transposed", "mirrored", "turned")
+"""What makes a path of another one, see the properties of :class:`Path`."""
+
+
 def get(name: str) -> Path:
-    """The path called ``name``; any may end in ``_reversed`` or ``_transposed``.
+    """The path called ``name``; any may end in one of :data:`ENDINGS`, or in several of them.
 
     Raises:
         PathError: there is none.
     """
     if name in PATHS:
         return PATHS[name]
-    for ending in (REVERSED, TRANSPOSED):
-        if name.endswith(ending):
-            path = get(name.removesuffix(ending))
-            return path.reversed if ending == REVERSED else path.transposed
+    stem, _, ending = name.rpartition("_")
+    if ending in ENDINGS:
+        path: Path = getattr(get(stem), ending)
+        return path
     words = name.split("_")
     stem = "_".join(takewhile(lambda word: not word.isdecimal(), words))
     numbers = words[stem.count("_") + 1 :]
