@@ -3,6 +3,7 @@
 from .descriptor import Descriptor
 from .mambair import MambaIR
 from .mambair_dehaze import MambaIRDehaze
+from .mambair_nano import MambaIRNano
 from .mambair_unet import MambaIRUNet
 from .mambairv2 import MambaIRv2, MambaIRv2Light
 from .registry import ARCHITECTURES, Architecture, Identified, UnknownWeightsError, identify
@@ -14,6 +15,7 @@ __all__ = [
     "Identified",
     "MambaIR",
     "MambaIRDehaze",
+    "MambaIRNano",
     "MambaIRUNet",
     "MambaIRv2",
     "MambaIRv2Light",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import mambair, mambair_dehaze, mambair_unet, mambairv2
+from . import mambair, mambair_dehaze, mambair_nano, mambair_unet, mambairv2
 from .config import InferenceError, StateDict, options
 from .descriptor import Descriptor
 from .network import Network
@@ -45,6 +45,7 @@ def architecture(module: Any, network: type[Network], config: type[Any], **other
 
 ARCHITECTURES: list[Architecture] = [
     architecture(mambair, mambair.MambaIR, mambair.MambaIRConfig),
+    architecture(mambair_nano, mambair_nano.MambaIRNano, mambair_nano.MambaIRNanoConfig),
     architecture(mambair_unet, mambair_unet.MambaIRUNet, mambair_unet.MambaIRUNetConfig),
     architecture(mambair_dehaze, mambair_dehaze.MambaIRDehaze, mambair_dehaze.MambaIRDehazeConfig),
     architecture(mambairv2, mambairv2.MambaIRv2, mambairv2.MambaIRv2Config),

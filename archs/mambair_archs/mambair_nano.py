@@ -1,0 +1,208 @@
+"""MambaIRNano: residual 3x3 convolutions, and state-space blocks that see the picture at a fraction of its resolution.
+
+At equal time on a processor, plain 3x3 convolutions restore detail better than state-space blocks at full resolution
+do; what they lack is sight beyond a few pixels. A scan of the features at a quarter of the height and width costs a
+sixteenth and sees all of them. The body is EDSR's (arXiv 1707.02921) without its width; the input is added to the
+output as in ABPN (arXiv 2105.09750), which leaves flat colours alone.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from mambair_kernels.convolution import convolution
+
+from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle
+from .blocks.padding import crop, pad_to_multiple
+from .blocks.selective_scan import SS2D
+from .config import StateDict, count, create, option, shape
+from .descriptor import ANY_FLOAT, Descriptor
+from .network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class MambaIRNanoConfig:
+    """Options of :class:`MambaIRNano`."""
+
+    upscale: int = option(4, "Output size over input size; 1 keeps the size.")
+    in_chans: int = option(3, "Channels of the picture: 1 or 3.")
+    embed_dim: int = option(48, "Channels of the features.")
+    depth: int = option(6, "Residual blocks of two convolutions.")
+    scan_after: tuple[int, ...] = option((3,), "Numbers of the residual blocks that a state-space block follows.")
+    scan_dim: int = option(48, "Channels of the state-space blocks.")
+    scan_stride: int = option(4, "Edge of the square of pixels that is one step of the scan.")
+    d_state: int = option(4, "States per channel of the scan.")
+    unshuffle: int = option(
+        1, "Edge of the square of pixels that are one pixel's channels; only where the size is kept."
+    )
+
+    def __post_init__(self) -> None:
+        sizes = (
+            self.upscale,
+            self.embed_dim,
+            self.depth,
+            self.scan_dim,
+            self.scan_stride,
+            self.d_state,
+            self.unshuffle,
+        )
+        if min(sizes) < 1 or self.in_chans not in (1, 3):
+            raise ValueError("in_chans must be 1 or 3, and every other number at least 1")
+        if self.unshuffle > 1 and self.upscale > 1:
+            raise ValueError(f"unshuffle {self.unshuffle} needs upscale 1")
+        if list(self.scan_after) != sorted(set(self.scan_after)) or not set(self.scan_after) <= set(
+            range(1, self.depth + 1)
+        ):
+            raise ValueError(f"scan_after {self.scan_after} must be rising numbers from 1 to {self.depth}")
+
+    @property
+    def multiple(self) -> int:
+        """Grid in pixels to which the picture is padded."""
+        return self.unshuffle * (self.scan_stride if self.scan_after else 1)
+
+
+class Convolution(Conv2d):
+    """3x3 convolution on (batch, height, width, channels) that runs together with what follows it."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def silu(self, x: Tensor) -> Tensor:
+        """Convolve and activate."""
+        return convolution(x, self.weight, self.bias, "silu")
+
+    def onto(self, residual: Tensor, x: Tensor) -> Tensor:
+        """``residual`` plus the convolution of ``x``."""
+        return convolution(x, self.weight, self.bias, residual=residual)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with SiLU between them, added to their input."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = Convolution(dim, dim)
+        self.conv2 = Convolution(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, dim) to the same shape."""
+        return self.conv2.onto(x, self.conv1.silu(x))
+
+
+class ReducedScan(nn.Module):
+    """A selective scan of squares of ``stride`` pixels, added to the input; untrained, it adds nothing."""
+
+    def __init__(self, dim: int, scan_dim: int, stride: int, d_state: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.down = Conv2d(dim, scan_dim, stride, stride=stride)
+        self.norm = nn.LayerNorm(scan_dim)
+        self.scan = SS2D(scan_dim, d_state, scan_dim)
+        self.up = Conv2d(scan_dim, dim * stride**2, 1)
+        self.shuffle = PixelShuffle(stride)
+        nn.init.zeros_(self.up.weight)
+        if self.up.bias is not None:
+            nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, dim) to the same shape; height and width are multiples of the stride."""
+        squares = self.down(x)
+        squares = squares + self.scan(squares, self.norm)
+        out: Tensor = x + self.shuffle(self.up(squares))
+        return out
+
+    def macs_per_pixel(self, inside: float) -> float:
+        """Everything here runs once per square."""
+        return inside / self.stride**2
+
+
+class MambaIRNano(Network):
+    """Residual convolutions with scans at reduced resolution, for super-resolution and restoration in seconds.
+
+    Keyword options: see :class:`MambaIRNanoConfig`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.config = config = create(MambaIRNanoConfig, options)
+        self.scale, self.multiple = config.upscale, config.multiple
+        dim, channels = config.embed_dim, config.in_chans * config.unshuffle**2
+        self.conv_first = Convolution(channels, dim)
+        blocks: list[nn.Module] = []
+        for number in range(1, config.depth + 1):
+            blocks.append(ResidualBlock(dim))
+            if number in config.scan_after:
+                blocks.append(ReducedScan(dim, config.scan_dim, config.scan_stride, config.d_state))
+        self.body = nn.ModuleList(blocks)
+        self.conv_body = Convolution(dim, dim)
+        self.upsample = Convolution(dim, channels * config.upscale**2)
+        self.gather, self.spread = PixelUnshuffle(config.unshuffle), PixelShuffle(config.upscale * config.unshuffle)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Restore a batch: (batch, in_chans, h, w) to (batch, in_chans, h * upscale, w * upscale), any size."""
+        height, width = image.shape[2:]
+        x = pad_to_multiple(image.permute(0, 2, 3, 1), self.multiple, repeat_edge=True)
+        if self.config.unshuffle > 1:
+            x = self.gather(x)
+        features = shallow = self.conv_first(x)
+        for block in self.body:
+            features = block(features)
+        features = self.conv_body.onto(shallow, features)
+        anchor = x.repeat_interleave(self.scale**2, dim=-1)
+        pixels = self.upsample.onto(anchor, features)
+        if self.scale * self.config.unshuffle > 1:
+            pixels = self.spread(pixels)
+        return crop(pixels, height * self.scale, width * self.scale).permute(0, 3, 1, 2)
+
+    def stages(self) -> Iterator[tuple[nn.Module, float]]:
+        """See :class:`Network`."""
+        for module in self.children():
+            yield module, 1 / self.config.unshuffle**2
+
+
+def matches(state_dict: StateDict) -> bool:
+    """Whether the keys look like MambaIRNano's."""
+    return "body.0.conv1.weight" in state_dict and "conv_body.weight" in state_dict
+
+
+def infer(state_dict: StateDict) -> MambaIRNanoConfig:
+    """Configuration of weights. Networks of one channel and of three with a larger output are told apart by squares.
+
+    Raises:
+        InferenceError: the tensors do not determine a configuration.
+    """
+    dim, channels = shape(state_dict, "conv_first.weight", 4)[:2]
+    blocks = count(state_dict, "body.")
+    scans = [k for k in range(blocks) if f"body.{k}.down.weight" in state_dict]
+    in_chans = 3 if channels % 3 == 0 else 1
+    growth = shape(state_dict, "upsample.weight", 4)[0] / channels
+    options: dict[str, Any] = {}
+    if scans:
+        scan_dim, _, stride, _ = shape(state_dict, f"body.{scans[0]}.down.weight", 4)
+        states = shape(state_dict, f"body.{scans[0]}.scan.A_logs", 2)[1]
+        options = {"scan_dim": scan_dim, "scan_stride": stride, "d_state": states}
+    return MambaIRNanoConfig(
+        upscale=round(growth**0.5),
+        in_chans=in_chans,
+        embed_dim=dim,
+        depth=blocks - len(scans),
+        scan_after=tuple(k - number for number, k in enumerate(scans)),
+        unshuffle=math.isqrt(channels // in_chans),
+        **options,
+    )
+
+
+def describe(config: MambaIRNanoConfig) -> Descriptor:
+    """What inference has to know."""
+    floats = 4 * config.embed_dim + 3 * config.in_chans * (config.upscale * config.unshuffle) ** 2
+    return Descriptor(
+        scale=config.upscale,
+        in_channels=config.in_chans,
+        size_multiple=config.multiple,
+        tile=256 * config.unshuffle,
+        bytes_per_pixel=4 * (floats // config.unshuffle**2 + 8 * config.in_chans),
+        dtypes=ANY_FLOAT,
+    )
