@@ -19,8 +19,10 @@ class Conv2d(nn.Conv2d):
 class DepthwiseConv2d(nn.Conv2d):
     """One odd filter per channel, size kept, on (batch, height, width, channels), with an activation after it."""
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int = 1, activation: Activation = "identity") -> None:
-        super().__init__(channels, channels, kernel_size, dilation=dilation, groups=channels)
+    def __init__(
+        self, channels: int, kernel_size: int, dilation: int = 1, activation: Activation = "identity", bias: bool = True
+    ) -> None:
+        super().__init__(channels, channels, kernel_size, dilation=dilation, groups=channels, bias=bias)
         self.activation = activation
 
     def forward(self, input: Tensor) -> Tensor:

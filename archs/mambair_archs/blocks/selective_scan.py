@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mambair_kernels import CROSS_SCAN, Paths, scan_2d
+from mambair_kernels import CROSS_SCAN, Path, Paths, scan_2d
 from mambair_kernels.fused import gated_norm_linear
 
 from .convolution import DepthwiseConv2d
-from .pointwise import norm_linear
+from .pointwise import apply_linear, norm_linear
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
 
@@ -17,6 +17,18 @@ DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
 def dt_rank(channels: int) -> int:
     """Rank of the step-size projection for a layer of ``channels`` (Mamba's ``auto``)."""
     return math.ceil(channels / 16)
+
+
+def initial_dt_bias(*shape: int) -> Tensor:
+    """Biases whose softplus is log-uniform in [0.001, 0.1] (Mamba, arXiv 2312.00752, section 3.6)."""
+    log_dt = torch.rand(*shape) * (math.log(DT_MAX) - math.log(DT_MIN)) + math.log(DT_MIN)
+    dt = log_dt.exp().clamp(min=DT_FLOOR)
+    return dt + torch.log(-torch.expm1(-dt))
+
+
+def initial_A_log(channels: int, d_state: int) -> Tensor:
+    """Logarithm of S4D-real, A = -1, -2, ..., -d_state in every channel: (channels, d_state)."""
+    return torch.arange(1, d_state + 1, dtype=torch.float32).log().repeat(channels, 1)
 
 
 class SelectiveScan2d(nn.Module):
@@ -32,11 +44,8 @@ class SelectiveScan2d(nn.Module):
         self.x_proj_weight = nn.Parameter(torch.empty(directions, rank + 2 * d_state, channels).uniform_(-bound, bound))
         bound = rank**-0.5
         self.dt_projs_weight = nn.Parameter(torch.empty(directions, channels, rank).uniform_(-bound, bound))
-        log_dt = torch.rand(directions, channels) * (math.log(DT_MAX) - math.log(DT_MIN)) + math.log(DT_MIN)
-        dt = log_dt.exp().clamp(min=DT_FLOOR)
-        self.dt_projs_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # inverse softplus of dt
-        states = torch.arange(1, d_state + 1, dtype=torch.float32)
-        self.A_logs = nn.Parameter(states.log().repeat(directions * channels, 1))
+        self.dt_projs_bias = nn.Parameter(initial_dt_bias(directions, channels))
+        self.A_logs = nn.Parameter(initial_A_log(directions * channels, d_state))
         self.Ds = nn.Parameter(torch.ones(directions * channels))
 
     def macs_per_pixel(self, inside: float) -> float:
@@ -52,23 +61,56 @@ class SelectiveScan2d(nn.Module):
 
 
 class SS2D(SelectiveScan2d):
-    """Two-dimensional selective scan module (VMamba, arXiv 2401.10166): gated, with a depthwise convolution."""
+    """Two-dimensional selective scan module (VMamba, arXiv 2401.10166) with a depthwise convolution.
 
-    def __init__(self, d_model: int, d_state: int, d_inner: int) -> None:
-        super().__init__(d_inner, d_state, dt_rank(d_model), directions=len(CROSS_SCAN))
-        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
-        self.conv2d = DepthwiseConv2d(d_inner, 3, activation="silu")
+    Args:
+        d_model: channels in and out.
+        d_state: states per channel.
+        d_inner: channels of the scan.
+        paths: one per direction.
+        gated: whether the other half of the first projection gates the result (VMamba's ``v0`` and ``v05``; not
+            ``v05_noz``).
+        conv_bias: whether the convolution has a bias.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int,
+        d_inner: int,
+        paths: tuple[Path, ...] = CROSS_SCAN,
+        gated: bool = True,
+        conv_bias: bool = True,
+    ) -> None:
+        super().__init__(d_inner, d_state, dt_rank(d_model), directions=len(paths))
+        self.paths, self.gated = paths, gated
+        self.in_proj = nn.Linear(d_model, (2 if gated else 1) * d_inner, bias=False)
+        self.conv2d = DepthwiseConv2d(d_inner, 3, activation="silu", bias=conv_bias)
         self.out_norm = nn.LayerNorm(d_inner)
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
 
-    def forward(self, x: Tensor, norm: nn.LayerNorm, skip_scale: Tensor | None = None) -> Tensor:
+    def merge(self, x: Tensor) -> Tensor:
+        """Scan (batch, height, width, d_inner) along every path and sum."""
+        return self.scan(x, self.paths)
+
+    def forward(self, x: Tensor, norm: nn.LayerNorm | None = None, skip_scale: Tensor | None = None) -> Tensor:
         """(batch, height, width, d_model) to the same shape.
 
         ``norm`` is applied to the input first. With ``skip_scale`` (d_model,) the result includes ``x * skip_scale``.
         """
-        u, gate = norm_linear(norm, self.in_proj, x).chunk(2, dim=-1)
-        y = self.scan(self.conv2d(u))
-        out_norm, residual = self.out_norm, None if skip_scale is None else x
+        u = apply_linear(self.in_proj, x) if norm is None else norm_linear(norm, self.in_proj, x)
+        gate = None
+        if self.gated:
+            u, gate = u.chunk(2, dim=-1)
+        return self.project(self.merge(self.conv2d(u)), gate, None if skip_scale is None else (x, skip_scale))
+
+    def project(self, y: Tensor, gate: Tensor | None, skip: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Norm, gate and projection of (batch, height, width, d_inner); ``skip`` is a residual and its scale."""
+        norm = self.out_norm
+        if gate is None:
+            y = norm_linear(norm, self.out_proj, y)
+            return y if skip is None else y + skip[0] * skip[1]
+        residual, scale = skip or (None, None)
         return gated_norm_linear(
-            y, gate, out_norm.weight, out_norm.bias, self.out_proj.weight, residual=residual, scale=skip_scale
+            y, gate, norm.weight, norm.bias, self.out_proj.weight, residual=residual, scale=scale, eps=norm.eps
         )
