@@ -1,5 +1,6 @@
 """MambaIRv2: attentive state-space restoration (arXiv 2411.15269), window attention followed by one sorted scan."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +114,18 @@ def matches_light(state_dict: StateDict) -> bool:
     return any(".convffn1.sg." in key for key in state_dict)
 
 
+def window_size(rows: int) -> int:
+    """Side of the windows whose table of relative positions has that many rows.
+
+    Raises:
+        InferenceError: no window has.
+    """
+    window = (math.isqrt(rows) + 1) // 2
+    if (2 * window - 1) ** 2 != rows:
+        raise InferenceError(f"relative_position_bias_table has {rows} rows, fits no window")
+    return window
+
+
 def infer(state_dict: StateDict) -> MambaIRv2Config:
     """Configuration of published or own weights of either class.
 
@@ -125,9 +138,6 @@ def infer(state_dict: StateDict) -> MambaIRv2Config:
         shape(state_dict, f"layers.{g}.residual_group.layers.0.win_mhsa.relative_position_bias_table", 2)
         for g in range(len(options["depths"]))
     ]
-    window = (round(tables[0][0] ** 0.5) + 1) // 2
-    if (2 * window - 1) ** 2 != tables[0][0]:
-        raise InferenceError(f"{LAYER}win_mhsa.relative_position_bias_table has {tables[0][0]} rows, fits no window")
     light = matches_light(state_dict)
     kernel = "convffn1.sg.conv.weight" if light else "convffn1.dwconv.depthwise_conv.0.weight"
     return MambaIRv2Config(
@@ -135,7 +145,7 @@ def infer(state_dict: StateDict) -> MambaIRv2Config:
         num_heads=tuple(table[1] for table in tables),
         d_state=shape(state_dict, LAYER + "assm.selectiveScan.A_logs", 2)[1],
         mlp_ratio=ratio(shape(state_dict, LAYER + "assm.in_proj.0.weight", 4)[0], dim),
-        window_size=window,
+        window_size=window_size(tables[0][0]),
         inner_rank=shape(state_dict, LAYER + "embeddingA.weight", 2)[0],
         num_tokens=shape(state_dict, LAYER + "assm.embeddingB.weight", 2)[0],
         convffn_kernel_size=shape(state_dict, LAYER + kernel, 4)[-1],

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import mambair, mambair_dehaze, mambair_nano, mambair_unet, mambairv2
+from . import mambair, mambair_dehaze, mambair_nano, mambair_unet, mambairv2, tpmambasr
 from .config import InferenceError, StateDict, options
 from .descriptor import Descriptor
 from .network import Network
@@ -48,6 +48,7 @@ ARCHITECTURES: list[Architecture] = [
     architecture(mambair_nano, mambair_nano.MambaIRNano, mambair_nano.MambaIRNanoConfig),
     architecture(mambair_unet, mambair_unet.MambaIRUNet, mambair_unet.MambaIRUNetConfig),
     architecture(mambair_dehaze, mambair_dehaze.MambaIRDehaze, mambair_dehaze.MambaIRDehazeConfig),
+    architecture(tpmambasr, tpmambasr.T_PMambaSR, tpmambasr.T_PMambaSRConfig),  # before v2, whose names it has too
     architecture(mambairv2, mambairv2.MambaIRv2, mambairv2.MambaIRv2Config),
     architecture(mambairv2, mambairv2.MambaIRv2Light, mambairv2.MambaIRv2Config, matches=mambairv2.matches_light),
 ]

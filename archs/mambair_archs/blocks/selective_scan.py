@@ -59,6 +59,20 @@ class SelectiveScan2d(nn.Module):
             x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, self.A_logs, self.Ds, paths, c_bias
         )
 
+    def scan_groups(self, x: Tensor, paths: tuple[Path, ...]) -> list[Tensor]:
+        """Scan groups of channels along a path each, given x (batch, height, width, paths * channels).
+
+        Returns one (batch, height, width, channels) per path.
+        """
+        parts = x.chunk(len(paths), -1)
+        return [self._along(part, number, path) for number, (part, path) in enumerate(zip(parts, paths, strict=True))]
+
+    def _along(self, x: Tensor, number: int, path: Path) -> Tensor:
+        """Scan x along one path with the weights that come at that place."""
+        one, rows = slice(number, number + 1), slice(number * x.shape[-1], (number + 1) * x.shape[-1])
+        projections = self.x_proj_weight[one], self.dt_projs_weight[one], self.dt_projs_bias[one]
+        return scan_2d(x, *projections, self.A_logs[rows], self.Ds[rows], (path,))
+
 
 class SS2D(SelectiveScan2d):
     """Two-dimensional selective scan module (VMamba, arXiv 2401.10166) with a depthwise convolution.
