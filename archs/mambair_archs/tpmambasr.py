@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_kernels.paths import CROSS_SCAN, Path
+from mambair_kernels.paths import CROSS_SCAN, Path, window
 
 from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.channel_attention import GlobalMean
@@ -59,14 +59,6 @@ class T_PMambaSRConfig(BackboneConfig):
             raise ValueError("window_size must be even, convffn_kernel_size odd")
 
 
-def _windows(size: int) -> Path:
-    def order(height: int, width: int) -> Tensor:
-        index = torch.arange(height * width).view(height // size, size, width // size, size)
-        return index.transpose(1, 2).flatten()
-
-    return Path(f"whole_windows_{size}", order)
-
-
 class GroupedScan(nn.Module):
     """A scan whose channels are shared out over ``paths``: a gate, one scan per group of channels, norm and projection.
 
@@ -103,7 +95,7 @@ class WindowScan(GroupedScan):
     """Half of the channels scanned window by window, half in windows twice as large, one of both from the end."""
 
     def __init__(self, config: T_PMambaSRConfig, *, vertical: bool, odd: bool) -> None:
-        small, large = _windows(config.window_size), _windows(2 * config.window_size)
+        small, large = window(config.window_size), window(2 * config.window_size)
         if vertical:
             small, large = small.transposed, large.transposed
         paths = (small.reversed, large) if odd else (small, large.reversed)

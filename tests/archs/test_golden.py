@@ -33,7 +33,7 @@ def test_state_dict_and_output_equal_the_published_ones(name: str) -> None:
     keys = {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in state_dict.items()}
     assert keys == entry["state_dict"]
     assert complexity.parameters(network) == entry["parameters"]
-    network.load_state_dict(weights.fill(state_dict))
+    network.load_state_dict(weights.fill(state_dict, **entry.get("fill", {})))
     batch, channels, height, width = entry["input"]
     with torch.inference_mode():
         output = network(weights.image(height, width, channels, batch)).numpy()
