@@ -7,6 +7,7 @@ from .mambair_nano import MambaIRNano
 from .mambair_unet import MambaIRUNet
 from .mambairv2 import MambaIRv2, MambaIRv2Light
 from .registry import ARCHITECTURES, Architecture, Identified, UnknownWeightsError, identify
+from .tpmambasr import T_PMambaSR
 
 __all__ = [
     "ARCHITECTURES",
@@ -19,6 +20,7 @@ __all__ = [
     "MambaIRUNet",
     "MambaIRv2",
     "MambaIRv2Light",
+    "T_PMambaSR",
     "UnknownWeightsError",
     "identify",
 ]

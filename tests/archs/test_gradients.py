@@ -1,12 +1,13 @@
 """Gradients of every parameter of a whole network on the fast backends against the float64 reference scan."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mambair_archs import MambaIR
+from mambair_archs import MambaIR, T_PMambaSR
 from mambair_kernels import dispatch, native
 
 
@@ -19,11 +20,19 @@ def gradients(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
 
 
-@pytest.fixture(scope="module")
-def expected() -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
-    """The published light network, an image, and the gradients in float64."""
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "light": lambda: MambaIR(upscale=2, upsampler="pixelshuffledirect", d_state=10, mlp_ratio=1.2, drop_path_rate=0.0),
+    "tpmamba": lambda: T_PMambaSR(
+        upscale=2, embed_dim=16, depths=(2,), num_heads=(2,), d_state=2, window_size=4, convffn_kernel_size=3
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def expected(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
+    """A network, an image, and the gradients in float64."""
     torch.manual_seed(0)
-    network = MambaIR(upscale=2, upsampler="pixelshuffledirect", d_state=10, mlp_ratio=1.2, drop_path_rate=0.0).train()
+    network = NETWORKS[request.param]().train()
     x = torch.rand(1, 3, 5, 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(dispatch.VARIABLE, "reference")
@@ -32,7 +41,7 @@ def expected() -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("backend", ["cpu", "chunked"])
-def test_light_network(
+def test_equal_those_of_the_reference(
     backend: str, expected: tuple[nn.Module, Tensor, dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if backend == "cpu" and not native.built():
@@ -42,6 +51,6 @@ def test_light_network(
     found = gradients(network, x)
     assert found.keys() == wanted.keys() == dict(network.named_parameters()).keys()
     largest = max(grad.norm() for grad in wanted.values())
-    for name, grad in wanted.items():  # a rectifier may switch a whole layer off: its gradients are zero
+    for name, grad in wanted.items():  # some are zero: a rectifier switches a layer off, detail has no mean
         error = (found[name].double() - grad).norm()
-        assert error <= 1e-4 * max(float(grad.norm()), 1e-9 * float(largest)), f"{name}: {error / grad.norm():.1e}"
+        assert error <= 1e-4 * max(float(grad.norm()), 1e-6 * float(largest)), f"{name}: {error / grad.norm():.1e}"
