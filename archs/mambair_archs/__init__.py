@@ -1,6 +1,7 @@
 """Networks of the MambaIR family: torch modules whose weights are those of the published checkpoints."""
 
 from .descriptor import Descriptor
+from .mair import MaIR
 from .mambair import MambaIR
 from .mambair_dehaze import MambaIRDehaze
 from .mambair_nano import MambaIRNano
@@ -14,6 +15,7 @@ __all__ = [
     "Architecture",
     "Descriptor",
     "Identified",
+    "MaIR",
     "MambaIR",
     "MambaIRDehaze",
     "MambaIRNano",

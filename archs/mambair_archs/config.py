@@ -1,9 +1,9 @@
 """Shared handling of network configurations: frozen, keyword-only dataclasses that refuse unknown names."""
 
 from collections.abc import Mapping
-from dataclasses import Field, field, fields
+from dataclasses import Field, field, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
@@ -39,13 +39,20 @@ def create(config: type[ConfigT], given: Mapping[str, Any]) -> ConfigT:
         TypeError: an option is unknown; the message suggests the nearest known name.
         ValueError: a value is out of range.
     """
-    known = list(options(config))
+    known, hints = list(options(config)), get_type_hints(config)
     for name in given:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
             raise TypeError(f"{config.__name__.removesuffix('Config')} has no option {name!r}{hint}")
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    return config(**{name: _converted(hints[name], value) for name, value in given.items()})
+
+
+def _converted(hint: Any, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    nested = isinstance(hint, type) and is_dataclass(hint) and isinstance(value, Mapping)
+    return create(hint, value) if nested else value
 
 
 def shape(state_dict: StateDict, key: str, dims: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from torch import nn
 
 from .backbone import Backbone, BackboneConfig, infer_backbone
 from .blocks.channel_attention import ConvBlock
+from .blocks.merging import CROSS, Scan, recalled, remember
 from .blocks.residual import ResidualGroup, VSSBlock
 from .config import StateDict, create, divisor, option, ratio, shape
 from .descriptor import ANY_FLOAT, WIDE_RANGE, Descriptor
@@ -42,6 +43,7 @@ class MambaIRConfig(BackboneConfig):
     unshuffle: int = option(
         1, "Edge of squares of pixels taken as the channels of one pixel; 2 is a quarter of the work."
     )
+    scan: Scan = option(CROSS, "Paths of the scans, and how their results are merged.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +53,7 @@ class MambaIRConfig(BackboneConfig):
             object.__setattr__(self, "compress_ratio", 2 if self.conv_block == "light" else 3)
         if self.embed_dim < max(self.squeeze_factor, self.compress_ratio or 1):
             raise ValueError(f"embed_dim {self.embed_dim} is smaller than squeeze_factor or compress_ratio")
+        self.scan.check(self.d_inner)
         if self.unshuffle != 1 and (self.unshuffle < 1 or self.upsampler or self.in_chans not in (1, 3)):
             raise ValueError(f"unshuffle {self.unshuffle} needs upsampler '' and in_chans 1 or 3")
 
@@ -64,6 +67,7 @@ class MambaIR(Backbone):
     def __init__(self, **options: Any) -> None:
         self.config = config = create(MambaIRConfig, options)
         super().__init__(config, list(_groups(config)), unshuffle=config.unshuffle)
+        remember(self, config.scan)
         if config.unshuffle > 1:  # training starts from the input itself
             for parameter in self.get_submodule("conv_last").parameters():
                 nn.init.zeros_(parameter)
@@ -84,6 +88,8 @@ def _groups(config: MambaIRConfig) -> Iterator[nn.Module]:
                 config.compress_ratio,
                 config.squeeze_factor,
                 drop_path=config.drop_path_rate * (number + k) / last,
+                scan=config.scan,
+                number=number + k,
             )
             for k in range(depth)
         ]
@@ -125,6 +131,7 @@ def infer(state_dict: StateDict) -> MambaIRConfig:
         conv_block=conv_block,
         compress_ratio=compress,
         squeeze_factor=divisor(dim, squeeze, usual=30),
+        scan=recalled(state_dict),
     )
 
 

@@ -7,6 +7,7 @@ along the edges of the picture, and applied pixel by pixel. One more number, for
 there is any haze: it is the share of the change that is made, so that clear pictures stay as they are.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from .blocks.coefficients import enlarged, lines, luma
 from .blocks.convolution import Conv2d, PixelUnshuffle, conv3x3
+from .blocks.merging import CROSS, Scan, recalled, remember
 from .blocks.padding import pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
 from .config import InferenceError, StateDict, count, create, option, ratio, shape
@@ -42,6 +44,7 @@ class MambaIRDehazeConfig:
     num_decoder_blocks: tuple[int, ...] = option((1, 1), "Blocks on the way back, of the two middle levels.")
     d_state: int = option(4, "States per channel of the scan.")
     mlp_ratio: float = option(1.0, "Channels of the scan over those of the level.")
+    scan: Scan = option(CROSS, "Paths of the scans, and how their results are merged.")
     use_checkpoint: bool = option(False, "Recompute activations in the backward pass: less memory, more time.")
 
     def __post_init__(self) -> None:
@@ -51,6 +54,8 @@ class MambaIRDehazeConfig:
             raise ValueError(f"num_blocks must be three positive numbers, got {self.num_blocks}")
         if len(self.num_decoder_blocks) != 2 or min(self.num_decoder_blocks) < 1:
             raise ValueError(f"num_decoder_blocks must be two positive numbers, got {self.num_decoder_blocks}")
+        for dim in self.dims[1:]:
+            self.scan.check(int(self.mlp_ratio * dim))
 
 
 class MambaIRDehaze(Network):
@@ -66,10 +71,14 @@ class MambaIRDehaze(Network):
         super().__init__()
         self.config = config = create(MambaIRDehazeConfig, options)
         half, *coarser = dims = config.dims
+        numbers = itertools.count()
 
         def level(dim: int, depth: int) -> nn.ModuleList:
             inner = int(config.mlp_ratio * dim)
-            return nn.ModuleList(VSSBlock(dim, config.d_state, inner, "light", 2, 8) for _ in range(depth))
+            return nn.ModuleList(
+                VSSBlock(dim, config.d_state, inner, "light", 2, 8, scan=config.scan, number=next(numbers))
+                for _ in range(depth)
+            )
 
         self.unshuffle = PixelUnshuffle(2)
         self.stem = conv3x3(4 * 3 + 2, half)
@@ -87,6 +96,7 @@ class MambaIRDehaze(Network):
         self.presence = nn.Linear(2 * dims[3], 1)
         nn.init.zeros_(self.presence.weight)
         nn.init.constant_(self.presence.bias, HAZY)
+        remember(self, config.scan)
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore a batch of whole pictures: (batch, 3, height, width) to the same shape, any size.
@@ -207,6 +217,7 @@ def infer(state_dict: StateDict) -> MambaIRDehazeConfig:
         num_decoder_blocks=decoder,
         d_state=shape(state_dict, block + "A_logs", 2)[1],
         mlp_ratio=ratio(shape(state_dict, block + "in_proj.weight", 2)[0] // 2, dims[1]),
+        scan=recalled(state_dict),
     )
 
 

@@ -1,5 +1,6 @@
 """MambaIRUNet: MambaIR's blocks in the U-shape of Restormer (arXiv 2111.09881), for real-noise removal."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle, conv3x3
+from .blocks.merging import CROSS, Scan, recalled, remember
 from .blocks.padding import crop, pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
 from .config import InferenceError, StateDict, count, create, option, ratio, shape
@@ -33,11 +35,14 @@ class MambaIRUNetConfig:
     mlp_ratio: float = option(1.5, "Channels of the scan over those of the level.")
     bias: bool = option(False, "Whether the convolutions outside the blocks have a bias.")
     dual_pixel_task: bool = option(False, "Take two RGB views, six channels.")
+    scan: Scan = option(CROSS, "Paths of the scans, and how their results are merged.")
     use_checkpoint: bool = option(False, "Recompute activations in the backward pass: less memory, more time.")
 
     def __post_init__(self) -> None:
         if len(self.num_blocks) != 4 or min(self.num_blocks) < 1 or self.num_refinement_blocks < 1:
             raise ValueError(f"num_blocks must be four positive numbers, got {self.num_blocks}")
+        for level in range(4):
+            self.scan.check(int(self.mlp_ratio * self.dim * 2**level))
         if self.dim < 30 or self.dim % 2:
             raise ValueError(f"dim must be even and at least 30, got {self.dim}")
         if not self.dual_pixel_task and self.inp_channels != self.out_channels:
@@ -89,10 +94,13 @@ class MambaIRUNet(Network):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.config = config = create(MambaIRUNetConfig, options)
-        dim, bias = config.dim, config.bias
+        dim, bias, numbers = config.dim, config.bias, itertools.count()
 
         def level(width: int, depth: int) -> nn.ModuleList:
-            return nn.ModuleList(VSSBlock(width, config.d_state, int(config.mlp_ratio * width)) for _ in range(depth))
+            inner = int(config.mlp_ratio * width)
+            return nn.ModuleList(
+                VSSBlock(width, config.d_state, inner, scan=config.scan, number=next(numbers)) for _ in range(depth)
+            )
 
         self.patch_embed = PatchEmbed(config.inp_channels, dim, bias)
         self.encoder_level1 = level(dim, config.num_blocks[0])
@@ -114,6 +122,7 @@ class MambaIRUNet(Network):
         if config.dual_pixel_task:
             self.skip_conv = Conv2d(dim, 2 * dim, 1, bias=bias)
         self.output = conv3x3(2 * dim, config.out_channels, bias=bias)
+        remember(self, config.scan)
 
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
         return run_blocks(blocks, x, self.config.use_checkpoint)
@@ -173,6 +182,7 @@ def infer(state_dict: StateDict) -> MambaIRUNetConfig:
         d_state=shape(state_dict, block + "A_logs", 2)[1],
         mlp_ratio=ratio(shape(state_dict, block + "in_proj.weight", 2)[0] // 2, 8 * dim),
         bias="output.bias" in state_dict,
+        scan=recalled(state_dict),
         dual_pixel_task="skip_conv.weight" in state_dict,
     )
 

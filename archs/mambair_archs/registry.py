@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import mambair, mambair_dehaze, mambair_nano, mambair_unet, mambairv2, tpmambasr
+from . import mair, mambair, mambair_dehaze, mambair_nano, mambair_unet, mambairv2, tpmambasr
 from .config import InferenceError, StateDict, options
 from .descriptor import Descriptor
 from .network import Network
@@ -44,6 +44,7 @@ def architecture(module: Any, network: type[Network], config: type[Any], **other
 
 
 ARCHITECTURES: list[Architecture] = [
+    architecture(mair, mair.MaIR, mair.MaIRConfig),  # before MambaIR, whose names it has too
     architecture(mambair, mambair.MambaIR, mambair.MambaIRConfig),
     architecture(mambair_nano, mambair_nano.MambaIRNano, mambair_nano.MambaIRNanoConfig),
     architecture(mambair_unet, mambair_unet.MambaIRUNet, mambair_unet.MambaIRUNetConfig),

@@ -43,6 +43,8 @@ def _list(console: Console) -> None:
 
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:
     """Say which network a model file holds."""
+    from dataclasses import asdict
+
     from rich.table import Table
     from rich.text import Text
 
@@ -65,7 +67,7 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
         "tile": descriptor.tile,
         "parameters": complexity.parameters(network),
         "macs_per_pixel": round(complexity.macs(network, 1024, 1024) / 1024**2),
-        "options": {option: getattr(found.config, option) for option in found.config.__dataclass_fields__},
+        "options": asdict(found.config),
         "metadata": metadata,
     }
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -4,13 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_kernels import scan_2d
 from mambair_kernels.paths import COLUMN, RASTER, Path, window
 
 from .convolution import Conv2d, DepthwiseConv2d
 from .mamba import Directions
 from .pointwise import apply_linear
-from .selective_scan import SS2D, SelectiveScan2d
+from .selective_scan import SS2D
 
 
 class BiAttention(nn.Module):
@@ -90,18 +89,9 @@ class LocalSS2D(SS2D):
         """See :meth:`SS2D.merge`. A padded pixel has no input, B or C, so that there the state only decays."""
         total = torch.zeros_like(x)
         for k, direction in enumerate(self.directions):
-            y = scan_direction(self, k, direction.pad(x), direction.path)
+            y = self.scan_along(k, direction.pad(x), direction.path)
             total = total + self.multi_scan.attn(y[:, : x.shape[1], : x.shape[2]])
         return total
-
-
-def scan_direction(scan: SelectiveScan2d, k: int, x: Tensor, path: Path) -> Tensor:
-    """Scan (batch, height, width, channels) along one path with the parameters of direction ``k``."""
-    channels = x.shape[-1]
-    rows = slice(k * channels, (k + 1) * channels)
-    one = slice(k, k + 1)
-    projections = scan.x_proj_weight[one], scan.dt_projs_weight[one], scan.dt_projs_bias[one]
-    return scan_2d(x, *projections, scan.A_logs[rows], scan.Ds[rows], (path,))
 
 
 class LocalVimMixer(Directions):
@@ -144,7 +134,7 @@ class ES2D(SS2D):
         out = torch.empty_like(x)
         for k in range(4):
             part = (slice(None), slice(k % 2, None, 2), slice(k // 2, None, 2))
-            out[part] = scan_direction(self, k, x[part].contiguous(), COLUMN if k % 2 else RASTER)
+            out[part] = self.scan_along(k, x[part], COLUMN if k % 2 else RASTER)
         return out[:, :height, :width]
 
 

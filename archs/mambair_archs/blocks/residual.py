@@ -10,6 +10,7 @@ from mambair_kernels.fused import gated_residual
 
 from .channel_attention import CAB, ConvBlock
 from .convolution import residual_conv
+from .merging import CROSS, Scan
 from .selective_scan import SS2D
 
 
@@ -29,7 +30,10 @@ class DropPath(nn.Module):
 
 
 class VSSBlock(nn.Module):
-    """Residual state-space block: scan, then local enhancement with channel attention, with learned skip scales."""
+    """Residual state-space block: scan, then local enhancement with channel attention, with learned skip scales.
+
+    ``number`` counts the blocks of a network, whose ``scan`` may take its paths in turn.
+    """
 
     def __init__(
         self,
@@ -40,10 +44,13 @@ class VSSBlock(nn.Module):
         compress_ratio: int = 3,
         squeeze_factor: int = 30,
         drop_path: float = 0.0,
+        scan: Scan = CROSS,
+        number: int = 0,
     ) -> None:
         super().__init__()
+        paths, merging = scan.of_block(number)
         self.ln_1 = nn.LayerNorm(dim)
-        self.self_attention = SS2D(dim, d_state, d_inner)
+        self.self_attention = SS2D(dim, d_state, d_inner, paths, merging=merging)
         self.drop_path = DropPath(drop_path)
         self.skip_scale = nn.Parameter(torch.ones(dim))
         self.conv_blk = CAB(dim, conv_block, compress_ratio, squeeze_factor)

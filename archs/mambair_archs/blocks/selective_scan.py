@@ -9,6 +9,7 @@ from mambair_kernels import CROSS_SCAN, Path, Paths, scan_2d
 from mambair_kernels.fused import gated_norm_linear
 
 from .convolution import DepthwiseConv2d
+from .merging import Merge, PathGate
 from .pointwise import apply_linear, norm_linear
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
@@ -65,10 +66,10 @@ class SelectiveScan2d(nn.Module):
         Returns one (batch, height, width, channels) per path.
         """
         parts = x.chunk(len(paths), -1)
-        return [self._along(part, number, path) for number, (part, path) in enumerate(zip(parts, paths, strict=True))]
+        return [self.scan_along(k, part, path) for k, (part, path) in enumerate(zip(parts, paths, strict=True))]
 
-    def _along(self, x: Tensor, number: int, path: Path) -> Tensor:
-        """Scan x along one path with the weights that come at that place."""
+    def scan_along(self, number: int, x: Tensor, path: Path) -> Tensor:
+        """Scan x (batch, height, width, channels) along one path with the weights of direction ``number``."""
         one, rows = slice(number, number + 1), slice(number * x.shape[-1], (number + 1) * x.shape[-1])
         projections = self.x_proj_weight[one], self.dt_projs_weight[one], self.dt_projs_bias[one]
         return scan_2d(x, *projections, self.A_logs[rows], self.Ds[rows], (path,))
@@ -85,6 +86,7 @@ class SS2D(SelectiveScan2d):
         gated: whether the other half of the first projection gates the result (VMamba's ``v0`` and ``v05``; not
             ``v05_noz``).
         conv_bias: whether the convolution has a bias.
+        merging: what becomes of the results of the paths, see :class:`.merging.Scan`.
     """
 
     def __init__(
@@ -95,17 +97,27 @@ class SS2D(SelectiveScan2d):
         paths: tuple[Path, ...] = CROSS_SCAN,
         gated: bool = True,
         conv_bias: bool = True,
+        merging: Merge = "sum",
     ) -> None:
-        super().__init__(d_inner, d_state, dt_rank(d_model), directions=len(paths))
-        self.paths, self.gated = paths, gated
+        channels = d_inner // len(paths) if merging == "concat" else d_inner
+        super().__init__(channels, d_state, dt_rank(d_model), directions=len(paths))
+        self.paths, self.gated, self.merging = paths, gated, merging
+        if merging == "gated":
+            self.gating = PathGate(d_inner, len(paths))
         self.in_proj = nn.Linear(d_model, (2 if gated else 1) * d_inner, bias=False)
         self.conv2d = DepthwiseConv2d(d_inner, 3, activation="silu", bias=conv_bias)
         self.out_norm = nn.LayerNorm(d_inner)
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
 
     def merge(self, x: Tensor) -> Tensor:
-        """Scan (batch, height, width, d_inner) along every path and sum."""
-        return self.scan(x, self.paths)
+        """Scan (batch, height, width, d_inner) along every path, and merge the results."""
+        if self.merging == "concat":
+            return torch.cat(self.scan_groups(x, self.paths), -1)
+        if self.merging == "gated":
+            gated: Tensor = self.gating([self.scan_along(k, x, path) for k, path in enumerate(self.paths)])
+            return gated
+        y = self.scan(x, self.paths)
+        return y / len(self.paths) if self.merging == "mean" else y
 
     def forward(self, x: Tensor, norm: nn.LayerNorm | None = None, skip_scale: Tensor | None = None) -> Tensor:
         """(batch, height, width, d_model) to the same shape.

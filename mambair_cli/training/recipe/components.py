@@ -1,7 +1,7 @@
 """The parts that a recipe chooses by ``type`` and configures: one strict model per type, made from its signature."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
@@ -109,14 +109,21 @@ def _shown(default: Any) -> Any:
 
 
 def _own_network(architecture: Architecture) -> type[Section]:
-    hints = get_type_hints(architecture.config)
-    known = {}
-    for name, option in options(architecture.config).items():
-        hint = hints[name]
-        if get_origin(hint) is tuple:  # YAML has lists
+    return model(architecture.name, _own_options(architecture.config), architecture.network.__doc__ or "")
+
+
+def _own_options(config: type[Any]) -> dict[str, Any]:
+    """Annotations and defaults of a dataclass of options, those inside it included."""
+    hints, known = get_type_hints(config), {}
+    for name, option in options(config).items():
+        hint, default = hints[name], Field(_shown(option.default), description=text(option))
+        if isinstance(hint, type) and is_dataclass(hint):
+            hint = create_model(hint.__name__, __base__=Section, __doc__=hint.__doc__, **_own_options(hint))
+            default = Field(default_factory=hint, description=text(option))
+        elif get_origin(hint) is tuple:  # YAML has lists
             hint = Annotated[hint, Strict(False), Field(min_length=1)]
-        known[name] = (hint, Field(_shown(option.default), description=text(option)))
-    return model(architecture.name, known, architecture.network.__doc__ or "")
+        known[name] = (hint, default)
+    return known
 
 
 def networks() -> tuple[type[Section], ...]:
