@@ -7,6 +7,7 @@ import typer
 
 from ..console import Console
 from .common import command
+from .erf import erf
 
 app = typer.Typer(no_args_is_help=True, help="List known models, or look into a model file.")
 
@@ -101,3 +102,4 @@ def _export(
 app.command("list")(command(_list))
 app.command("show")(command(_show))
 app.command("export")(command(_export))
+app.command("erf")(command(erf))
