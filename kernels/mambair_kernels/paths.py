@@ -217,6 +217,17 @@ def get(name: str) -> Path:
     raise PathError(f"{name} is not a scan path; known are {known}")
 
 
+def add(path: Path) -> None:
+    """Make a path of another package known by its name.
+
+    Raises:
+        PathError: a path has this name, or nobody could write it.
+    """
+    if path.name in PATHS or not path.name.isidentifier() or path.name.rpartition("_")[2] in ENDINGS:
+        raise PathError(f"{path.name} cannot be the name of another scan path")
+    PATHS[path.name] = path
+
+
 def count(paths: Paths) -> int:
     """Number of paths."""
     return paths.shape[1] if isinstance(paths, Tensor) else len(paths)

@@ -68,6 +68,15 @@ def test_paths_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert paths.get("roll_1_reversed").index(1, 3).tolist() == [1, 0, 2]
 
 
+def test_a_path_is_added_by_one_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "PATHS", dict(paths.PATHS))
+    paths.add(BOUSTROPHEDON)
+    assert paths.get("boustrophedon_transposed").index(2, 3).tolist() == [0, 3, 4, 1, 2, 5]
+    for name in ("boustrophedon", "raster", "a b", "", "my_reversed"):
+        with pytest.raises(PathError, match="cannot be the name"):
+            paths.add(Path(name, BOUSTROPHEDON.order))
+
+
 @pytest.mark.parametrize("name", ["", "roll", "rastr", "_reversed", "roll_1_2", "roll_x", "raster_3"])
 def test_names_of_no_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(paths.FAMILIES, "roll", lambda n: Path(f"roll_{n}", lambda h, w: torch.arange(h * w).roll(n)))
