@@ -33,4 +33,5 @@ def macs(network: Network, height: int, width: int) -> float:
     if network.global_view:
         height, width = view_size(height, width, network.global_view)
     height, width = (-(-size // network.multiple) * network.multiple for size in (height, width))
-    return height * width * sum(pixels * _per_pixel(module) for module, pixels in network.stages())
+    fixed = sum(positions * _per_pixel(module) for module, positions in network.once())
+    return height * width * sum(pixels * _per_pixel(module) for module, pixels in network.stages()) + fixed

@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle, conv3x3
+from .blocks import restormer
+from .blocks.convolution import Conv2d, conv3x3
 from .blocks.merging import CROSS, Scan, recalled, remember
 from .blocks.padding import crop, pad_to_multiple
-from .blocks.residual import VSSBlock, run_blocks
+from .blocks.residual import VSSBlock
 from .config import InferenceError, StateDict, count, create, option, ratio, shape
 from .descriptor import Descriptor
 from .network import Network
-
-LEVELS = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,41 +47,7 @@ class MambaIRUNetConfig:
             raise ValueError("inp_channels and out_channels must be equal, the input is added to the output")
 
 
-class PatchEmbed(nn.Module):
-    """The first convolution, under its published name."""
-
-    def __init__(self, in_channels: int, dim: int, bias: bool) -> None:
-        super().__init__()
-        self.proj = conv3x3(in_channels, dim, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, in) to (batch, height, width, dim)."""
-        out: Tensor = self.proj(x)
-        return out
-
-
-class Resample(nn.Module):
-    """A convolution without bias and a pixel rearrangement, under the published name ``body``."""
-
-    def __init__(self, dim: int, channels: int, rearrange: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(conv3x3(dim, channels, bias=False), rearrange)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, dim) to half or twice the size."""
-        out: Tensor = self.body(x)
-        return out
-
-
-def _down(dim: int) -> Resample:
-    return Resample(dim, dim // 2, PixelUnshuffle(2))
-
-
-def _up(dim: int) -> Resample:
-    return Resample(dim, dim * 2, PixelShuffle(2))
-
-
-class MambaIRUNet(Network):
+class MambaIRUNet(Network, restormer.RestormerShape):
     """Encoder and decoder of three halvings; image in, image out, values in [0, 1].
 
     Keyword options: see :class:`MambaIRUNetConfig`.
@@ -96,36 +60,16 @@ class MambaIRUNet(Network):
         self.config = config = create(MambaIRUNetConfig, options)
         dim, bias, numbers = config.dim, config.bias, itertools.count()
 
-        def level(width: int, depth: int) -> nn.ModuleList:
+        def block(width: int) -> VSSBlock:
             inner = int(config.mlp_ratio * width)
-            return nn.ModuleList(
-                VSSBlock(width, config.d_state, inner, scan=config.scan, number=next(numbers)) for _ in range(depth)
-            )
+            return VSSBlock(width, config.d_state, inner, scan=config.scan, number=next(numbers))
 
-        self.patch_embed = PatchEmbed(config.inp_channels, dim, bias)
-        self.encoder_level1 = level(dim, config.num_blocks[0])
-        self.down1_2 = _down(dim)
-        self.encoder_level2 = level(2 * dim, config.num_blocks[1])
-        self.down2_3 = _down(2 * dim)
-        self.encoder_level3 = level(4 * dim, config.num_blocks[2])
-        self.down3_4 = _down(4 * dim)
-        self.latent = level(8 * dim, config.num_blocks[3])
-        self.up4_3 = _up(8 * dim)
-        self.reduce_chan_level3 = Conv2d(8 * dim, 4 * dim, 1, bias=bias)
-        self.decoder_level3 = level(4 * dim, config.num_blocks[2])
-        self.up3_2 = _up(4 * dim)
-        self.reduce_chan_level2 = Conv2d(4 * dim, 2 * dim, 1, bias=bias)
-        self.decoder_level2 = level(2 * dim, config.num_blocks[1])
-        self.up2_1 = _up(2 * dim)
-        self.decoder_level1 = level(2 * dim, config.num_blocks[0])
-        self.refinement = level(2 * dim, config.num_refinement_blocks)
+        self.patch_embed = restormer.PatchEmbed(config.inp_channels, dim, bias)
+        self.build_levels(dim, config.num_blocks, config.num_refinement_blocks, block, bias)
         if config.dual_pixel_task:
             self.skip_conv = Conv2d(dim, 2 * dim, 1, bias=bias)
         self.output = conv3x3(2 * dim, config.out_channels, bias=bias)
         remember(self, config.scan)
-
-    def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
-        return run_blocks(blocks, x, self.config.use_checkpoint)
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore a batch: (batch, in, height, width) to (batch, out, height, width), any size.
@@ -137,14 +81,7 @@ class MambaIRUNet(Network):
             raise ValueError(f"expected (batch, {self.config.inp_channels}, height, width), got {tuple(image.shape)}")
         x = pad_to_multiple(image.permute(0, 2, 3, 1), self.multiple, repeat_edge=False)
         shallow = self.patch_embed(x)
-        enc1 = self._run(self.encoder_level1, shallow)
-        enc2 = self._run(self.encoder_level2, self.down1_2(enc1))
-        enc3 = self._run(self.encoder_level3, self.down2_3(enc2))
-        latent = self._run(self.latent, self.down3_4(enc3))
-        dec3 = self.reduce_chan_level3(torch.cat([self.up4_3(latent), enc3], dim=-1))
-        dec2 = self.reduce_chan_level2(torch.cat([self.up3_2(self._run(self.decoder_level3, dec3)), enc2], dim=-1))
-        dec1 = torch.cat([self.up2_1(self._run(self.decoder_level2, dec2)), enc1], dim=-1)
-        dec1 = self._run(self.refinement, self._run(self.decoder_level1, dec1))
+        dec1 = self.run_levels(shallow, self.config.use_checkpoint)
         # Two views cannot be added to one picture, so the shallow features take the place of the input.
         dual = self.config.dual_pixel_task
         out: Tensor = self.output(dec1 + self.skip_conv(shallow)) if dual else self.output(dec1) + x
@@ -152,14 +89,12 @@ class MambaIRUNet(Network):
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """See :class:`Network`."""
-        for name, module in self.named_children():
-            level = next((int(c) for c in name if c.isdigit()), 4 if name == "latent" else 1)
-            yield module, 4.0 ** (1 - level)
+        yield from restormer.costs(self)
 
 
 def matches(state_dict: StateDict) -> bool:
     """Whether the keys look like MambaIRUNet's."""
-    return any(key.startswith("encoder_level1.") for key in state_dict)
+    return any(key.startswith("encoder_level1.0.self_attention.") for key in state_dict)
 
 
 def infer(state_dict: StateDict) -> MambaIRUNetConfig:
@@ -170,9 +105,9 @@ def infer(state_dict: StateDict) -> MambaIRUNetConfig:
     """
     dim, in_channels = shape(state_dict, "patch_embed.proj.weight", 4)[:2]
     block = "latent.0.self_attention."
-    depths = tuple(count(state_dict, f"{level}.") for level in LEVELS)
+    depths = tuple(count(state_dict, f"{level}.") for level in restormer.LEVELS)
     if not min(depths):
-        raise InferenceError(f"{LEVELS[depths.index(0)]}.0 is missing")
+        raise InferenceError(f"{restormer.LEVELS[depths.index(0)]}.0 is missing")
     return MambaIRUNetConfig(
         inp_channels=in_channels,
         out_channels=shape(state_dict, "output.weight", 4)[0],

@@ -40,6 +40,10 @@ class Network(nn.Module):
         for module in self.children():
             yield module, 1.0
 
+    def once(self) -> Iterator[tuple[nn.Module, float]]:
+        """Modules with the number of positions that they see in a picture of any size."""
+        yield from ()
+
 
 @runtime_checkable
 class Counted(Protocol):

@@ -11,6 +11,7 @@ from . import mair, mambair, mambair_dehaze, mambair_nano, mambair_unet, mambair
 from .config import InferenceError, StateDict, options
 from .descriptor import Descriptor
 from .network import Network
+from .unets import nnmamba, swin_umamba, umamba, uvmnet, vmambair, vmunet
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,27 @@ ARCHITECTURES: list[Architecture] = [
     architecture(tpmambasr, tpmambasr.T_PMambaSR, tpmambasr.T_PMambaSRConfig),  # before v2, whose names it has too
     architecture(mambairv2, mambairv2.MambaIRv2, mambairv2.MambaIRv2Config),
     architecture(mambairv2, mambairv2.MambaIRv2Light, mambairv2.MambaIRv2Config, matches=mambairv2.matches_light),
+    architecture(vmunet, vmunet.VMUNet, vmunet.VMUNetConfig),
+    architecture(
+        vmunet,
+        vmunet.MambaUNet,
+        vmunet.MambaUNetConfig,
+        matches=vmunet.matches_mamba_unet,
+        infer=vmunet.infer_mamba_unet,
+    ),
+    architecture(umamba, umamba.UMamba, umamba.UMambaConfig),
+    architecture(swin_umamba, swin_umamba.SwinUMamba, swin_umamba.SwinUMambaConfig),
+    architecture(
+        swin_umamba,
+        swin_umamba.SwinUMambaD,
+        swin_umamba.SwinUMambaDConfig,
+        matches=swin_umamba.matches_dagger,
+        infer=swin_umamba.infer_dagger,
+        describe=swin_umamba.describe_dagger,
+    ),
+    architecture(nnmamba, nnmamba.NNMambaSeg, nnmamba.NNMambaSegConfig),
+    architecture(uvmnet, uvmnet.UVMNet, uvmnet.UVMNetConfig),
+    architecture(vmambair, vmambair.VmambaIR, vmambair.VmambaIRConfig),
 ]
 """Every network there is, our own in this order, then those that were added."""
 

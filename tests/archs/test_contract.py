@@ -43,7 +43,7 @@ def test_its_tensors_identify_it(row: Architecture) -> None:
 @ROWS
 def test_its_stages_hold_everything_and_cost_something(row: Architecture) -> None:
     network = on_meta(row)
-    counted = {id(parameter) for module, _ in network.stages() for parameter in module.parameters()}
+    counted = {id(parameter) for module, _ in (*network.stages(), *network.once()) for parameter in module.parameters()}
     once = {name for name, parameter in network.named_parameters() if id(parameter) not in counted}
     assert once <= {"presence.weight", "presence.bias"}, "what works once per picture, not per pixel"
     assert complexity.macs(network, 64, 64) > sum(parameter.numel() for parameter in network.parameters())

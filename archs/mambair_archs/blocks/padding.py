@@ -35,3 +35,22 @@ def crop(x: Tensor, height: int, width: int) -> Tensor:
         rows, columns = (torch.arange(size, device=x.device) for size in (height, width))
         return x.index_select(1, rows).index_select(2, columns)
     return x[:, :height, :width]
+
+
+def pad_axes(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
+    """Mirror (batch, channels, ...) at the end of every further axis up to a multiple of its number."""
+    for axis, multiple in enumerate(multiples, start=2):
+        if (multiple > 1 and torch.compiler.is_exporting()) or x.shape[axis] % multiple:
+            padded = -(-x.shape[axis] // multiple) * multiple
+            x = x.index_select(axis, _mirror(x.shape[axis], padded, False, x.device))
+    return x
+
+
+def crop_axes(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The first part of (batch, channels, ...) along every further axis."""
+    for axis, size in enumerate(sizes, start=2):
+        if torch.compiler.is_exporting():
+            x = x.index_select(axis, torch.arange(size, device=x.device))
+        else:
+            x = x.narrow(axis, 0, size)
+    return x

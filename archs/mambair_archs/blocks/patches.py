@@ -63,6 +63,10 @@ class PatchExpand(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.factor = factor
 
+    def macs_per_pixel(self, inside: float) -> float:
+        """Per pixel that comes in: the norm sees those that go out."""
+        return inside + 5 * (self.factor**2 - 1) * self.norm.weight.numel()
+
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to (batch, height * factor, width * factor, channels)."""
         out: Tensor = self.norm(rearrange(apply_linear(self.expand, x), self.factor))
