@@ -20,7 +20,7 @@ from .blocks.convolution import Conv2d, DepthwiseConv2d, conv3x3
 from .blocks.feed_forward import GatedMLP
 from .blocks.heads import Upsampler
 from .blocks.padding import crop, pad_to_multiple
-from .blocks.pointwise import norm_linear
+from .blocks.pointwise import norm_conv1x1, norm_linear
 from .blocks.residual import run_blocks
 from .blocks.selective_scan import SelectiveScan2d, dt_rank
 from .blocks.window_attention import WindowAttention, relative_position_index
@@ -82,13 +82,19 @@ class GroupedScan(nn.Module):
         self.in_proj = nn.Sequential(Conv2d(dim, hidden, 1))
         self.CPE = nn.Sequential(DepthwiseConv2d(hidden, 3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, dim) to the same shape."""
+    def forward(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """(batch, height, width, dim) to the same shape; ``norm`` comes first."""
         height, width = x.shape[1:3]
-        u = self.in_proj(x)
+        first = self.in_proj[0]
+        assert isinstance(first, nn.Conv2d)
+        u = norm_conv1x1(norm, first, x)
         u = pad_to_multiple(u * self.CPE(u).sigmoid(), self.multiple, repeat_edge=True)
-        y = crop(torch.cat(self.selectiveScan.scan_groups(u, self.paths), -1), height, width)
+        y = crop(torch.cat(self.merged(self.selectiveScan.scan_groups(u, self.paths)), -1), height, width)
         return norm_linear(self.out_norm, self.out_proj, y)
+
+    def merged(self, results: list[Tensor]) -> list[Tensor]:
+        """The order in which the results of the paths are joined."""
+        return results
 
 
 class WindowScan(GroupedScan):
@@ -111,13 +117,10 @@ class GlobalScan(GroupedScan):
         hidden = config.d_inner
         super().__init__(config.embed_dim, hidden, config.d_state, dt_rank(hidden // 4), CROSS_SCAN)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, dim) to the same shape."""
-        u = self.in_proj(x)
-        row, column, row_back, column_back = self.selectiveScan.scan_groups(u * self.CPE(u).sigmoid(), self.paths)
-        # Published weights depend on this order, in which their code merges the directions.
-        y = torch.cat([row, row_back, column, column_back], -1)
-        return norm_linear(self.out_norm, self.out_proj, y)
+    def merged(self, results: list[Tensor]) -> list[Tensor]:
+        """Rows before columns: published weights depend on how their code merges the directions."""
+        row, column, row_back, column_back = results
+        return [row, row_back, column, column_back]
 
 
 class WindowLayer(nn.Module):
@@ -145,7 +148,7 @@ class WindowLayer(nn.Module):
         """(batch, height, width, dim) to the same shape; sizes are multiples of the window."""
         local = self.win_mhsa(x, self.norm1, self.wqkv, self.position_index, self.shift) + x
         x = torch.addcmul(self.convffn1(local, self.norm2), x, self.scale1) + local
-        scanned = self.assm(self.norm3(x)) + x
+        scanned = self.assm(x, self.norm3) + x
         out: Tensor = torch.addcmul(self.convffn2(scanned, self.norm4), x, self.scale2) + scanned
         return out
 
@@ -179,7 +182,7 @@ class GlobalLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape."""
-        scanned = self.assm(self.norm1(x)) + x
+        scanned = self.assm(x, self.norm1) + x
         out: Tensor = torch.addcmul(self.convffn(scanned, self.norm2), x, self.scale) + scanned
         return out
 
