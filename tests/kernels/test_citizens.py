@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 import mambair_kernels
-from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2Light
+from mambair_archs import MaIR, MambaIR, MambaIRUNet, MambaIRv2Light, T_PMambaSR
 from mambair_kernels import chunked, mamba_ssm, triton_scan
 from tests.kernels.backends import ALL, use
 from tests.kernels.test_cpu import image_case, permutations, sequence_case
@@ -25,6 +25,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "v2-light": lambda: MambaIRv2Light(
         **HEAD, embed_dim=8, depths=(2,), num_heads=(2,), mlp_ratio=1.0, window_size=4, num_tokens=4, inner_rank=3
     ),
+    "tpmamba": lambda: T_PMambaSR(
+        upscale=2, embed_dim=8, depths=(1,), num_heads=(2,), d_state=2, window_size=4, convffn_kernel_size=3
+    ),
+    "mair": lambda: MaIR(**HEAD, embed_dim=8, depths=(2,), scan_len=4),
     "unet": lambda: MambaIRUNet(dim=30, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, d_state=2),
 }
 
