@@ -18,7 +18,8 @@ TRAINING = sorted(name for name in RECIPES if "/test/" not in name)
 TESTS = sorted(name for name in RECIPES if "/test/" in name)
 TASKS = ("SR_x2", "SR_x3", "SR_x4", "denoise", "dejpeg", "dehaze")
 OURS = {f"options/nano_{task}.yml" for task in TASKS}  # of the models that ship
-BORROWED = {f"options/tpmambasr_x{scale}.yml" for scale in (2, 3, 4)}  # of networks without a published recipe
+BORROWED = {f"options/{stem}_x{scale}.yml" for stem in ("tpmambasr", "mair_lightSR") for scale in (2, 3, 4)}
+BORROWED |= {"options/mair_colorDN_15.yml"}  # schedules of other networks, for those without a published recipe
 PUBLISHED = sorted(set(TRAINING) - OURS - BORROWED)
 
 PARAMETERS = {
@@ -44,6 +45,8 @@ PARAMETERS = {
     "v2_SR_L_x3": 34_275_163,
     "v2_SR_L_x4": 34_238_235,
     "v2_colorDN_15": 22_657_971,
+    "mair_lightSR_x2": 1_354_680,
+    "mair_lightSR_x4": 1_374_156,
     "tpmambasr_x2": 687_388,
     "tpmambasr_x3": 693_883,
     "tpmambasr_x4": 702_976,
@@ -94,8 +97,9 @@ def build(network: dict[str, Any]) -> torch.nn.Module:
 
 
 def test_the_published_set_is_complete() -> None:
-    assert (len(PUBLISHED), len(TESTS), len(BORROWED)) == (31, 32, 3)
+    assert (len(PUBLISHED), len(TESTS), len(BORROWED)) == (31, 32, 7)
     untested = {"v2_colorDN_25", "v2_colorDN_50"}  # for which no weights were published
+    untested |= {f"mair_{stem}" for stem in ("colorDN_15", *(f"lightSR_x{scale}" for scale in (2, 3, 4)))}
     assert {name.rpartition("/")[2] for name in [*PUBLISHED, *BORROWED]} - {f"{stem}.yml" for stem in untested} == {
         name.rpartition("/")[2] for name in TESTS
     }

@@ -32,6 +32,8 @@ FAMILIES = {
     "realDN": ("datasets.train.gt_size=32", "network_g.num_blocks=[1, 1, 1, 1]", "network_g.num_refinement_blocks=1"),
     "v2_lightSR_x3": HEADS,
     "v2_SR_S_x2": HEADS,
+    "mair_lightSR_x2": (*SINGLE, "network_g.embed_dim=12"),
+    "mair_colorDN_15": (*SINGLE, "network_g.embed_dim=12", "datasets.train.gt_size=32"),
     "tpmambasr_x2": (*HEADS, "datasets.train.gt_size=64"),
     "v2_colorDN_25": (*HEADS, "datasets.train.gt_size=32"),
     "v2_JPEG_40": (*HEADS, "datasets.train.gt_size=32"),
