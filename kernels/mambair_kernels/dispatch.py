@@ -8,8 +8,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from . import chunked, cpu, mamba_ssm, reference, triton_scan
+from . import chunked, cpu, mamba_ssm, reference
 from .errors import BackendError
+from .triton import scan as triton_scan
 
 __all__ = ["BACKENDS", "VARIABLE", "Backend", "BackendError", "Verdict", "select", "verdicts"]
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from mambair_kernels import dispatch, mamba_ssm, native
-from tests.kernels.interpreter import interpreting
 from tests.kernels.stand_in import extension
+from tests.kernels.triton.interpreter import interpreting
 
 ALL = ("reference", "cpu", "chunked", "mamba_ssm", "triton")
 

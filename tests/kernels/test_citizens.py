@@ -11,7 +11,8 @@ from torch.export import Dim, export
 
 import mambair_kernels
 from mambair_archs import MaIR, MambaIR, MambaIRUNet, MambaIRv2Light, T_PMambaSR
-from mambair_kernels import chunked, mamba_ssm, triton_scan
+from mambair_kernels import chunked, mamba_ssm
+from mambair_kernels.triton import scan as triton_scan
 from tests.kernels.backends import ALL, use
 from tests.kernels.test_cpu import image_case, permutations, sequence_case
 

@@ -1,9 +1,9 @@
-"""Device code of the Triton backend: the gradients of a chunk. See :mod:`mambair_kernels.triton_kernels`."""
+"""Device code of the Triton backend: the gradients of a chunk. See :mod:`mambair_kernels.triton.kernels`."""
 
 import triton
 import triton.language as tl
 
-from .triton_kernels import LN_2, SIZES, _compose, _pick, _places, _states, _step_sizes
+from .kernels import LN_2, SIZES, _compose, _pick, _places, _states, _step_sizes
 
 
 @triton.jit(do_not_specialize=[*SIZES, "path_offset"])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import BackendError
+from ..errors import BackendError
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def summaries(job: Job, grad_y: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """State before every chunk, and with ``grad_y`` what the chunk after it sends back."""
     if job.chunks == 1:
         return job.summary().zero_(), None if grad_y is None else job.summary().zero_()
-    from . import triton_kernels as kernels
+    from . import kernels
 
     decays, ends = job.summary(), job.summary()
     grads = ends if grad_y is None else job.summary()
@@ -160,7 +160,7 @@ def summaries(job: Job, grad_y: Tensor | None) -> tuple[Tensor, Tensor | None]:
 
 
 def _carry(job: Job, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
-    from . import triton_kernels as kernels
+    from . import kernels
 
     starts = torch.empty_like(ends)
     paths, state, channels = job.sizes
@@ -186,7 +186,7 @@ def forward(job: Job, merge: bool) -> Tensor:
 
     One program at a time owns a pixel and launches follow each other, so the sum has a fixed order without atomics.
     """
-    from . import triton_kernels as kernels
+    from . import kernels
 
     with launching(job.u):
         starts, _ = summaries(job, None)
@@ -219,7 +219,7 @@ class Gradients:
 
 def backward(job: Job, grad_y: Tensor, merge: bool, results: Gradients, stride_block: int) -> None:
     """Fills ``results``; grad_u is summed over the paths as the output of :func:`forward`, in its own type."""
-    from . import triton_gradient as kernels
+    from . import gradient as kernels
 
     paths, state, _ = job.sizes
     *tensors, D, index = job.inputs()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mambair_kernels import triton_scan
+from mambair_kernels.triton import scan as triton_scan
 
 
 def _scan_by_rows(self: Any, inputs: Any) -> list[Any]:

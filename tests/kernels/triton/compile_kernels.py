@@ -1,6 +1,6 @@
 """Compile the Triton kernels for a card that need not be there; prints the name of each that compiles.
 
-python -m tests.kernels.compile_kernels BACKEND ARCHITECTURE WARP
+python -m tests.kernels.triton.compile_kernels BACKEND ARCHITECTURE WARP
 """
 
 import sys
@@ -10,15 +10,15 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mambair_kernels import triton_gradient, triton_kernels
+from mambair_kernels.triton import gradient, kernels
 
 SCALARS = {"orders", "paths", "channels", "length", "height", "width", "span", "chunks", "size", "path_offset"}
 IMAGE = {"N": 10, "RANK": 4, "SOFTPLUS": True, "INDEXED": False, "C_BIAS": True, "BLOCK": 32}
 KERNELS: list[tuple[Any, dict[str, int]]] = [
-    (triton_kernels.summarise, {**IMAGE, "GRADIENT": True, "TILE": 8}),
-    (triton_kernels.carry, {"REVERSE": 1, "TILE": 16, "BLOCK": 64}),
-    (triton_kernels.outputs, {**IMAGE, "ADD": True, "TILE": 16}),
-    (triton_gradient.gradients, {**IMAGE, "ADD": True, "TILE": 8}),
+    (kernels.summarise, {**IMAGE, "GRADIENT": True, "TILE": 8}),
+    (kernels.carry, {"REVERSE": 1, "TILE": 16, "BLOCK": 64}),
+    (kernels.outputs, {**IMAGE, "ADD": True, "TILE": 16}),
+    (gradient.gradients, {**IMAGE, "ADD": True, "TILE": 8}),
 ]
 
 

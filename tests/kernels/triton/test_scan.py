@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 import mambair_kernels
-from mambair_kernels import CROSS_SCAN, BackendError, dispatch, triton_launch, triton_scan
+from mambair_kernels import CROSS_SCAN, BackendError, dispatch
 from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
-from mambair_kernels.triton_launch import Tuning
-from tests.kernels.interpreter import interpreting
+from mambair_kernels.triton import launch as triton_launch
+from mambair_kernels.triton import scan as triton_scan
+from mambair_kernels.triton.launch import Tuning
 from tests.kernels.test_cpu import ROOT, assert_close, differentiate, image_case, permutations, sequence_case
+from tests.kernels.triton.interpreter import interpreting
 
 # Arguments travel as lists here, which a type checker cannot count.
 triton: Any = triton_scan
@@ -217,7 +219,7 @@ def test_kernels_that_do_not_compile_are_passed_over(compiled: pytest.MonkeyPatc
 def test_kernels_compile_for_a_card_that_is_not_here() -> None:
     """In a process of its own, because this one has chosen the interpreter."""
     environment = {key: value for key, value in os.environ.items() if key != triton_scan.INTERPRET}
-    command = [sys.executable, "-m", "tests.kernels.compile_kernels", "cuda", "80", "32"]
+    command = [sys.executable, "-m", "tests.kernels.triton.compile_kernels", "cuda", "80", "32"]
     outcome = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr[-2000:]
     assert outcome.stdout.split() == ["summarise", "carry", "outputs", "gradients"]

@@ -22,10 +22,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from . import paths as scan_paths
-from . import triton_launch as launch
-from .operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
-from .triton_launch import BACKWARD, FORWARD, INTERPRETED, Job, Tuning
+from .. import paths as scan_paths
+from ..operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
+from . import launch
+from .launch import BACKWARD, FORWARD, INTERPRETED, Job, Tuning
 
 __all__ = ["available", "interpreted", "scan_2d", "selective_scan"]
 
