@@ -28,7 +28,7 @@ import yaml
 from mambair_cli.console import Console
 from mambair_cli.training import start
 from mambair_cli.training.basicsr import bridge
-from mambair_cli.training.recipe.reading import read_recipe
+from mambair_cli.training.recipe.reading import Recipe, read_recipe
 
 WARM_UP = 20
 PAIRED = {"type": "PairedImageDataset", "dataroot_gt": "hr", "dataroot_lq": "lr", "io_backend": {"type": "disk"}}
@@ -100,10 +100,10 @@ def theirs(model: Any) -> list[tuple[float, float]]:
     return times
 
 
-def ours(model: Any, options: dict[str, Any]) -> list[tuple[float, float]]:
+def ours(model: Any, recipe: Recipe) -> list[tuple[float, float]]:
     """Our loop."""
     with watched(model) as times:
-        start.train(options, Path.cwd(), False, Console(quiet=True))
+        start.train(recipe.model, Path.cwd(), False, Console(quiet=True))
     return times
 
 
@@ -135,19 +135,15 @@ def main() -> None:
         Path("recipe.yml").write_text(yaml.safe_dump(recipe(arguments.steps)), encoding="utf-8")
         for _ in range(arguments.rounds):
             result["basicsr"].append(summary(theirs(SRModel), WARM_UP)[0])
-            result["ours"].append(summary(ours(SRModel, read_recipe("recipe.yml").options), WARM_UP)[0])
+            result["ours"].append(summary(ours(SRModel, read_recipe("recipe.yml")), WARM_UP)[0])
         ratio = statistics.median(a / b for a, b in zip(result["ours"], result["basicsr"], strict=True))
         for name in ("ours", "basicsr"):
             print(f"{name}: {statistics.median(result[name]):.1f} steps a second")
         print(f"ours over BasicSR's: {ratio:.3f}")
-        changes = [f"train.total_iter={arguments.light_steps}", "datasets.train.batch_size_per_gpu=2"]
-        changes += ["datasets.train.dataroot_gt=hr", "train.scheduler.milestones=[1]"]
-        light = read_recipe("options/lightSR_x2.yml", changes).options
-        light["datasets"] = {
-            "train": {**light["datasets"]["train"], **PAIRED, "filename_tmpl": "{}", "num_worker_per_gpu": 1}
-        }
-        light["logger"]["use_tb_logger"] = False
-        light.pop("val", None)
+        changes = [f"train.total_iter={arguments.light_steps}", "train.scheduler.milestones=[1]"]
+        data = {"train": {**PAIRED, "name": "p", "gt_size": 128, "batch_size_per_gpu": 2, "num_worker_per_gpu": 1}}
+        changes += [f"datasets={json.dumps(data)}", "logger.use_tb_logger=false", "val=null"]
+        light = read_recipe("options/lightSR_x2.yml", changes)
         rate, outside = summary(ours(MambaIRModel, light), 2)
         print(f"light recipe: {1 / rate:.2f} s a step, {outside:.2%} of it outside the network's step")
         os.chdir("/")

@@ -85,7 +85,7 @@ def _haze(
 ) -> None:
     """Add haze to clear images, into the folder hazy beside theirs."""
     from ..data import photos, prepare
-    from ..data.degradations import from_options
+    from ..data.combined import from_options
 
     place = output or _beside(folder, "hazy")
     hazes: Any = from_options({"type": "haze", "beta": list(beta)}, 1)

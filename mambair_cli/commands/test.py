@@ -126,7 +126,7 @@ def _options(console: Console, recipe: list[str] | None) -> dict[str, Any]:
 
 def _weights(options: dict[str, Any], root: Path) -> str:
     """The recipe's file; the catalogue's name for one that is not there, so that the message says how to get it."""
-    from ..data.imagesets import located
+    from ..places import located
     from ..weights import catalog
 
     written = options.get("path", {}).get("pretrain_network_g")

@@ -51,8 +51,8 @@ def _train(
     ] = False,
 ) -> None:
     """Train a network; the run lands in experiments/ below the working folder."""
+    from ..places import data_root
     from ..training.recipe.reading import read_recipe
-    from ..training.settings import data_root
 
     parsed = read_recipe(recipe, changes or ())
     if "RANK" not in os.environ or os.environ["RANK"] == "0":
@@ -62,13 +62,13 @@ def _train(
     if dry_run:
         from ..training.rehearsal import rehearse
 
-        rehearse(parsed.options, place, console)
+        rehearse(parsed.model, place, console)
     elif nproc > 1 and "RANK" not in os.environ:
         _launch(nproc, _arguments(console, recipe, changes or [], place, resume))
     else:
         from ..training.start import train
 
-        train(parsed.options, place, resume, console)
+        train(parsed.model, place, resume, console)
 
 
 def _arguments(console: Console, recipe: str, changes: list[str], root: Path, resume: bool | None) -> list[str]:

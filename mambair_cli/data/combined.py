@@ -1,21 +1,35 @@
 """Degradations made of others: in a row, drawn from several, or without colours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
 
+from ..declaration import OneOf, Part, checked
 from ..errors import UsageError
-from . import degradations, degrade, photos
-from .degradations import JPEG_GRID, Bicubic, Box, Degradation
+from . import degrade, photos
+from .degradations import JPEG_GRID, KINDS, Box, Degradation, check_scale, declared, degradation, reduces
 from .degrade import Bytes
 
 CONTEXT = 3 * JPEG_GRID
 """Pixels around a patch that no degradation looks beyond; a multiple of every scale."""
 
 
+def _without(*combinations: str) -> tuple[type[Part], ...]:
+    return tuple(declared(name) for name in KINDS if name not in combinations)
+
+
+Single = Annotated[Any, OneOf(lambda: _without("chain", "mix"))]
+Drawn = Annotated[Any, OneOf(lambda: _without("mix"))]
+Made = Annotated[Any, OneOf(_without)]
+"""Options of a degradation: a single one, one that a mix draws from, any."""
+
+
+@degradation("chain")
 @dataclass(frozen=True)
 class Chain:
     """One after the other, each stored in 8 bits before the next, as a photo that is saved again.
@@ -23,10 +37,10 @@ class Chain:
     The first may reduce the photo; the others keep the size.
 
     Attributes:
-        steps: in their order.
+        steps: degradations in their order; only the first may be bicubic.
     """
 
-    steps: tuple[Degradation, ...]
+    steps: Annotated[tuple[Single, ...], Field(min_length=1)]
 
     def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Degradation`; a step sees what the ones before it made of its surroundings."""
@@ -35,26 +49,37 @@ class Chain:
             around = box.widened(left * CONTEXT, photo)
             patch = step(photo, around, rng)
             photo = patch if patch.dtype == np.uint8 else degrade.stored(patch)
-            box = box.within(around, step.scale if isinstance(step, Bicubic) else 1)
-        return last(photo, box, rng)
+            box = box.within(around, getattr(step, "scale", 1))
+        low: NDArray[Any] = last(photo, box, rng)
+        return low
 
 
+@degradation("mix")
 @dataclass(frozen=True)
 class Mix:
     """One of several for each patch.
 
     Attributes:
-        of: what there is to draw from.
+        of: degradations to draw from.
         shares: how often each is drawn, in relation to the others; all evenly if there are none.
+
+    Raises:
+        UsageError: the shares do not fit.
     """
 
-    of: tuple[Degradation, ...]
-    shares: tuple[float, ...] = ()
+    of: Annotated[tuple[Drawn, ...], Field(min_length=1)]
+    shares: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=0)] = ()
+
+    def __post_init__(self) -> None:
+        if self.shares and (len(self.shares) != len(self.of) or not sum(self.shares) > 0):
+            shares = list(self.shares)
+            raise UsageError(f"shares: {shares} does not fit {len(self.of)} degradations.", "Give one for each.")
 
     def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Degradation`."""
         shares = np.array(self.shares or (1,) * len(self.of))
-        return self.of[rng.choice(len(self.of), p=shares / shares.sum())](photo, box, rng)
+        drawn: Degradation = self.of[rng.choice(len(self.of), p=shares / shares.sum())]
+        return drawn(photo, box, rng)
 
 
 def gray(degradation: Degradation, photo: Bytes, box: Box, rng: np.random.Generator) -> tuple[Bytes, NDArray[Any]]:
@@ -65,37 +90,45 @@ def gray(degradation: Degradation, photo: Bytes, box: Box, rng: np.random.Genera
     return np.repeat(inner.cut(plain), photo.shape[2], axis=2), np.repeat(low, photo.shape[2], axis=2)
 
 
-KINDS: dict[str, type[Chain | Mix]] = {"chain": Chain, "mix": Mix}
 PARTS = {"chain": "steps", "mix": "of"}
+
+
+def adapter() -> TypeAdapter[Part]:
+    """Reads the options of any degradation that is known now."""
+    return _adapter(tuple(KINDS.items()))
+
+
+@cache
+def _adapter(kinds: tuple[Any, ...]) -> TypeAdapter[Part]:
+    return TypeAdapter(Made)
 
 
 def from_options(options: Mapping[str, Any], scale: int) -> Degradation:
     """The degradation of a recipe, a single one or a combination: ``{type: chain, steps: [...]}``.
 
     Raises:
-        UsageError: see :func:`degradations.from_options`; or a combination has no parts, or shares that do not fit, or
-            a chain reduces the photo in another step than the first.
+        UsageError: an option is unknown, missing or out of range; or the size is kept and the scale is not 1; or a
+            chain reduces the photo in another step than the first.
     """
-    kind = options.get("type")
-    if kind not in KINDS:
-        return degradations.from_options(options, scale)
-    given = {key: value for key, value in options.items() if key != "type"}
-    degradations.refuse_unknown(kind, given, [PARTS[kind], *(["shares"] if kind == "mix" else [])])
-    parts = given.get(PARTS[kind])
-    if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, Mapping) for part in parts):
-        raise UsageError(f"The degradation {kind} has no {PARTS[kind]}.", "Give a list of degradations.")
-    if kind == "mix":
-        made = tuple(from_options(part, scale) for part in parts)
-        return Mix(made, _shares(given.get("shares"), len(made)))
-    if any(part.get("type", "bicubic") == "bicubic" for part in parts[1:]):
-        raise UsageError("The degradation bicubic is not the first of its chain.", "Reduce the photo first.")
-    return Chain((from_options(parts[0], scale), *(from_options(part, 1) for part in parts[1:])))
+    kind = options.get("type", "bicubic")
+    return _made(checked(adapter(), {"type": kind, **options}, f"degradation {kind}"), scale)
 
 
-def _shares(shares: Any, count: int) -> tuple[float, ...]:
-    if shares is None:
-        return ()
-    numbers = isinstance(shares, list | tuple) and all(isinstance(share, int | float) for share in shares)
-    if not numbers or len(shares) != count or min(shares) < 0 or not sum(shares) > 0:
-        raise UsageError(f"shares: {shares!r} does not fit {count} degradations.", "Give one number for each.")
-    return tuple(shares)
+def _made(section: Part, scale: int) -> Degradation:
+    kind = section.type
+    given = {name: getattr(section, name) for name in section.model_fields_set - {"type"}}
+    if part := PARTS.get(kind):
+        given[part] = tuple(_parts(kind, given[part], scale))
+    elif reduces(kind):
+        given["scale"] = scale
+    else:
+        check_scale(kind, scale)
+    return KINDS[kind](**given)
+
+
+def _parts(kind: str, parts: tuple[Part, ...], scale: int) -> Iterator[Degradation]:
+    for number, part in enumerate(parts):
+        name = part.type
+        if kind == "chain" and number and reduces(name):
+            raise UsageError(f"The degradation {name} is not the first of its chain.", "Reduce the photo first.")
+        yield _made(part, 1 if kind == "chain" and number else scale)

@@ -1,4 +1,6 @@
-"""Datasets that a recipe can name: patches of photos for training, whole photos for validation.
+"""Data sets that a recipe can name: patches of photos for training, whole photos for validation.
+
+Each declares its options as ``Options``, a section with :class:`Loaded` below it.
 
 Items are dictionaries as BasicSR's: ``lq`` and ``gt``, float32 tensors (channels, height, width) in units of white and
 RGB order, ``lq_path`` and ``gt_path``.
@@ -6,15 +8,27 @@ RGB order, ``lq_path`` and ``gt_path``.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..declaration import (
+    Count,
+    Folders,
+    Positive,
+    Probability,
+    Range,
+    Section,
+    Template,
+    Within,
+    checked,
+)
 from ..errors import UsageError
 from . import combined, photos
 from .combined import from_options
@@ -41,54 +55,145 @@ def symmetry(pixels: NDArray[Any], mirrored: bool, upset: bool, turned: bool) ->
     return pixels.swapaxes(0, 1) if turned else pixels
 
 
+class Loaded(Section):
+    """What every data set may state; the loader reads it."""
+
+    name: str
+    """For messages, and the folder of its result images."""
+
+    phase: Literal["train", "val", "test"] | None = None
+    """Set from the data set's place in the recipe."""
+
+    scale: Positive | None = None
+    """Set from the recipe's scale."""
+
+    batch_size_per_gpu: Positive = 1
+    """Samples per step and process."""
+
+    num_worker_per_gpu: Count = 0
+    """Processes that load data, for each training process."""
+
+    use_shuffle: bool = True
+    """Draw the samples of an epoch in another order each time; false keeps that of the files."""
+
+    dataset_enlarge_ratio: Positive = 1
+    """How often an epoch goes through the images."""
+
+    prefetch_mode: Literal["cpu", "cuda"] | None = None
+    """Load batches ahead: in the loading processes, or on to the GPU."""
+
+    num_prefetch_queue: Positive = 1
+    """Batches that each process of ``prefetch_mode: cpu`` loads ahead."""
+
+    pin_memory: bool = False
+    """Load into page-locked memory; quicker on its way to a GPU."""
+
+    persistent_workers: bool = False
+    """Carried by published recipes; loading processes live as long as the training."""
+
+
+class Augmented(Section):
+    """Patches and symmetries of training."""
+
+    gt_size: Positive | None = None
+    """Side in pixels of the clean patch; a multiple of the scale. Needed in training."""
+
+    use_hflip: bool = True
+    """Mirror half of the samples."""
+
+    use_rot: bool = True
+    """Turn samples by quarters; with use_hflip all eight symmetries."""
+
+
+class Photos(Loaded):
+    """What our two data sets share."""
+
+    dataroot_gt: Folders
+    """Folder (or folders) of photos, relative to the data root; folders within are searched."""
+
+    degradation: combined.Made = Field({"type": "bicubic"})
+    """How the low-quality image is made."""
+
+    gray: bool = False
+    """Luma only, for networks with one channel."""
+
+
+class PhotoPatches(Photos, Augmented):
+    """Patches of photos, degraded on the fly."""
+
+    detail: Probability = 0.0
+    """How often the patch with most detail of a few is taken."""
+
+    gray_probability: Probability = 0.0
+    """How often a patch loses its colours but keeps its channels, so that a network for colours learns gray, too."""
+
+    shrink: Annotated[Range, Within(1, 16)] = (1, 1)
+    """How much larger patches are cut before they are averaged down: a number, or [low, high]."""
+
+    gamma: Annotated[Range, Within(0.1, 10)] = (1, 1)
+    """Exponents of the brightness of patches, above 1 darker: a number, or [low, high]."""
+
+    in_memory: bool = False
+    """Decode all photos at the start."""
+
+    cache_mib: Count = 1024
+    """How much of the decoded photos to keep otherwise, for each worker."""
+
+    patches_per_photo: Positive = 1
+    """Length of the data set over the number of photos."""
+
+
+class PhotoFolders(Photos):
+    """Whole photos, degraded the same way every time, or read beside degraded files."""
+
+    dataroot_lq: str | None = None
+    """Folder of degraded images; without it, degradation makes them."""
+
+    filename_tmpl: Template = "{}"
+    """Name of a degraded image, from its photo's without extension: '{}x2'."""
+
+
+Options = TypeVar("Options", bound=Loaded)
+
+
+def read(declared: type[Options], given: Mapping[str, Any]) -> Options:
+    """The options of a data set by their declaration; BasicSR adds ``type``.
+
+    Raises:
+        UsageError: something of them is wrong.
+    """
+    options = {"name": "photos", **given}
+    kind = options.pop("type", "photos")
+    return checked(declared, options, f"dataset {kind}")
+
+
 class PhotoPatchDataset(Dataset[Item]):
     """Square patches of photos, with low-quality versions made on the fly.
-
-    Options:
-        dataroot_gt: a folder of photos, or several; folders within are searched.
-        gt_size: edge of a patch in pixels, a multiple of ``scale``.
-        scale: 1, or how much smaller the low-quality patch is.
-        degradation: see :func:`mambair_cli.data.combined.from_options`; default bicubic.
-        shrink: patches are cut this much larger and averaged down, so that they show more of the photo: a number or
-            a range from 1; default 1.
-        gamma: exponents of the brightness, above 1 darker: a number or a range; default 1.
-        detail: how often the patch with most detail of four is taken, 0 to 1; default 0.
-        use_hflip, use_rot: mirror, and turn by quarters; both together give all eight symmetries; default true.
-        gray: luma only; default false.
-        gray_probability: how often a patch loses its colours and keeps its channels, so that a network for colours
-            learns gray pictures too; default 0.
-        in_memory: decode all photos at the start; default false.
-        cache_mib: how much of the decoded photos to keep otherwise; default 1024 for each worker.
-        patches_per_photo: length of the dataset over the number of photos; default 1.
 
     Raises:
         InputError: no photos, or photos that are unreadable or too small.
         UsageError: an option makes no sense.
     """
 
+    Options = PhotoPatches
+
     def __init__(self, opt: Mapping[str, Any]) -> None:
-        self.scale, self.edge = int(opt.get("scale", 1)), int(opt["gt_size"])
-        if self.edge <= 0 or self.edge % self.scale:
+        options = read(PhotoPatches, opt)
+        self.scale, self.edge = options.scale or 1, options.gt_size or 0
+        if not self.edge or self.edge % self.scale:
             raise UsageError(
                 f"gt_size {self.edge} is no multiple of the scale {self.scale}.", "Change gt_size, or the scale."
             )
-        self.detail = float(opt.get("detail", 0))
-        if not 0 <= self.detail <= 1:
-            raise UsageError(f"detail: {self.detail} is not between 0 and 1.", "Give a number from 0 to 1.")
-        self.shrink, self.gamma = _range("shrink", opt.get("shrink", 1), 1), _range("gamma", opt.get("gamma", 1), 0.1)
+        self.options = options
         self.degrade = from_options(opt.get("degradation", {}), self.scale)
-        self.flips, self.turns = bool(opt.get("use_hflip", True)), bool(opt.get("use_rot", True))
-        self.gray_probability = float(opt.get("gray_probability", 0))
-        self.patches_per_photo = int(opt.get("patches_per_photo", 1))
-        paths = photos.find(opt["dataroot_gt"])
+        paths = photos.find(options.dataroot_gt)
         photos.check_sizes(paths, max(self.edge, photos.CELL))
-        keep = int(opt.get("cache_mib", 1024)) << 20
-        self.photos = photos.Photos(paths, bool(opt.get("gray", False)), self.scale, keep)
-        if opt.get("in_memory"):
+        self.photos = photos.Photos(paths, options.gray, self.scale, options.cache_mib << 20)
+        if options.in_memory:
             self.photos.preload()
 
     def __len__(self) -> int:
-        return len(self.photos) * self.patches_per_photo
+        return len(self.photos) * self.options.patches_per_photo
 
     def __getitem__(self, index: int) -> Item:
         return self.draw(index, np.random.default_rng(index))
@@ -100,9 +205,10 @@ class PhotoPatchDataset(Dataset[Item]):
         edge = self._edge(photo, rng)
         box = self._place(photo, edge, rng)
         mirrored, upset, turned = rng.random(3) < 0.5
-        ways = (mirrored and self.flips, upset and self.turns, turned and self.turns)
+        flips, turns = self.options.use_hflip, self.options.use_rot
+        ways = (mirrored and flips, upset and turns, turned and turns)
         pixels, box = self._changed(photo.pixels, box, rng)
-        if self.gray_probability and rng.random() < self.gray_probability:
+        if (share := self.options.gray_probability) and rng.random() < share:
             high, low = combined.gray(self.degrade, pixels, box, rng)
         else:
             high, low = box.cut(pixels), self.degrade(pixels, box, rng)
@@ -116,14 +222,14 @@ class PhotoPatchDataset(Dataset[Item]):
 
     def _edge(self, photo: photos.Photo, rng: np.random.Generator) -> int:
         """Edge of the patch in the photo."""
-        if self.shrink == (1, 1):
+        if self.options.shrink == (1, 1):
             return self.edge
         height, width = photo.pixels.shape[:2]
-        return int(min(round(self.edge * rng.uniform(*self.shrink)), height, width))
+        return int(min(round(self.edge * rng.uniform(*self.options.shrink)), height, width))
 
     def _changed(self, photo: Bytes, box: Box, rng: np.random.Generator) -> tuple[Bytes, Box]:
         """A photo with the patch at the size and brightness wanted: this one, or the patch alone."""
-        gamma = 1 if self.gamma == (1, 1) else rng.uniform(*self.gamma)
+        gamma = 1 if self.options.gamma == (1, 1) else rng.uniform(*self.options.gamma)
         if (box.height, gamma) == (self.edge, 1):
             return photo, box
         small = cv2.resize(box.cut(photo), (self.edge, self.edge), interpolation=cv2.INTER_AREA)
@@ -133,7 +239,7 @@ class PhotoPatchDataset(Dataset[Item]):
     def _place(self, photo: photos.Photo, edge: int, rng: np.random.Generator) -> Box:
         """A random place, or the one with most detail of a few, on the grid of low-quality pixels."""
         room = np.array(photo.pixels.shape[:2]) - edge
-        picky = rng.random() < self.detail
+        picky = rng.random() < self.options.detail
         places = rng.integers(0, room // self.scale, size=(CANDIDATES, 2), endpoint=True) * self.scale
         best = 0
         if picky:
@@ -141,33 +247,23 @@ class PhotoPatchDataset(Dataset[Item]):
         return Box(int(places[best, 0]), int(places[best, 1]), edge, edge)
 
 
-def _range(name: str, value: Any, least: float) -> tuple[float, float]:
-    low, high = value if isinstance(value, list | tuple) else (value, value)
-    if not least <= low <= high:
-        raise UsageError(f"{name}: {value!r} is no range from {least}.", f"Write {name}: [1, 2], or one number.")
-    return (low, high)
-
-
 class PhotoFolderDataset(Dataset[Item]):
     """Whole photos, with low-quality versions made the same way every time or read from files.
-
-    Options:
-        dataroot_gt: a folder of photos.
-        dataroot_lq: a folder of their low-quality versions; without it, ``degradation`` makes them.
-        filename_tmpl: name of the low-quality file, ``{}`` standing for that of the photo; default: ``{}``.
-        scale, degradation, gray: as for :class:`PhotoPatchDataset`.
 
     Raises:
         InputError: no photos, or photos without a partner or of which the partner has the wrong size.
         UsageError: an option makes no sense.
     """
 
+    Options = PhotoFolders
+
     def __init__(self, opt: Mapping[str, Any]) -> None:
-        self.scale, self.gray = int(opt.get("scale", 1)), bool(opt.get("gray", False))
-        self.paths = photos.find(opt["dataroot_gt"])
+        options = read(PhotoFolders, opt)
+        self.scale, self.gray = options.scale or 1, options.gray
+        self.paths = photos.find(options.dataroot_gt)
         self.low: dict[Path, Path] = {}
-        if opt.get("dataroot_lq"):
-            self.low = pair(self.paths, Path(opt["dataroot_lq"]), str(opt.get("filename_tmpl", "{}")), self.scale)
+        if options.dataroot_lq:
+            self.low = pair(self.paths, Path(options.dataroot_lq), options.filename_tmpl, self.scale)
         photos.check_sizes(self.paths, self.scale)
         self.degrade = from_options(opt.get("degradation", {}), self.scale)
 
@@ -187,4 +283,4 @@ class PhotoFolderDataset(Dataset[Item]):
         return {"lq": tensor(low), "gt": tensor(high), "lq_path": str(low_path), "gt_path": str(path)}
 
 
-DATASETS: dict[str, type] = {"PhotoPatchDataset": PhotoPatchDataset, "PhotoFolderDataset": PhotoFolderDataset}
+DATASETS: dict[str, type[Any]] = {"PhotoPatchDataset": PhotoPatchDataset, "PhotoFolderDataset": PhotoFolderDataset}

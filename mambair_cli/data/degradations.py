@@ -1,14 +1,19 @@
-"""The degradations that a recipe can name: options checked once, then one low-quality patch after the other."""
+"""The degradations that a recipe can name, each a class whose fields and docstring declare its options.
+
+Options are checked once, then one low-quality patch is made after the other.
+"""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import signatures
+from ..declaration import Among, Part, Probability, Range, Within, from_signature
 from ..errors import UsageError
 from . import degrade
 from .degrade import Bytes
@@ -17,8 +22,6 @@ from .resize import imresize
 
 JPEG_GRID = 16
 """Pixels after which JPEG with halved colours repeats its blocks."""
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,36 @@ class Degradation(Protocol):
         """The patch, (height / scale, width / scale, channels)."""
 
 
+KINDS: dict[str, Callable[..., Degradation]] = {}
+"""By the name in recipes."""
+
+Kind = TypeVar("Kind", bound=Callable[..., Degradation])
+
+
+def degradation(name: str) -> Callable[[Kind], Kind]:
+    """Have recipes know a frozen dataclass as ``type: name``.
+
+    Its fields are the options. One called ``scale`` is none, but the recipe's scale; without it the size is kept.
+    """
+
+    def known(kind: Kind) -> Kind:
+        KINDS[name] = kind
+        return kind
+
+    return known
+
+
+def reduces(name: str) -> bool:
+    """Whether a degradation makes the picture smaller by the recipe's scale."""
+    return "scale" in signatures.of(KINDS[name], name).defaults
+
+
+def declared(name: str) -> type[Part]:
+    """The options of a degradation."""
+    return from_signature(signatures.of(KINDS[name], name, ("scale",), hinted=True))
+
+
+@degradation("none")
 @dataclass(frozen=True)
 class Nothing:
     """The patch as it is."""
@@ -63,6 +96,7 @@ class Nothing:
         return box.cut(photo)
 
 
+@degradation("bicubic")
 @dataclass(frozen=True)
 class Bicubic:
     """Reduced as MATLAB does: the patch of the reduced photo, not the reduced patch, which would have a border."""
@@ -77,6 +111,7 @@ class Bicubic:
         return box.within(around, self.scale).cut(imresize(around.cut(photo), 1 / self.scale))
 
 
+@degradation("noise")
 @dataclass(frozen=True)
 class Noise:
     """Gaussian noise of a random strength.
@@ -88,10 +123,10 @@ class Noise:
         clip_probability: how often the result is clipped and rounded, as in a file; published training never does.
     """
 
-    sigma: Range
-    gray_probability: float = 0.0
-    shot: Range = (0.0, 0.0)
-    clip_probability: float = 0.0
+    sigma: Annotated[Range, Within(0, 255)]
+    gray_probability: Probability = 0.0
+    shot: Annotated[Range, Within(0, 1)] = (0.0, 0.0)
+    clip_probability: Probability = 0.0
 
     def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Degradation`."""
@@ -101,6 +136,7 @@ class Noise:
         return degrade.stored(noisy) if clip else noisy
 
 
+@degradation("jpeg")
 @dataclass(frozen=True)
 class Jpeg:
     """JPEG of a random quality.
@@ -111,8 +147,8 @@ class Jpeg:
         shifted: whether the blocks start anywhere, as in a patch of a compressed photo, or at the patch's corner.
     """
 
-    quality: Range
-    subsampling: tuple[str, ...] = ("4:4:4",)
+    quality: Annotated[Range, Within(1, 100)]
+    subsampling: Annotated[tuple[str, ...], Among(tuple(degrade.SUBSAMPLING))] = ("4:4:4",)
     shifted: bool = True
 
     def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
@@ -132,6 +168,7 @@ class Jpeg:
         return Box(top, left, wide.top + wide.height - top, wide.left + wide.width - left)
 
 
+@degradation("haze")
 @dataclass(frozen=True)
 class Haze:
     """Haze by atmospheric scattering through a random depth field.
@@ -148,15 +185,15 @@ class Haze:
         jpeg_probability: how often the hazy picture has been a JPEG file.
     """
 
-    beta: Range = (0.4, 2.5)
-    airlight: Range = (0.6, 1.0)
-    tint: float = 0.05
-    depth: tuple[str, ...] = tuple(DEPTHS)
-    standing_probability: float = 0.0
-    clear_probability: float = 0.0
-    sigma: Range = (0.0, 0.0)
-    quality: Range = (100, 100)
-    jpeg_probability: float = 0.0
+    beta: Annotated[Range, Within(0, 20)] = (0.4, 2.5)
+    airlight: Annotated[Range, Within(0, 1)] = (0.6, 1.0)
+    tint: Probability = 0.05
+    depth: Annotated[tuple[str, ...], Among(tuple(DEPTHS))] = tuple(DEPTHS)
+    standing_probability: Probability = 0.0
+    clear_probability: Probability = 0.0
+    sigma: Annotated[Range, Within(0, 255)] = (0.0, 0.0)
+    quality: Annotated[Range, Within(1, 100)] = (100, 100)
+    jpeg_probability: Probability = 0.0
 
     def __call__(self, photo: Bytes, box: Box, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Degradation`; a patch sees some part of the depth of a picture."""
@@ -198,34 +235,6 @@ def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
     return degradation(photo, Box(0, 0, *photo.shape[:2]), rng)
 
 
-KINDS: dict[str, Callable[..., Degradation]] = {"none": Nothing, "noise": Noise, "jpeg": Jpeg, "haze": Haze}
-LIMITS = {"sigma": (0, 255), "quality": (1, 100), "beta": (0, 20), "airlight": (0, 1), "shot": (0, 1)}
-CHOICES = {"subsampling": tuple(degrade.SUBSAMPLING), "depth": tuple(DEPTHS)}
-
-
-def from_options(options: Mapping[str, Any], scale: int) -> Degradation:
-    """The degradation of a recipe: ``{type: noise, sigma: [5, 50]}``; a range may be one number.
-
-    Raises:
-        UsageError: the type or an option is unknown, missing or out of range, or the type keeps the size of the
-            picture and the recipe's scale does not.
-    """
-    given = dict(options)
-    kind = given.pop("type", "bicubic")
-    if kind == "bicubic":
-        refuse_unknown(kind, given, ())
-        return Bicubic(scale)
-    if kind not in KINDS:
-        raise UsageError(f"There is no degradation {kind!r}.", f"Use bicubic, {', '.join(KINDS)}.")
-    check_scale(kind, scale)
-    known = {field.name: field for field in fields(KINDS[kind])}  # type: ignore[arg-type]
-    refuse_unknown(kind, given, known)
-    try:
-        return KINDS[kind](**{name: _value(name, value) for name, value in given.items()})
-    except TypeError:
-        raise UsageError(f"The degradation {kind} lacks an option.", f"Its options are {', '.join(known)}.") from None
-
-
 def check_scale(kind: str, scale: int) -> None:
     """Refuse a scale other than 1 for a degradation that keeps the size.
 
@@ -234,40 +243,3 @@ def check_scale(kind: str, scale: int) -> None:
     """
     if scale != 1:
         raise UsageError(f"The degradation {kind} keeps the size, but the scale is {scale}.", "Set scale: 1.")
-
-
-def refuse_unknown(kind: str, given: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
-    """Refuse options that a degradation does not have.
-
-    Raises:
-        UsageError: there are such options.
-    """
-    if unknown := [name for name in given if name not in known]:
-        offered = f"Its options are {', '.join(known)}." if known else "It has no options."
-        raise UsageError(f"The degradation {kind} has no option {', '.join(map(repr, unknown))}.", offered)
-
-
-def _value(name: str, value: Any) -> Any:
-    if name in CHOICES:
-        chosen = (value,) if isinstance(value, str) else tuple(value)
-        if not chosen or not set(chosen) <= set(CHOICES[name]):
-            raise UsageError(f"{name}: {value!r} is not known.", f"Use one or more of {', '.join(CHOICES[name])}.")
-        return chosen
-    if name in LIMITS:
-        return _range(name, value)
-    if name == "shifted":
-        return bool(value)
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise UsageError(f"{name}: {value!r} is not between 0 and 1.", "Give a number from 0 to 1.")
-    return value
-
-
-def _range(name: str, value: Any) -> Range:
-    ends = value if isinstance(value, list | tuple) else [value, value]
-    lowest, highest = LIMITS[name]
-    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
-    if len(ends) != 2 or not numbers or not lowest <= ends[0] <= ends[1] <= highest:
-        raise UsageError(
-            f"{name}: {value!r} is no range within {lowest} to {highest}.", f"Write {name}: [low, high], or one number."
-        )
-    return (ends[0], ends[1])

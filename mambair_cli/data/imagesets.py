@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
+from ..places import located
 from . import catalog, degrade, photos
 from .combined import from_options
 from .degradations import spoilt
@@ -183,10 +184,3 @@ def from_recipe(options: Mapping[str, Any], scale: int, root: Path) -> ImageSet:
         return spoilt(degradation, image, path)
 
     return ImageSet(name, _alone(targets), make, str(wanted.get("type", "bicubic")))
-
-
-def located(written: str, root: Path) -> Path:
-    """A path of a recipe: below ``root``, or as it is written if it is only there."""
-    path = Path(written).expanduser()
-    below = root / path
-    return path if path.exists() and not below.exists() else below

@@ -22,7 +22,7 @@ from .basicsr import bridge
 from .interruption import deferred
 from .journal import Journal
 from .meter import Clock, Meter, memory
-from .settings import Processes
+from .team import Processes
 
 BLINK = 0.1
 """Seconds between two looks of the display."""
@@ -34,7 +34,7 @@ class Trainer:
     """One run of one recipe.
 
     Args:
-        options: complete, see :func:`mambair_cli.training.settings.complete`.
+        options: complete, see :func:`mambair_cli.training.recipe.resolving.resolve`.
         console: where to talk; the first process's alone is used.
         processes: this process and the others, connected.
     """
@@ -43,7 +43,7 @@ class Trainer:
         self.options, self.console, self.processes = options, console, processes
         self.folder = Path(options["path"]["experiments_root"])
         self.train, self.val = options["train"], options.get("val") or {}
-        self.total = int(self.train["total_iter"])
+        self.total = self.train["total_iter"]
         self.iteration, self.samples = 0, 0
         self.saved, self.shown = 0, 0.0
         self.best: dict[str, Any] = {}
@@ -63,8 +63,8 @@ class Trainer:
         self.model = build_model(self.options)
         train = self.options["datasets"]["train"]
         self.dataset = bridge.build_dataset(train)
-        self.epoch_size = len(self.dataset) * int(train.get("dataset_enlarge_ratio") or 1)
-        self.batch = int(train["batch_size_per_gpu"]) * int(self.train.get("accumulate") or 1)
+        self.epoch_size = len(self.dataset) * train["dataset_enlarge_ratio"]
+        self.batch = train["batch_size_per_gpu"] * self.train["accumulate"]
         self.validations = [
             validation_loader(options)
             for options in self.options["datasets"].values()
@@ -128,7 +128,7 @@ class Trainer:
         self.iteration += 1
         self.samples += self.batch * self.processes.world
         try:
-            self.model.update_learning_rate(self.iteration, warmup_iter=self.train.get("warmup_iter", -1))
+            self.model.update_learning_rate(self.iteration, warmup_iter=self.train["warmup_iter"])
             self.model.feed_data(batch)
             self.model.optimize_parameters(self.iteration)
         except Exception as error:
@@ -177,7 +177,7 @@ class Trainer:
         if self._due(logger["print_freq"]):
             with randomness.kept():  # what is imported for it late may draw numbers
                 self._report()
-        if self.val and self._due(self.val.get("val_freq") or self.total):
+        if self.val and self._due(self.val["val_freq"]):
             with randomness.kept():  # validating more or less often leaves the training as it is
                 self.validate()
         if self._due(logger["save_checkpoint_freq"]):
@@ -214,7 +214,7 @@ class Trainer:
     def validate(self) -> None:
         """All validation sets; the first metric of the first set decides which weights are the best."""
         for number, loader in enumerate(self.validations):
-            self.model.validation(loader, self.iteration, None, self.val.get("save_img", False))
+            self.model.validation(loader, self.iteration, None, self.val["save_img"])
             if self.journal:
                 results = dict(getattr(self.model, "metric_results", {}))
                 self._note_results(loader.dataset.opt["name"], results, decisive=number == 0)  # type: ignore[attr-defined]
@@ -255,7 +255,7 @@ class Trainer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoints.sweep(self.folder)
-        curves = bool(self.options["logger"].get("use_tb_logger"))
+        curves = self.options["logger"]["use_tb_logger"]
         self.journal = Journal(self.folder, self.iteration, curves, self.console.warn)
         try:
             yield

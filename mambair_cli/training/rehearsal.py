@@ -3,7 +3,6 @@
 import resource
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -13,10 +12,12 @@ from ..restoration.memory import keep_freed_memory
 from . import datacheck
 from .basicsr import bridge
 from .loop import Trainer
-from .settings import Processes, complete
+from .recipe.resolving import resolve
+from .recipe.schema import RecipeModel
+from .team import Processes
 
 
-def rehearse(options: dict[str, Any], root: Path, console: Console) -> None:
+def rehearse(recipe: RecipeModel, root: Path, console: Console) -> None:
     """Print the resolved recipe, the data found, the number of parameters, and time and memory of a step.
 
     Raises:
@@ -24,7 +25,7 @@ def rehearse(options: dict[str, Any], root: Path, console: Console) -> None:
     """
     bridge.load()
     keep_freed_memory()
-    full = complete(options, root, Processes(), torch.cuda.is_available())
+    full = resolve(recipe, root, torch.cuda.is_available())
     reports = datacheck.check(full["datasets"])
     text = yaml.safe_dump(full, sort_keys=False)
     trainer = Trainer(full, console, Processes())

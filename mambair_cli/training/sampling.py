@@ -90,12 +90,12 @@ def _seed(entropy: tuple[int, ...]) -> None:
 
 def loader(dataset: Any, options: dict[str, Any], stream: Stream) -> DataLoader[Any]:
     """Loads the stream's batches in the processes that the recipe asks for, ahead of the training."""
-    workers = options.get("num_worker_per_gpu", 0)
+    workers = options["num_worker_per_gpu"]
     return DataLoader(
         Seeded(dataset, stream.seed),
         batch_sampler=stream,
         num_workers=workers,
-        pin_memory=bool(options.get("pin_memory")) and torch.cuda.is_available(),
+        pin_memory=options["pin_memory"] and torch.cuda.is_available(),
         worker_init_fn=_start_worker if workers else None,
         generator=torch.Generator().manual_seed(stream.seed),  # else the loader draws a number from the global one
     )

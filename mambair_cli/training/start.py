@@ -12,14 +12,16 @@ from ..restoration.memory import keep_freed_memory
 from . import checkpoints, datacheck, team
 from .basicsr import bridge
 from .loop import Trainer
-from .settings import Processes, complete
+from .recipe.resolving import resolve
+from .recipe.schema import RecipeModel
+from .team import Processes
 
 
-def train(options: dict[str, Any], root: Path, resume: bool | None, console: Console) -> None:
+def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console) -> None:
     """Train a recipe, alone or as one of the processes that torchrun started.
 
     Args:
-        options: of the recipe.
+        recipe: without mistakes.
         root: the folder that data paths are relative to.
         resume: whether to go on from the last checkpoint; None goes on if there is one.
         console: where to talk.
@@ -32,8 +34,8 @@ def train(options: dict[str, Any], root: Path, resume: bool | None, console: Con
     torch.backends.cudnn.deterministic = True  # else a resumed run may differ in the last bit
     processes = team.here()
     with team.joined(processes):
-        full = complete(options, root, processes, torch.cuda.is_available())
-        _tell(options, full, processes, console)
+        full = resolve(recipe, root, torch.cuda.is_available(), processes.rank, processes.world)
+        _tell(recipe, full, processes, console)
         if processes.first:
             datacheck.check(full["datasets"])
         state = state_to_resume(full, resume)
@@ -73,16 +75,16 @@ def archive(experiment: Path) -> None:
         experiment.rename(experiment.with_name(f"{experiment.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}"))
 
 
-def _tell(given: dict[str, Any], full: dict[str, Any], processes: Processes, console: Console) -> None:
+def _tell(given: RecipeModel, full: dict[str, Any], processes: Processes, console: Console) -> None:
     """What of the machine differs from what the recipe expects, since it changes the batch."""
-    meant, world = given.get("num_gpu"), processes.world
+    meant, world = given.num_gpu, processes.world
     if not processes.first or not isinstance(meant, int) or meant == 0:
         return
     if full["num_gpu"] == 0:
         console.warn(f"the recipe asks for {meant} GPUs; there is none, training on the CPU.")
     if meant != world:
         batch = full["datasets"]["train"]["batch_size_per_gpu"]
-        accumulate = int(full["train"].get("accumulate") or 1)
+        accumulate = full["train"]["accumulate"]
         console.warn(
             f"the recipe is meant for {meant} processes of {batch} samples, this run has {world}: a step sees "
             f"{world * batch * accumulate} samples; train.accumulate raises that."

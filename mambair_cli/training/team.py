@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,25 @@ import torch
 import torch.distributed as dist
 
 from ..errors import DeviceError
-from .settings import Processes
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for the first one while it validates; a process that died is noticed at once."""
 
 GONE = "Another process of this training is gone"
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and prints."""
+        return self.rank == 0
 
 
 def is_gone(error: BaseException) -> bool:

@@ -166,9 +166,9 @@ def test_gray_alpha_and_deep_photos_become_what_is_wanted(tmp_path: Path, rng: n
     [
         ({"dataroot_gt": "nowhere"}, InputError, "nowhere does not exist"),
         ({"gt_size": 25, "scale": 2}, UsageError, "no multiple"),
-        ({"gt_size": 0}, UsageError, "no multiple"),
+        ({"gt_size": 0}, UsageError, "gt_size is 0"),
         ({"gt_size": 200}, InputError, "5 of 5 .*48 x 40 pixels, less than 200"),
-        ({"detail": 2}, UsageError, "between 0 and 1"),
+        ({"detail": 2}, UsageError, "detail is 2"),
         ({"degradation": {"type": "rain"}}, UsageError, "rain"),
     ],
 )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mambair_cli.data import degrade
-from mambair_cli.data.degradations import Bicubic, Box, Degradation, Haze, Jpeg, Noise, from_options
+from mambair_cli.data.combined import from_options
+from mambair_cli.data.degradations import Bicubic, Box, Degradation, Haze, Jpeg, Noise
 from mambair_cli.data.resize import imresize
 from mambair_cli.errors import UsageError
 
@@ -165,16 +166,16 @@ def test_options_become_degradations() -> None:
     ("options", "scale", "words"),
     [
         ({"type": "blur"}, 1, "no degradation 'blur'"),
-        ({"type": "noise"}, 1, "lacks an option"),
+        ({"type": "noise"}, 1, "lacks 'sigma'"),
         ({"type": "noise", "sigma": 25}, 2, "scale is 2"),
-        ({"type": "noise", "sigma": [50, 5]}, 1, "no range"),
-        ({"type": "noise", "sigma": "much"}, 1, "no range"),
+        ({"type": "noise", "sigma": [50, 5]}, 1, "sigma is"),
+        ({"type": "noise", "sigma": "much"}, 1, "sigma is 'much'"),
         ({"type": "noise", "sigma": 5, "gamma": 1}, 1, "no option 'gamma'"),
-        ({"type": "noise", "sigma": 5, "gray_probability": 2}, 1, "between 0 and 1"),
-        ({"type": "jpeg", "quality": [0, 50]}, 1, "no range"),
-        ({"type": "jpeg", "quality": 50, "subsampling": "4:1:0"}, 1, "not known"),
-        ({"type": "haze", "depth": []}, 1, "not known"),
-        ({"type": "haze", "standing_probability": 1.5}, 1, "between 0 and 1"),
+        ({"type": "noise", "sigma": 5, "gray_probability": 2}, 1, "gray_probability is 2"),
+        ({"type": "jpeg", "quality": [0, 50]}, 1, "quality.0 is 0"),
+        ({"type": "jpeg", "quality": 50, "subsampling": "4:1:0"}, 1, "subsampling.0 is '4:1:0'"),
+        ({"type": "haze", "depth": []}, 1, "depth is"),
+        ({"type": "haze", "standing_probability": 1.5}, 1, "standing_probability is 1.5"),
         ({"type": "bicubic", "sigma": 1}, 2, "no option 'sigma'"),
     ],
 )

@@ -12,7 +12,8 @@ import yaml
 from mambair_archs import MambaIR
 from mambair_cli.errors import InputError, UsageError
 from mambair_cli.training import datacheck
-from mambair_cli.training.settings import Processes, complete
+from mambair_cli.training.recipe.resolving import resolve
+from mambair_cli.training.recipe.schema import RecipeModel
 from tests.cli.run import run
 
 from .conftest import MAMBAIR, checkpoint, edsr, mambair, rows, train
@@ -74,19 +75,21 @@ def test_missing_and_empty_folders_are_told(place: Path) -> None:
 def test_paths_are_below_the_root_or_the_working_folder(place: Path, data: Path) -> None:
     Path("hr").mkdir()
     recipe = edsr(datasets__train__dataroot_lq="lr2")
-    full = complete(recipe, data, Processes(), cuda=False)
+    full = resolve(RecipeModel.model_validate(recipe), data, cuda=False)
     assert full["datasets"]["train"]["dataroot_gt"] == str(data / "hr")
     assert full["datasets"]["train"]["dataroot_lq"] == str(data / "lr2")
     Path("lr2").mkdir()
-    full = complete(recipe, data, Processes(), cuda=False)
+    full = resolve(RecipeModel.model_validate(recipe), data, cuda=False)
     assert full["datasets"]["train"]["dataroot_lq"] == "lr2"
     assert full["path"]["models"] == str(place / "experiments" / "tiny" / "models")
     assert recipe["path"] == {}
 
 
 def test_a_recipe_for_tests_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no datasets"):
-        complete({"name": "x", "datasets": {"test_1": {}}}, tmp_path, Processes(), cuda=False)
+    recipe = edsr()
+    del recipe["train"]
+    with pytest.raises(UsageError, match="trains nothing"):
+        resolve(RecipeModel.model_validate(recipe), tmp_path, cuda=False)
 
 
 def test_dry_run_measures_and_writes_nothing(place: Path) -> None:

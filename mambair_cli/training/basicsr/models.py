@@ -23,15 +23,13 @@ from ...weights.files import read
 from ..recipe.components import SCHEDULERS
 
 USUAL_TILE = 256
-MAX_SKIPPED = 20
 
 
 @MODEL_REGISTRY.register()
 class MambaIRModel(SRModel):  # type: ignore[misc]
     """One network, pixel and perceptual losses.
 
-    Keys of ``train`` beyond BasicSR's: ``precision`` (fp32 or bf16), ``accumulate`` (parts into which the batch of an
-    iteration comes), ``clip_grad_norm``, ``compile``, ``ema_warmup``, ``nan_guard.max_skipped`` (steps in a row).
+    What it takes beyond BasicSR's options is declared in :class:`..recipe.schema.OwnTrain`.
 
     Attributes:
         skipped: steps left out because their gradients were not finite: in a row, and in all.
@@ -41,12 +39,12 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         """Losses, optimiser and schedulers as BasicSR's, then our own settings."""
         super().init_training_settings()
         train = self.opt["train"]
-        self.accumulate = int(train.get("accumulate") or 1)
-        self.max_norm = float(train.get("clip_grad_norm") or "inf")
-        self.max_skipped = int((train.get("nan_guard") or {}).get("max_skipped", MAX_SKIPPED))
-        self.half = train.get("precision", "fp32") == "bf16"
+        self.accumulate = train["accumulate"]
+        self.max_norm = train.get("clip_grad_norm") or float("inf")
+        self.max_skipped = train["nan_guard"]["max_skipped"]
+        self.half = train["precision"] == "bf16"
         self.skipped = [0, 0]
-        if train.get("compile"):
+        if train["compile"]:
             self.get_bare_model(self.net_g).compile()
 
     def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = "params") -> None:
@@ -95,7 +93,7 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
     def _decay(self, step: int) -> float:
         """Of the averaged weights; warmed up, they do not remember the initial ones."""
         decay = float(self.ema_decay)
-        return min(decay, (1 + step) / (10 + step)) if self.opt["train"].get("ema_warmup") else decay
+        return min(decay, (1 + step) / (10 + step)) if self.opt["train"]["ema_warmup"] else decay
 
     def _skip(self, current_iter: int) -> None:
         self.skipped = [count + 1 for count in self.skipped]
@@ -145,7 +143,7 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         training = network.training
         network.eval()
         pixels = self.lq[0].permute(1, 2, 0).contiguous().cpu().numpy()
-        out = restore(pixels, network, tiling(network, self.opt.get("scale", 1), pixels.shape[2], self.device))
+        out = restore(pixels, network, tiling(network, self.opt["scale"], pixels.shape[2], self.device))
         self.output = torch.from_numpy(out).permute(2, 0, 1)[None]
         network.train(training)
 

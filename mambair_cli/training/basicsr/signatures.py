@@ -1,59 +1,24 @@
-"""What constructors take: read from BasicSR's source files without importing it, and from Python's signatures.
+"""What BasicSR's constructors take, read from its source files without importing it.
 
 Importing BasicSR takes seconds and needs what ``before_import`` puts in place; a recipe should be checked without
 either.
 """
 
 import ast
-import inspect
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-REQUIRED: Any = inspect.Parameter.empty
-"""Default of a parameter without one."""
+from ...signatures import REQUIRED, Signature
 
 UNKNOWN: Any = object()
 """Default that is computed, so that nothing is known about its type."""
 
 KEY_READ = re.compile(r"""(?:opt|\]) (?:\[|\.get\()['"](\w+)['"] | ['"](\w+)['"]\ in\ (?:self\.)?opt\b""", re.VERBOSE)
 """Source text that reads an option from a dictionary: opt["x"], opt["train"].get("x"), "x" in self.opt."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A constructor.
-
-    Attributes:
-        name: under which recipes know it.
-        defaults: by parameter; REQUIRED or UNKNOWN in place of a value.
-        doc: docstring.
-        swallows: takes any further option.
-        keys: options that its module reads from dictionaries.
-    """
-
-    name: str
-    defaults: dict[str, Any]
-    doc: str = ""
-    swallows: bool = False
-    keys: frozenset[str] = frozenset()
-
-    def describe(self, parameter: str) -> str:
-        """What the docstring says about a parameter, its first line."""
-        found = re.search(rf"^\s*{parameter}\s*(?:\([^)\n]*\))?\s*:\s*(.+)$", self.doc, re.MULTILINE)
-        return found[1].strip() if found else ""
-
-
-def of(function: Callable[..., Any], name: str, without: tuple[str, ...] = ()) -> Signature:
-    """Signature of something importable, without some of its parameters."""
-    parameters = inspect.signature(function).parameters.values()
-    kept = [p for p in parameters if p.name not in without and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    swallows = any(p.kind == p.VAR_KEYWORD for p in parameters)
-    return Signature(name, {p.name: p.default for p in kept}, inspect.getdoc(function) or "", swallows)
 
 
 def basicsr_folder() -> Path | None:

@@ -12,6 +12,9 @@ import torch
 from mambair_archs import ARCHITECTURES, Architecture, Descriptor
 from mambair_archs.config import create, options
 
+from ...data.combined import from_options
+from ...data.degradations import KINDS, reduces
+from ...errors import UsageError
 from ...weights import catalog
 from . import components
 from .locations import Document
@@ -120,13 +123,24 @@ def _network_scale(recipe: View, scale: int) -> Iterator[Finding]:
 def _keeping_size(degradation: Any) -> Iterator[tuple[KeyPath, str]]:
     """Degradations that do not reduce what reaches them first."""
     match degradation:
-        case {"type": "none" | "noise" | "jpeg" | "haze" as kind}:
-            yield ("type",), kind
         case {"type": "mix", "of": [*parts]}:
             inner = [("of", number, part) for number, part in enumerate(parts)]
             yield from _keeping_parts(inner)
         case {"type": "chain", "steps": [first, *_]}:
             yield from _keeping_parts([("steps", 0, first)])
+        case {"type": str(kind)} if kind in KINDS and not reduces(kind):
+            yield ("type",), kind
+
+
+def degradations(recipe: View) -> Iterator[Finding]:
+    """What only a look at a whole combination shows."""
+    for name in recipe.mapping("datasets"):
+        options = recipe.mapping("datasets", name, "degradation")
+        if options and recipe.sound("datasets", name) and not any(_keeping_size(options)):
+            try:
+                from_options(options, recipe.scale or 1)
+            except UsageError as error:
+                yield ("datasets", name, "degradation"), error.message.rstrip("."), error.hint
 
 
 def _keeping_parts(parts: list[tuple[str, int, Any]]) -> Iterator[tuple[KeyPath, str]]:
@@ -264,6 +278,7 @@ CHECKS = (
     training_data,
     pairs,
     scales,
+    degradations,
     channels,
     milestones,
     restarts,

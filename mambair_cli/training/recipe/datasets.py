@@ -1,20 +1,10 @@
-"""The datasets of a recipe."""
+"""The data sets of a recipe: BasicSR's are declared here, ours where they are."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
-
+from ...data.datasets import DATASETS, Augmented, Loaded
+from ...declaration import Folders, OneOf, Section, Template, model
 from ..basicsr import signatures
-from .components import Count, OneOf, Positive, Section, model
-from .degradations import Degradation, Probability, listed, span
-
-Folders = Annotated[
-    list[str],
-    BeforeValidator(listed),
-    Field(min_length=1),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
-]
-Template = Annotated[str, Field(pattern=r"\{\}")]
 
 
 class Backend(Section):
@@ -31,56 +21,6 @@ class Backend(Section):
 
     sys_path: str | None = None
     """memcached: folder of its module."""
-
-
-class Loaded(Section):
-    """What every dataset may state; the loader reads it."""
-
-    name: str
-    """For messages, and the folder of its result images."""
-
-    phase: Literal["train", "val", "test"] | None = None
-    """Set from the dataset's place in the recipe."""
-
-    scale: Positive | None = None
-    """Set from the recipe's scale."""
-
-    batch_size_per_gpu: Positive = 1
-    """Samples per step and process."""
-
-    num_worker_per_gpu: Count = 0
-    """Processes that load data, for each training process."""
-
-    use_shuffle: bool = True
-    """Carried by published recipes; training always shuffles."""
-
-    dataset_enlarge_ratio: Positive = 1
-    """How often an epoch goes through the images."""
-
-    prefetch_mode: Literal["cpu", "cuda"] | None = None
-    """Load batches ahead: in a thread, or on the GPU."""
-
-    num_prefetch_queue: Positive = 1
-    """Batches that ``prefetch_mode: cpu`` loads ahead."""
-
-    pin_memory: bool = False
-    """Load into page-locked memory; quicker on its way to a GPU."""
-
-    persistent_workers: bool = False
-    """Keep the loading processes from epoch to epoch."""
-
-
-class Augmented(Section):
-    """Patches and symmetries of training."""
-
-    gt_size: Positive | None = None
-    """Side in pixels of the clean patch; a multiple of the scale. Needed in training."""
-
-    use_hflip: bool = True
-    """Mirror half of the samples."""
-
-    use_rot: bool = True
-    """Turn samples by quarters; with use_hflip all eight symmetries."""
 
 
 class PairedImageDataset(Loaded, Augmented):
@@ -137,73 +77,30 @@ class SingleImageDataset(Loaded):
     """Divided by per channel."""
 
 
-class Photos(Loaded):
-    """What our two datasets share."""
-
-    dataroot_gt: Folders
-    """Folder (or folders) of photos, relative to the data root; folders within are searched."""
-
-    degradation: Degradation = Field({"type": "bicubic"})
-    """How the low-quality image is made."""
-
-    gray: bool = False
-    """Luma only, for networks with one channel."""
-
-
-class PhotoPatchDataset(Photos, Augmented):
-    """Patches of photos, degraded on the fly."""
-
-    type: Literal["PhotoPatchDataset"]
-
-    detail: Probability = 0.0
-    """How often the patch with most detail of a few is taken."""
-
-    gray_probability: Probability = 0.0
-    """How often a patch loses its colours but keeps its channels."""
-
-    shrink: span(1, 16) = (1, 1)  # type: ignore[valid-type]
-    """How much larger patches are cut before they are averaged down: a number, or [low, high]."""
-
-    gamma: span(0.1, 10) = (1, 1)  # type: ignore[valid-type]
-    """Exponents of the brightness of patches, above 1 darker: a number, or [low, high]."""
-
-    in_memory: bool = False
-    """Decode all photos at the start."""
-
-    cache_mib: Count = 1024
-    """How much of the decoded photos to keep otherwise, for each worker."""
-
-    patches_per_photo: Positive = 1
-    """Length of the dataset over the number of photos."""
-
-
-class PhotoFolderDataset(Photos):
-    """Whole photos, degraded the same way every time, or read beside degraded files."""
-
-    type: Literal["PhotoFolderDataset"]
-
-    dataroot_lq: str | None = None
-    """Folder of degraded images; without it, degradation makes them."""
-
-    filename_tmpl: Template = "{}"
-    """Name of a degraded image, from its photo's without extension: '{}x2'."""
-
-
-OWN = (PairedImageDataset, SingleImageDataset, PhotoPatchDataset, PhotoFolderDataset)
+PAIRED = (PairedImageDataset, SingleImageDataset)
 
 
 class Other(Loaded, Augmented):
-    """What the other datasets of BasicSR share."""
+    """What the other data sets of BasicSR share."""
+
+
+def _own() -> list[type[Section]]:
+    return [model(name, {}, kind.Options.__doc__ or "", kind.Options) for name, kind in DATASETS.items()]
 
 
 def _basicsr() -> list[type[Section]]:
-    """The other datasets of BasicSR, with the options that their modules mention."""
-    own = {kind.__name__ for kind in OWN}
+    """The other data sets of BasicSR, with the options that their modules mention."""
+    known = {*DATASETS, *(kind.__name__ for kind in PAIRED)}
     return [
         model(name, dict.fromkeys(found.keys - Other.model_fields.keys(), (Any, None)), found.doc, Other)
         for name, found in signatures.registered("data").items()
-        if name not in own
+        if name not in known
     ]
 
 
-Dataset = Annotated[Any, OneOf((*OWN, *_basicsr()))]
+def datasets() -> tuple[type[Section], ...]:
+    """BasicSR's and ours."""
+    return (*PAIRED, *_own(), *_basicsr())
+
+
+Dataset = Annotated[Any, OneOf(datasets)]

@@ -49,6 +49,13 @@ class Document:
                 return known[path]
         return self.place(path[:-1], key=True)
 
+    def at(self, path: Path) -> Any:
+        """The value at a path that is there."""
+        value = self.data
+        for part in path:
+            value = value[part]
+        return value
+
     def set(self, path: Path, other: "Document") -> None:
         """Put another document at ``path``, in place of what is there; the mappings on the way must exist."""
         target = self.data

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..basicsr import signatures
+from . import components
 from .locations import Document
 from .mistakes import Mistake, Path, dotted, nearest, shown, suggest
-from .schema import PLAIN_MODELS, RecipeModel, json_schema
+from .schema import PLAIN_MODELS, Paths, Procedure, RecipeModel, Train, Val, adapter, json_schema
 
 WANTED = {
     "bool_type": "true or false",
@@ -29,19 +30,39 @@ LIMITS = {"greater_than": "more than", "greater_than_equal": "at least", "less_t
 LIMITS["less_than_equal"] = "at most"
 
 
-def mistakes(document: Document) -> Iterator[Mistake]:
-    """All that the schema has to say about a document, but for what could not be read."""
+def validated(document: Document) -> tuple[RecipeModel | None, list[Mistake]]:
+    """The recipe, or all that the schema has to say about it, but for what could not be read."""
+    found: list[tuple[Path, Any]] = [
+        (path, {"type": "extra_forbidden", "input": None}) for path in _unknown(document.data)
+    ]
+    recipe = None
     try:
-        RecipeModel.model_validate(document.data)
+        recipe = adapter().validate_python(document.data)
     except ValidationError as error:
-        found = [(_path(each["loc"], document.data), each) for each in error.errors(include_url=False)]
-    else:
-        return
+        found += [(_path(each["loc"], document.data), each) for each in error.errors(include_url=False)]
+    return (None if found else recipe), list(_told(found, document))
+
+
+def _unknown(data: dict[str, Any]) -> Iterator[Path]:
+    """Keys that neither the schema nor the chosen model of BasicSR knows."""
+    kind, models = str(data.get("model_type")), signatures.registered("models")
+    more = frozenset[str]()
+    if kind in models and kind not in PLAIN_MODELS:
+        more = more.union(*(model.keys for model in models.values()))
+    for path in ((), ("train",), ("val",), ("path",)):
+        section = data.get(path[0]) if path else data
+        known = PROCEDURES[path].model_fields.keys() | more
+        yield from ((*path, name) for name in (section if isinstance(section, dict) else ()) if name not in known)
+
+
+PROCEDURES: dict[Path, type[Procedure]] = {(): RecipeModel, ("train",): Train, ("val",): Val, ("path",): Paths}
+
+
+def _told(found: list[tuple[Path, Any]], document: Document) -> Iterator[Mistake]:
     typos = {(path[:-1], nearest(path[-1], _keys(path[:-1], document.data))) for path, each in found if _extra(each)}
     for path, each in found:
         renamed = each["type"] in ("missing", "union_tag_not_found") and _absent(path, each) in typos
-        unread = any(path[: len(known)] == known for known in document.unread)
-        if not (renamed or unread or (_extra(each) and _of_other_model(path, document.data))):
+        if not renamed and not any(path[: len(known)] == known for known in document.unread):
             yield _mistake(path, each, document)
 
 
@@ -67,19 +88,12 @@ def _path(loc: tuple[str | int, ...], data: Any) -> Path:
     return path
 
 
-def _of_other_model(path: Path, data: Any) -> bool:
-    """Whether BasicSR's models other than the plain ones read this key; what they want of it is not known here."""
-    models, chosen = signatures.registered("models"), data.get("model_type")
-    if path[:-1] not in ((), ("train",), ("val",), ("path",)) or chosen in PLAIN_MODELS or chosen not in list(models):
-        return False
-    return any(path[-1] in model.keys for model in models.values())
-
-
 def _mistake(path: Path, error: Any, document: Document) -> Mistake:
-    kind, value = error["type"], error["input"]
+    kind = error["type"]
     if kind == "extra_forbidden":
         known = _keys(path[:-1], document.data)
         what, place = f"unknown key {path[-1]!r} in {dotted(path[:-1])}", document.place(path, key=True)
+        value = document.at(path)
         return Mistake(place, what, path, value, _where_known(path) or suggest(path[-1], known))
     if kind in ("missing", "union_tag_not_found"):
         parent, name = _absent(path, error)
@@ -87,6 +101,7 @@ def _mistake(path: Path, error: Any, document: Document) -> Mistake:
         place = document.place(parent, key=True)
         return Mistake(place, f"{dotted(parent)} lacks {name!r}", (*parent, name), None, about)
     what, hint = _wrong(path, error)
+    value = error["input"]
     if kind == "union_tag_invalid":
         path = (*path, "type")
         value = error["ctx"]["tag"]
@@ -151,8 +166,12 @@ def _cast(kind: str, value: Any) -> str:
     return ""
 
 
-@cache
 def _exported() -> dict[str, Any]:
+    return _schema_of(components.count())
+
+
+@cache
+def _schema_of(count: int) -> dict[str, Any]:
     return json_schema()
 
 

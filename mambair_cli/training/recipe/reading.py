@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from ...weights import catalog
 from .locations import override, read
 from .mistakes import Mistake, RecipeError, nearest
+
+if TYPE_CHECKING:
+    from .schema import RecipeModel
 
 __all__ = ["Recipe", "RecipeError", "json_schema", "packaged", "read_recipe"]
 
@@ -20,16 +23,22 @@ class Recipe:
 
     Attributes:
         path: the file.
-        options: what BasicSR's parse_options would make of it, defaults and overrides applied; folders and files are
-            as written, relative to the data root, but for weights named as in the catalogue.
+        model: what it says, overrides applied.
         text: the file's content.
         notes: what was understood differently from how it is written, one sentence with a place for each.
     """
 
     path: Path
-    options: dict[str, Any]
+    model: "RecipeModel"
     text: str
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """See :func:`resolving.plain`."""
+        from .resolving import plain
+
+        return plain(self.model)
 
 
 def packaged() -> dict[str, Path]:
@@ -83,11 +92,12 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for each in overrides:
         override(document, each)
     notes = published.translate(document)
-    wrong = [*document.mistakes, *messages.mistakes(document)]
+    model, found_wrong = messages.validated(document)
+    wrong = [*document.mistakes, *found_wrong]
     wrong += checking.mistakes(document, {mistake.path for mistake in wrong})
-    if wrong:
+    if wrong or model is None:
         raise RecipeError(source, wrong)
-    return Recipe(found, _completed(document.data), text, tuple(notes))
+    return Recipe(found, model, text, tuple(notes))
 
 
 def _text(path: Path) -> str:
@@ -99,29 +109,6 @@ def _text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise UsageError(f"The recipe {path} cannot be read ({error.strerror}).", "Check its permissions.") from None
-
-
-def _completed(options: dict[str, Any]) -> dict[str, Any]:
-    """With the keys that BasicSR reads without asking whether they are there."""
-    options.setdefault("scale", 1)
-    options.setdefault("num_gpu", "auto")
-    options.setdefault("manual_seed", 0)
-    for name in ("path", "logger"):
-        options[name] = options.get(name) or {}
-    for name, value in options["path"].items():
-        if name.startswith("pretrain_network") and value and (entry := catalog.by_name(value)):
-            options["path"][name] = str(entry.path.absolute())
-    options["logger"] = {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": False} | options["logger"]
-    if options.get("val"):
-        options["val"] = {"save_img": False, "suffix": None} | options["val"]
-    for name, dataset in options["datasets"].items():
-        dataset |= {"phase": name.split("_")[0], "scale": options["scale"]}
-        if dataset["type"] == "PairedImageDataset":
-            dataset.setdefault("io_backend", {"type": "disk"})
-            dataset.setdefault("use_hflip", True)
-            dataset.setdefault("use_rot", True)
-        dataset.setdefault("num_worker_per_gpu", 0)
-    return options
 
 
 def json_schema() -> dict[str, Any]:

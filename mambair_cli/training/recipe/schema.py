@@ -1,12 +1,13 @@
 """The recipe: every key, its type and its meaning."""
 
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
+from ...declaration import Above0, Count, Counts, Names, Numbers, OneOf, Positive, Section, whole
 from ..basicsr import signatures
 from . import components
-from .components import Count, Counts, Names, Numbers, OneOf, Positive, Section, whole
 from .datasets import Dataset
 
 OWN_MODEL = "MambaIRModel"
@@ -16,10 +17,10 @@ PLAIN_MODELS = (OWN_MODEL, "SRModel", "SwinIRModel")
 """Models whose every option is known here; the other ones of BasicSR read more."""
 
 Model = Annotated[str, Names((OWN_MODEL, *(signatures.registered("models") or PLAIN_MODELS[1:])))]
-Network = Annotated[Any, OneOf(components.networks())]
-Loss = Annotated[Any, OneOf(components.losses())]
-Metric = Annotated[Any, OneOf(components.metrics())]
-Optimizer = Annotated[Any, OneOf(components.optimizers())]
+Network = Annotated[Any, OneOf(components.networks)]
+Loss = Annotated[Any, OneOf(components.losses)]
+Metric = Annotated[Any, OneOf(components.metrics)]
+Optimizer = Annotated[Any, OneOf(components.optimizers)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -31,7 +32,7 @@ class MultiStepRestartLR(Section):
     milestones: Counts
     """Steps at which the learning rate falls, rising numbers up to total_iter."""
 
-    gamma: Annotated[float, Field(gt=0)] = 0.1
+    gamma: Above0 = 0.1
     """Factor at a milestone."""
 
     restarts: Counts = Field([0])
@@ -56,7 +57,17 @@ class CosineAnnealingRestartLR(Section):
     """Learning rate at the end of a period."""
 
 
-Scheduler = Annotated[Any, OneOf((MultiStepRestartLR, CosineAnnealingRestartLR, *components.torch_schedulers()))]
+def _schedulers() -> tuple[type[Section], ...]:
+    return (MultiStepRestartLR, CosineAnnealingRestartLR, *components.torch_schedulers())
+
+
+Scheduler = Annotated[Any, OneOf(_schedulers)]
+
+
+class Procedure(Section):
+    """A section in which models of BasicSR other than the plain ones read more; see :func:`messages.mistakes`."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
 
 class NanGuard(Section):
@@ -66,7 +77,29 @@ class NanGuard(Section):
     """Steps in a row that may be left out before training stops."""
 
 
-class Train(Section):
+class OwnTrain(Procedure):
+    """What MambaIRModel alone takes."""
+
+    ema_warmup: bool = False
+    """Average over few steps at first: decay (1 + step) / (10 + step) until that reaches ema_decay."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 computes in half the bits where that is safe; scans keep 32."""
+
+    accumulate: Positive = 1
+    """Batches whose gradients are added up for one step."""
+
+    clip_grad_norm: Above0 | None = None
+    """Longest gradient; longer ones are shortened."""
+
+    compile: bool = False
+    """Compile the network with torch.compile."""
+
+    nan_guard: NanGuard = Field(default_factory=NanGuard)
+    """Patience with gradients that are not finite."""
+
+
+class Train(OwnTrain):
     """Optimisation."""
 
     total_iter: Positive
@@ -83,9 +116,6 @@ class Train(Section):
 
     ema_decay: Share = 0
     """Decay of the moving average of the weights, 0.999 say; 0 for none."""
-
-    ema_warmup: bool = False
-    """Average over few steps at first: decay (1 + step) / (10 + step) until that reaches ema_decay."""
 
     pixel_opt: Loss | None = None
     """Loss between pixels."""
@@ -105,26 +135,11 @@ class Train(Section):
     net_d_init_iters: Count = 0
     """Steps of network_d before the first one of network_g."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes in half the bits where that is safe; scans keep 32."""
-
-    accumulate: Positive = 1
-    """Batches whose gradients are added up for one step."""
-
-    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
-    """Longest gradient; longer ones are shortened."""
-
-    compile: bool = False
-    """Compile the network with torch.compile."""
-
-    nan_guard: NanGuard | None = None
-    """What happens when the loss is not a number."""
-
     keep_last: Positive | None = None
     """Checkpoints to keep; all of them by default."""
 
 
-class Val(Section):
+class Val(Procedure):
     """Validation during training, and the test."""
 
     val_freq: Positive | None = None
@@ -179,7 +194,7 @@ class DistParams(Section):
     """TCP port at which the processes meet."""
 
 
-class Paths(Section):
+class Paths(Procedure):
     """Files to start from."""
 
     pretrain_network_g: str | None = None
@@ -207,11 +222,7 @@ class Paths(Section):
     """Networks whose weights are not taken from the checkpoint when training goes on."""
 
 
-def _gpus(value: Any) -> Any:
-    return 0 if value == "auto" else whole(value)
-
-
-class RecipeModel(Section):
+class RecipeModel(Procedure):
     """A recipe in BasicSR's layout, for training or for a test."""
 
     name: str
@@ -229,15 +240,10 @@ class RecipeModel(Section):
     scale: Positive = 1
     """Output size over input size."""
 
-    num_gpu: Annotated[
-        int,
-        BeforeValidator(_gpus),
-        Field(ge=0),
-        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"const": "auto"}]}),
-    ] = 0
+    num_gpu: Count | Literal["auto"] = "auto"
     """GPUs; 0 for the CPU, auto for those that are there."""
 
-    manual_seed: Count | None = None
+    manual_seed: Count = 0
     """Seed of all randomness."""
 
     path: Paths = Field(default_factory=Paths)
@@ -262,10 +268,22 @@ class RecipeModel(Section):
     """For several processes: allow parameters without gradient."""
 
 
+def adapter() -> TypeAdapter[RecipeModel]:
+    """Reads a recipe with all parts that are known now, those of plugins included."""
+    return _adapter(components.count())
+
+
+@cache
+def _adapter(count: int) -> TypeAdapter[RecipeModel]:
+    for section in (Train, Val, RecipeModel):
+        section.model_rebuild(force=True)
+    return TypeAdapter(RecipeModel)
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a recipe, for editors and other tools."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **RecipeModel.model_json_schema(),
+        **adapter().json_schema(),
         "title": "mambair recipe",
     }

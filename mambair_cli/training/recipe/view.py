@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from .components import whole
+from ...declaration import whole
 from .mistakes import Path
 
 

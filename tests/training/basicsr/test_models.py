@@ -11,7 +11,8 @@ import yaml
 
 from mambair_cli.errors import NumericalError
 from mambair_cli.training.basicsr import bridge
-from mambair_cli.training.settings import Processes, complete
+from mambair_cli.training.recipe.resolving import resolve
+from mambair_cli.training.recipe.schema import RecipeModel
 from mambair_cli.weights import catalog
 from mambair_cli.weights.files import read
 
@@ -24,11 +25,12 @@ LOW, HIGH = torch.rand(4, 3, 8, 8, generator=DATA), torch.rand(4, 3, 16, 16, gen
 
 
 def model(kind: str = "MambaIRModel", network: dict[str, Any] | None = None, **train: Any) -> Any:
-    recipe = edsr(model_type=kind)
+    recipe = edsr(model_type="MambaIRModel")
     recipe["network_g"] = deepcopy(network or recipe["network_g"])
     recipe["train"] |= train
     torch.manual_seed(0)
-    return bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
+    options = resolve(RecipeModel.model_validate(recipe), Path(), cuda=False)
+    return bridge.build_model(options | {"model_type": kind})
 
 
 def step(model: Any, number: int = 1, high: torch.Tensor = HIGH) -> Any:
@@ -138,7 +140,7 @@ def test_weights_that_ship_are_a_start() -> None:
         recipe = edsr(model_type="MambaIRModel")
         recipe["network_g"] = NANO | {"upscale": scale}
         recipe["path"] |= start | {"strict_load_g": scale == 2}
-        subject = bridge.build_model(complete(recipe, Path(), Processes(), cuda=False))
+        subject = bridge.build_model(resolve(RecipeModel.model_validate(recipe), Path(), cuda=False))
         found = subject.net_g.state_dict()
         fitting = [key for key, value in shipped.items() if found[key].shape == value.shape]
         assert [key for key in shipped if key not in fitting] == ([] if scale == 2 else TAIL)

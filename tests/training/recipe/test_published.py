@@ -39,7 +39,7 @@ def test_pairs_of_one_folder_for_noise_become_photos_with_noise(tmp_path: Path) 
     task = ["datasets.train.task=denoising_color", "datasets.train.noise=15"]
     recipe = read_recipe(write(tmp_path), [*PLAIN, *task])
     train = recipe.options["datasets"]["train"]
-    assert (train["type"], train["degradation"]) == ("PhotoPatchDataset", {"type": "noise", "sigma": 15})
+    assert (train["type"], train["degradation"]) == ("PhotoPatchDataset", {"type": "noise", "sigma": [15, 15]})
     assert train.keys().isdisjoint({"task", "noise", "dataroot_lq", "io_backend", "filename_tmpl"})
     assert (train["gt_size"], train["batch_size_per_gpu"]) == (96, 4)
 
@@ -48,7 +48,7 @@ def test_compressed_pairs_are_made_from_the_clean_ones(tmp_path: Path) -> None:
     val = "datasets.val={name: v, task: CAR, type: PairedImageDataset, dataroot_gt: v, dataroot_lq: v/10}"
     task = ["datasets.train.task=CAR", "datasets.train.dataroot_lq=DFWB/LQ/10", val]
     data = read_recipe(write(tmp_path), [*GRAY, *task]).options["datasets"]
-    assert data["train"]["degradation"] == {"type": "jpeg", "quality": 10}
+    assert data["train"]["degradation"] == {"type": "jpeg", "quality": [10, 10]}
     assert (data["val"]["type"], data["val"]["dataroot_lq"]) == ("PhotoFolderDataset", "v/10")
     assert data["train"]["gray"] is data["val"]["gray"] is True
 
@@ -72,7 +72,7 @@ def test_what_no_published_code_reads_is_ignored_in_tests(tmp_path: Path) -> Non
     val = "val={val_freq: 5, selfensemble_testing: false, patchwise_testing: false}"
     recipe = read_recipe(write(tmp_path), [val])
     assert len(recipe.notes) == 2
-    assert recipe.options["val"] == {"val_freq": 5, "save_img": False, "suffix": None}
+    assert recipe.options["val"] == {"val_freq": 5, "save_img": False, "suffix": None, "pbar": False}
 
 
 @pytest.mark.parametrize("arguments", [("train", "--dry-run"), ("test",)])
