@@ -37,8 +37,25 @@ def _parameter(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
+def _plugin() -> inspect.Parameter:
+    option = typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        envvar="MAMBAIR_PLUGINS",
+        help="Module with networks or other parts of your own; see docs/plugins.md.",
+        show_default=False,
+    )
+    return inspect.Parameter(
+        "plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]
+    )
+
+
+def command(function: Callable[..., None], *, extensible: bool = False) -> Callable[..., None]:
     """Make a command of ``function(console, ...)``: adds the output flags and turns errors into messages.
+
+    Args:
+        function: does the work.
+        extensible: whether plugins can matter to it.
 
     The flags are accepted before and after the command's name.
     """
@@ -49,6 +66,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         if name != "console"
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    if extensible:
+        own.append(_plugin())
     parameters = [context, *own, *(_parameter(name, annotation) for name, annotation in FLAGS.items())]
 
     def run(**arguments: Any) -> None:
@@ -57,6 +76,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         console = Console(**flags)
         _catch_signals()
         try:
+            if names := arguments.pop("plugin", None):
+                from ..plugins import load
+
+                load(names)
             function(console, **arguments)
         except (typer.Exit, typer.Abort):
             raise

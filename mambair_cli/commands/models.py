@@ -100,6 +100,6 @@ def _export(
 
 
 app.command("list")(command(_list))
-app.command("show")(command(_show))
-app.command("export")(command(_export))
-app.command("erf")(command(erf))
+app.command("show")(command(_show, extensible=True))
+app.command("export")(command(_export, extensible=True))
+app.command("erf")(command(erf, extensible=True))

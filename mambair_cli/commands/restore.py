@@ -32,7 +32,7 @@ def _task(task: str, help_text: str, example: str, without: set[str]) -> Callabl
 
     run.__doc__ = f"{help_text}\n\nExample: mambair {task} {example}"
     run.__signature__ = options.signature(without)  # type: ignore[attr-defined]
-    return command(run)
+    return command(run, extensible=True)
 
 
 upscale = _task(

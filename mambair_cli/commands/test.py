@@ -264,4 +264,4 @@ def _summary(console: Console, results: "list[Result]") -> None:
     console.table(table, {})
 
 
-test = command(_test)
+test = command(_test, extensible=True)

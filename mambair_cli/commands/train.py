@@ -8,20 +8,15 @@ from typing import Annotated
 import typer
 
 from ..console import Console
+from ..errors import UsageError
 from .common import command
-
-
-def _print_schema(wanted: bool) -> None:
-    if wanted:
-        from ..training.recipe.reading import json_schema
-
-        typer.echo(json.dumps(json_schema(), indent=2))
-        raise typer.Exit
 
 
 def _train(
     console: Console,
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML recipe; see options/.")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A YAML recipe; see options/.", show_default=False)
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Argument(
@@ -45,14 +40,18 @@ def _train(
     nproc: Annotated[int, typer.Option("--nproc", min=1, metavar="N", help="Processes that train together.")] = 1,
     schema: Annotated[
         bool,
-        typer.Option(
-            "--schema", callback=_print_schema, is_eager=True, help="Print the JSON Schema of recipes, for editors."
-        ),
+        typer.Option("--schema", help="Print the JSON Schema of recipes, for editors."),
     ] = False,
 ) -> None:
     """Train a network; the run lands in experiments/ below the working folder."""
     from ..places import data_root
-    from ..training.recipe.reading import read_recipe
+    from ..training.recipe.reading import json_schema, read_recipe
+
+    if schema:
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return
+    if recipe is None:
+        raise UsageError("Nothing says what to train.", "Give a recipe, options/lightSR_x2.yml say; see options/.")
 
     parsed = read_recipe(recipe, changes or ())
     if "RANK" not in os.environ or os.environ["RANK"] == "0":
@@ -94,4 +93,4 @@ def _launch(count: int, arguments: list[str]) -> None:
         raise typer.Exit(failure.exit_code) from None
 
 
-train = command(_train)
+train = command(_train, extensible=True)

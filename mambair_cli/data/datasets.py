@@ -283,4 +283,17 @@ class PhotoFolderDataset(Dataset[Item]):
         return {"lq": tensor(low), "gt": tensor(high), "lq_path": str(low_path), "gt_path": str(path)}
 
 
-DATASETS: dict[str, type[Any]] = {"PhotoPatchDataset": PhotoPatchDataset, "PhotoFolderDataset": PhotoFolderDataset}
+DATASETS: dict[str, type[Any]] = {}
+"""By the name in recipes."""
+
+Kind = TypeVar("Kind", bound=type[Any])
+
+
+def dataset(kind: Kind) -> Kind:
+    """Have recipes know a class of data sets, whose ``Options`` declares what it takes, by its name."""
+    DATASETS[kind.__name__] = kind
+    return kind
+
+
+dataset(PhotoPatchDataset)
+dataset(PhotoFolderDataset)

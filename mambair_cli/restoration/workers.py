@@ -78,9 +78,11 @@ def _restorer(device: str, orders: Orders) -> Restorer:
     import cv2
     import torch
 
+    from .. import plugins
     from ..weights.loader import load
     from .memory import keep_freed_memory
 
+    plugins.inherited()
     keep_freed_memory()
     torch.set_num_threads(orders.threads)
     cv2.setNumThreads(orders.threads)

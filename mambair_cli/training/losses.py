@@ -1,9 +1,35 @@
-"""Losses beyond BasicSR's."""
+"""Losses and metrics beyond BasicSR's; signature and docstring of each declare its options."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+LOSSES: dict[str, type[nn.Module]] = {}
+METRICS: dict[str, Callable[..., Any]] = {}
+"""By the name in recipes."""
 
+Loss = TypeVar("Loss", bound=type[nn.Module])
+Metric = TypeVar("Metric", bound=Callable[..., Any])
+
+
+def loss(kind: Loss) -> Loss:
+    """Have recipes know a module that makes a number of two batches (batch, channels, height, width) by its name."""
+    LOSSES[kind.__name__] = kind
+    return kind
+
+
+def metric(function: Metric) -> Metric:
+    """Have recipes know a figure by its name.
+
+    ``function(img, img2, ...)`` compares two images (height, width, channels) of bytes in BGR order.
+    """
+    METRICS[function.__name__] = function
+    return function
+
+
+@loss
 class PSNRLoss(nn.Module):
     """Negative PSNR in dB, averaged over the patches of a batch, each of which counts the same however harmed it was.
 

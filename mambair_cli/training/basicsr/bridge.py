@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from ...errors import MambairError
+from ...errors import MambairError, UsageError
 
 INSTALL = "pip install --no-build-isolation --no-deps basicsr==1.4.2"
 
@@ -33,7 +33,7 @@ def load() -> None:
     from . import after_import
 
     after_import.apply()
-    _register()
+    register()
 
 
 def _absent() -> MambairError:
@@ -50,25 +50,38 @@ def _absent() -> MambairError:
     )
 
 
-def _register() -> None:
-    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY
+def register() -> None:
+    """Have BasicSR know our parts, and those that plugins added since.
+
+    Raises:
+        UsageError: BasicSR has another part of the same name.
+    """
+    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
     from mambair_archs import ARCHITECTURES
 
     from ...data.datasets import DATASETS
-    from ..losses import PSNRLoss
+    from ..losses import LOSSES, METRICS
     from . import models  # noqa: F401  registers itself
 
-    for architecture in ARCHITECTURES:
-        ARCH_REGISTRY.register(architecture.network)
-    for dataset in DATASETS.values():
-        DATASET_REGISTRY.register(dataset)
-    LOSS_REGISTRY.register(PSNRLoss)
+    rooms = (
+        (ARCH_REGISTRY, {architecture.name: architecture.network for architecture in ARCHITECTURES}),
+        (DATASET_REGISTRY, DATASETS),
+        (LOSS_REGISTRY, LOSSES),
+        (METRIC_REGISTRY, METRICS),
+    )
+    for registry, parts in rooms:
+        for name, part in parts.items():
+            if name not in registry:
+                registry.register(part)
+            elif registry.get(name) is not part:
+                raise UsageError(f"BasicSR has a part called {name} already.", "Give that of the plugin another name.")
 
 
 def build_dataset(options: dict[str, Any]) -> Any:
     """The dataset that ``options["type"]`` names."""
     load()
+    register()
     from basicsr.data import build_dataset as build
 
     return build(options)
@@ -77,6 +90,7 @@ def build_dataset(options: dict[str, Any]) -> Any:
 def build_model(options: dict[str, Any]) -> Any:
     """The model that ``options["model_type"]`` names: networks, losses, optimisers and schedulers."""
     load()
+    register()
     from basicsr.models import build_model as build
 
     return build(options)

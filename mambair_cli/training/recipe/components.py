@@ -1,7 +1,7 @@
 """The parts that a recipe chooses by ``type`` and configures: one strict model per type, made from its signature."""
 
 from collections.abc import Iterable
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any, Literal, get_type_hints
 
 import torch
@@ -16,7 +16,7 @@ from ...data.degradations import KINDS
 from ...declaration import Above0, Count, Free, Part, Section, from_signature, listing, model, plain
 from ...signatures import REQUIRED, Signature
 from ..basicsr.signatures import registered
-from ..losses import PSNRLoss
+from ..losses import LOSSES, METRICS
 
 OPTIMIZERS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "SGD", "ASGD", "Rprop")
 SCHEDULERS = (
@@ -57,7 +57,8 @@ def networks() -> tuple[type[Section], ...]:
 def losses() -> tuple[type[Section], ...]:
     """BasicSR's, and ours; none without BasicSR, when it is not known which there are."""
     known = _basicsr("losses")
-    return (*known, from_signature(signatures.of(PSNRLoss, "PSNRLoss", hinted=True))) if known else ()
+    own = [from_signature(signatures.of(kind, name, hinted=True)) for name, kind in LOSSES.items()]
+    return (*known, *own) if known else ()
 
 
 class Metric(Part):
@@ -68,16 +69,17 @@ class Metric(Part):
 
 
 def metrics() -> tuple[type[Section], ...]:
-    """BasicSR's, without the two images that they compare."""
+    """BasicSR's and ours, without the two images that they compare."""
     known = registered("metrics") or {name: _metric(name) for name in ("calculate_psnr", "calculate_ssim")}
+    own = [signatures.of(function, name, hinted=True) for name, function in METRICS.items()]
     return tuple(
-        from_signature(
-            Signature(name, {key: value for key, value in known[name].defaults.items() if key not in ("img", "img2")}),
-            Metric,
-            crop_border=Count,
-        )
-        for name in known
+        from_signature(replace(each, defaults=_without_images(each)), Metric, crop_border=Count)
+        for each in (*known.values(), *own)
     )
+
+
+def _without_images(metric: Signature) -> dict[str, Any]:
+    return {key: value for key, value in metric.defaults.items() if key not in ("img", "img2")}
 
 
 def _metric(name: str) -> Signature:
@@ -108,4 +110,4 @@ def _basicsr(room: str, without: Iterable[str] = ()) -> list[type[Section]]:
 
 def count() -> int:
     """How many parts there are; it grows when a plugin adds some."""
-    return len(ARCHITECTURES) + len(DATASETS) + len(KINDS)
+    return sum(map(len, (ARCHITECTURES, DATASETS, KINDS, LOSSES, METRICS)))

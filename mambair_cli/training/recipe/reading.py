@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from .locations import override, read
+from .locations import Document, override, read
 from .mistakes import Mistake, RecipeError, nearest
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(source, document.mistakes)
     for each in overrides:
         override(document, each)
+    _load_plugins(document, found.parent)
     notes = published.translate(document)
     model, found_wrong = messages.validated(document)
     wrong = [*document.mistakes, *found_wrong]
@@ -98,6 +99,21 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if wrong or model is None:
         raise RecipeError(source, wrong)
     return Recipe(found, model, text, tuple(notes))
+
+
+def _load_plugins(document: Document, beside: Path) -> None:
+    """Before anything is checked: they say what there is to choose from."""
+    from ... import plugins
+
+    names = document.data.get("plugins")
+    for number, name in enumerate(names if isinstance(names, list) else []):
+        if isinstance(name, str):
+            try:
+                plugins.load([name], beside)
+            except UsageError as error:
+                path = ("plugins", number)
+                wrong = Mistake(document.place(path), error.message.rstrip("."), path, name, error.hint)
+                document.mistakes.append(wrong)
 
 
 def _text(path: Path) -> str:

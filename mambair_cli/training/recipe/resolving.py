@@ -21,6 +21,8 @@ def plain(recipe: RecipeModel) -> dict[str, Any]:
     for name, value in options["path"].items():
         if name.startswith("pretrain_network") and value and (entry := catalog.by_name(value)):
             options["path"][name] = str(entry.path.absolute())
+    if recipe.val is not None and not recipe.val.model_fields_set:
+        del options["val"]  # an empty one asks for nothing
     if "val" in options:
         options["val"].setdefault("suffix", None)  # BasicSR reads it without asking
     for name, dataset in options["datasets"].items():

@@ -237,6 +237,9 @@ class RecipeModel(Procedure):
     datasets: dict[str, Dataset]
     """train, and any number of val or test: val, val_1, val_set14."""
 
+    plugins: list[str] = Field(default_factory=list)
+    """Modules with parts of your own: names, or .py files; see docs/plugins.md."""
+
     scale: Positive = 1
     """Output size over input size."""
 
