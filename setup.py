@@ -30,9 +30,9 @@ def instruction_sets() -> dict[str, list[str]]:
 
 
 def extension(name: str, flags: list[str]) -> Extension:
-    """One library of the package ``mambair_kernels``."""
+    """One library of the package ``mambair_kernels.cpu``."""
     return Extension(
-        f"mambair_kernels._cpu_{name}",
+        f"mambair_kernels.cpu._cpu_{name}",
         [str(SOURCES / "mambair_cpu.cpp")],
         depends=[str(header) for header in sorted(SOURCES.glob("*.h"))],
         extra_compile_args=[*FLAGS, *QUIET, *OPENMP, *flags],

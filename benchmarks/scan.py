@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import published_scan
-from mambair_kernels import CROSS_SCAN, dispatch, native
+from mambair_kernels import CROSS_SCAN, dispatch
+from mambair_kernels.cpu import native
 
 PATHS = len(CROSS_SCAN)
 DEVICE = torch.device("cpu")

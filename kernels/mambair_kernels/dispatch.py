@@ -8,7 +8,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from . import chunked, cpu, mamba_ssm, reference
+from . import chunked, mamba_ssm, reference
+from .cpu import scan as cpu
 from .errors import BackendError
 from .triton import scan as triton_scan
 

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import dispatch, native
-from .cpu_attention import attention, attention_op
-from .cpu_depthwise import MAX_KERNEL, depthwise, depthwise_op
-from .cpu_linear import linear as native_linear
-from .cpu_linear import linear_op
-from .cpu_residual import gated_residual as native_residual
-from .cpu_residual import gated_residual_op
+from . import dispatch
+from .cpu import native
+from .cpu.attention import attention, attention_op
+from .cpu.depthwise import MAX_KERNEL, depthwise, depthwise_op
+from .cpu.linear import linear as native_linear
+from .cpu.linear import linear_op
+from .cpu.residual import gated_residual as native_residual
+from .cpu.residual import gated_residual_op
 from .layout import check
 
 Activation = Literal["identity", "silu", "gelu"]

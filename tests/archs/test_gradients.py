@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mambair_archs import MambaIR, T_PMambaSR
-from mambair_kernels import dispatch, native
+from mambair_kernels import dispatch
+from mambair_kernels.cpu import native
 
 
 def gradients(network: nn.Module, x: Tensor) -> dict[str, Tensor]:

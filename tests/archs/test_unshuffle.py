@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mambair_archs import MambaIR, complexity, identify
-from mambair_kernels import dispatch, native
+from mambair_kernels import dispatch
+from mambair_kernels.cpu import native
 from tests.conftest import TINY
 
 OPTIONS: dict[str, Any] = TINY | {"upscale": 1, "upsampler": "", "unshuffle": 2, "drop_path_rate": 0.0}

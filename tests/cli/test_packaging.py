@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mambair_kernels import native
+from mambair_kernels.cpu import native
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def test_mamba_ssm_and_basicsr_are_never_required() -> None:
 @pytest.mark.skipif(shutil.which("c++") is None, reason="this machine has no C++ compiler")
 def test_the_wheel_serves_every_python_and_bundles_no_openmp(wheel: Path) -> None:
     assert "-py3-none-" in wheel.name
-    assert libraries(wheel) == {f"mambair_kernels/_cpu_{name}.so" for name in native.built()} != set()
+    assert libraries(wheel) == {f"mambair_kernels/cpu/_cpu_{name}.so" for name in native.built()} != set()
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="this machine has no C++ compiler")
@@ -104,7 +104,7 @@ def test_the_installed_wheel_runs_natively_without_a_compiler(wheel: Path, tmp_p
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     program = (
-        "from mambair_kernels import native; print(native.FOLDER); assert native.available()[0], native.available()"
+        "from mambair_kernels.cpu import native; print(native.FOLDER); assert native.available()[0], native.available()"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": ""}
     command = [sys.executable, "-c", program]
@@ -117,7 +117,7 @@ def test_without_a_compiler_the_build_succeeds_and_the_reason_is_told(tmp_path: 
     assert libraries(wheel) == set()
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    program = "from mambair_kernels import native; print(native.available())"
+    program = "from mambair_kernels.cpu import native; print(native.available())"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)

@@ -6,7 +6,8 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from mambair_kernels import dispatch, mamba_ssm, native
+from mambair_kernels import dispatch, mamba_ssm
+from mambair_kernels.cpu import native
 from tests.kernels.stand_in import extension
 from tests.kernels.triton.interpreter import interpreting
 

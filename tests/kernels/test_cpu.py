@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mambair_kernels import CROSS_SCAN, chunked, cpu, dispatch, native, reference, scan_2d, selective_scan
+from mambair_kernels import CROSS_SCAN, chunked, dispatch, reference, scan_2d, selective_scan
+from mambair_kernels.cpu import native
+from mambair_kernels.cpu import scan as cpu
 from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
 
@@ -33,7 +35,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             folder = tmp_path_factory.mktemp("native")
             command = ["setup.py", "-q", "build_ext", "--build-lib", str(folder), "--build-temp", str(folder / "temp")]
             outcome = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
-            patch.setattr(native, "FOLDER", folder / "mambair_kernels")
+            patch.setattr(native, "FOLDER", folder / "mambair_kernels" / "cpu")
             if not native.built():
                 pytest.skip(f"no native library can be built here: {outcome.stderr[-300:]}")
             native.forget()

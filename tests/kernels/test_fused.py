@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mambair_kernels import dispatch, fused, native
-from mambair_kernels.cpu_attention import attention_op
+from mambair_kernels import dispatch, fused
+from mambair_kernels.cpu import native
+from mambair_kernels.cpu.attention import attention_op
 
 Operation = Callable[..., Tensor]
 LINEAR: Any = fused.norm_linear

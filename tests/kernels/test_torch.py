@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mambair_archs import MambaIR
-from mambair_kernels import cpu_attention, cpu_depthwise, cpu_linear, cpu_residual, native
+from mambair_kernels.cpu import attention, depthwise, linear, native, residual
 
 pytestmark = pytest.mark.skipif(not native.built(), reason="this installation has no native library")
 
@@ -18,21 +18,21 @@ def draw(*shape: int, grad: bool = True) -> Tensor:
 
 LINEAR = ((2, 5, 20), (20,), (20,), (2, 5, 20), (7, 20), (7,), (2, 5, 7), (7,))
 CALLS: dict[str, tuple[Any, Any]] = {
-    "linear": (cpu_linear.linear_op, lambda: (*(draw(*shape) for shape in LINEAR), 0, 1e-5)),
+    "linear": (linear.linear_op, lambda: (*(draw(*shape) for shape in LINEAR), 0, 1e-5)),
     "activated": (
-        cpu_linear.linear_op,
+        linear.linear_op,
         lambda: (*(draw(*shape) for shape in LINEAR[:3]), None, draw(7, 20), draw(7), None, None, 2, 1e-5),
     ),
-    "plain": (cpu_linear.linear_op, lambda: (draw(3, 20), None, None, None, draw(7, 20), None, None, None, 0, 0.0)),
-    "depthwise": (cpu_depthwise.depthwise_op, lambda: (draw(2, 4, 9, 20), draw(20, 1, 3, 3), draw(20), 2, 1)),
-    "depthwise without bias": (cpu_depthwise.depthwise_op, lambda: (draw(1, 4, 9, 5), draw(5, 1, 5, 5), None, 1, 0)),
-    "one channel": (cpu_depthwise.depthwise_op, lambda: (draw(1, 1, 1, 1), draw(1, 1, 1, 1), draw(1), 1, 0)),
+    "plain": (linear.linear_op, lambda: (draw(3, 20), None, None, None, draw(7, 20), None, None, None, 0, 0.0)),
+    "depthwise": (depthwise.depthwise_op, lambda: (draw(2, 4, 9, 20), draw(20, 1, 3, 3), draw(20), 2, 1)),
+    "depthwise without bias": (depthwise.depthwise_op, lambda: (draw(1, 4, 9, 5), draw(5, 1, 5, 5), None, 1, 0)),
+    "one channel": (depthwise.depthwise_op, lambda: (draw(1, 1, 1, 1), draw(1, 1, 1, 1), draw(1), 1, 0)),
     "residual": (
-        cpu_residual.gated_residual_op,
+        residual.gated_residual_op,
         lambda: (draw(2, 4, 9, 20), draw(20), draw(2, 4, 9, 20), draw(2, 1, 1, 20)),
     ),
     "attention": (
-        cpu_attention.attention_op,
+        attention.attention_op,
         lambda: (draw(1, 2, 2, 9, 3, 2, 4, grad=False), draw(4, 2, 9, 9, grad=False)),
     ),
 }
@@ -47,12 +47,12 @@ def test_declarations_hold(name: str) -> None:
 def test_gradient_operations_return_what_they_declare() -> None:
     norm, gate = (draw(20, grad=False), draw(20, grad=False)), draw(2, 5, 20, grad=False)
     weight, x, grad = draw(7, 20, grad=False), draw(2, 5, 20, grad=False), draw(2, 5, 7, grad=False)
-    torch.library.opcheck(cpu_linear.linear_backward, (grad, x, *norm, gate, weight, None, 0, 1e-5))
-    torch.library.opcheck(cpu_linear.linear_backward, (grad, x, *norm, None, weight, draw(7, grad=False), 1, 1e-5))
+    torch.library.opcheck(linear.linear_backward, (grad, x, *norm, gate, weight, None, 0, 1e-5))
+    torch.library.opcheck(linear.linear_backward, (grad, x, *norm, None, weight, draw(7, grad=False), 1, 1e-5))
     filters, picture = draw(20, 1, 3, 3, grad=False), draw(2, 4, 9, 20, grad=False)
-    torch.library.opcheck(cpu_depthwise.depthwise_backward, (picture, picture, filters, draw(20, grad=False), 1, 1))
+    torch.library.opcheck(depthwise.depthwise_backward, (picture, picture, filters, draw(20, grad=False), 1, 1))
     factors = draw(20, grad=False), picture, draw(2, 1, 1, 20, grad=False)
-    torch.library.opcheck(cpu_residual.gated_residual_backward, (picture, picture, *factors))
+    torch.library.opcheck(residual.gated_residual_backward, (picture, picture, *factors))
 
 
 def test_a_whole_network_compiles_into_one_graph() -> None:

@@ -18,7 +18,8 @@ from mambair_archs.blocks.selective_scan import SS2D
 from mambair_archs.blocks.uvm import UVMB
 from mambair_archs.blocks.vss import VMambaBlock, ss2d
 from mambair_archs.s4d import S4D
-from mambair_kernels import dispatch, native
+from mambair_kernels import dispatch
+from mambair_kernels.cpu import native
 from mambair_kernels.paths import OMNIDIRECTIONAL
 from tests.systems import golden
 

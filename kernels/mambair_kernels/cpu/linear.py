@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..layout import check, dense, given, optional, rows, threads
 from . import native
-from .layout import check, dense, given, optional, rows, threads
 from .native import LinearArguments, LinearBackwardArguments, address
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..layout import threads
 from . import native
-from .layout import threads
 from .native import AttentionArguments, address
 
 

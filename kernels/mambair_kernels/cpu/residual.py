@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..layout import check, dense, threads
 from . import native
-from .layout import check, dense, threads
 from .native import ResidualArguments, ResidualBackwardArguments, address
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import paths as scan_paths
+from ..operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
 from . import native
-from . import paths as scan_paths
 from .native import ImageArguments, SequenceArguments, address, available
-from .operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
 
 __all__ = ["available", "scan_2d", "selective_scan"]
 
