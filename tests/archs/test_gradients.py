@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mambair_archs import MambaIR, T_PMambaSR
+from mambair_archs import MaIR, MambaIR, T_PMambaSR
 from mambair_kernels import dispatch
 from mambair_kernels.cpu import native
 
@@ -23,6 +23,10 @@ def gradients(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "light": lambda: MambaIR(upscale=2, upsampler="pixelshuffledirect", d_state=10, mlp_ratio=1.2, drop_path_rate=0.0),
+    "gated": lambda: MaIR(embed_dim=8, depths=(2,), d_state=2, scan_len=4, drop_path_rate=0.0),
+    "shared out": lambda: MambaIR(
+        embed_dim=12, depths=(1,), d_state=2, squeeze_factor=4, scan={"paths": ["gilbert", "column"], "merge": "concat"}
+    ),
     "tpmamba": lambda: T_PMambaSR(
         upscale=2, embed_dim=16, depths=(2,), num_heads=(2,), d_state=2, window_size=4, convffn_kernel_size=3
     ),
