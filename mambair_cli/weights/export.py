@@ -40,7 +40,10 @@ def export(source: str, target: Path, *, name: str | None, task: str | None, hal
     if half:
         tensors = {key: _half(key, value) for key, value in tensors.items()}
     about = metadata | {"name": name or known} | ({"task": task} if task else {})
-    content = save({key: value.contiguous() for key, value in tensors.items()}, metadata=about)
+    # The format has no tensors of two names, which networks have that list a layer twice.
+    content = save(
+        {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}, metadata=about
+    )
     with reserved(target) as temporary:
         publish(temporary, target, content, overwrite)
 

@@ -30,6 +30,13 @@ FAMILIES = {
     "colorDN_15": (*SINGLE, "datasets.train.gt_size=32"),
     "JPEG_10": (*SINGLE, "datasets.train.gt_size=32"),
     "realDN": ("datasets.train.gt_size=32", "network_g.num_blocks=[1, 1, 1, 1]", "network_g.num_refinement_blocks=1"),
+    "vmambair_realDN": (
+        "datasets.train.gt_size=32",
+        "network_g.dim=8",
+        "network_g.num_blocks=[1, 1, 1, 1]",
+        "network_g.num_refinement_blocks=1",
+    ),
+    "umamba_realDN": ("datasets.train.gt_size=32", "network_g.features=[8, 8, 8, 8]"),
     "v2_lightSR_x3": HEADS,
     "v2_SR_S_x2": HEADS,
     "mair_lightSR_x2": (*SINGLE, "network_g.embed_dim=12"),

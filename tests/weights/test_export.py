@@ -7,6 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import mambair_cli
+from mambair_archs.unets.umamba import UMamba
 from tests.cli.run import run
 
 
@@ -64,3 +65,11 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(x2: Path, tmp_path:
     assert there.read_bytes() == b"kept"
     assert not target.exists()
     assert run("models", "export", str(x2), str(there), "--overwrite").code == 0
+
+
+def test_tensors_of_two_names_are_written_under_both(tmp_path: Path) -> None:
+    network = UMamba(features=[4, 8])
+    source, target = tmp_path / "shared.pth", tmp_path / "shared.safetensors"
+    torch.save({"params": network.state_dict()}, source)
+    assert run("models", "export", str(source), str(target)).code == 0
+    assert load_file(target).keys() == network.state_dict().keys()
