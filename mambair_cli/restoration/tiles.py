@@ -34,6 +34,7 @@ def margin(overlap: int) -> int:
 def plan(size: int, tile: int, overlap: int, multiple: int = 1, done: int = 0) -> list[Span]:
     """Spans of at most ``tile`` pixels that cover [done, size) with at least ``overlap`` pixels in common.
 
+    As few spans as can be, all as short as that allows: tiles cost no more than the overlaps that part them.
     Starts lie on multiples of ``multiple`` where the tile is large enough for that. ``done`` pixels need no result any
     more but are still there as context.
     """
@@ -42,12 +43,14 @@ def plan(size: int, tile: int, overlap: int, multiple: int = 1, done: int = 0) -
     if step == 0:
         multiple, step = 1, tile - overlap
     origin = max(0, done - border) // multiple * multiple
+    length = size - origin
     starts = [origin]
-    excess = size - origin - tile
-    if excess > 0:
-        more = -(-excess // step)
-        even = _up(-(-excess // more), multiple)
-        starts += [origin + even * k for k in range(1, more)] + [origin + _up(excess, multiple)]
+    if length > tile:
+        count = -(-(length - overlap) // step)
+        even = _up(-(-(length - overlap) // count), multiple)
+        count = -(-(length - overlap) // even)  # fewer where the grid made the steps longer
+        tile = even + overlap
+        starts += [origin + even * k for k in range(1, count - 1)] + [origin + _up(length - tile, multiple)]
     stops = [min(start + tile, size) for start in starts]
     return [
         Span(start, stop, start + border if start else 0, stop - border if stop < size else size)

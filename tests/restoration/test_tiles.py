@@ -44,8 +44,15 @@ def test_starts_lie_on_the_grid_of_windows(size: int, tile: int) -> None:
 def test_tiles_are_spread_evenly() -> None:
     starts = [span.start for span in tiles.plan(100, 40, 10)]
     assert starts == [0, 30, 60]
-    assert [span.start for span in tiles.plan(101, 40, 10)] == [0, 21, 42, 61]
+    assert [span.start for span in tiles.plan(101, 40, 10)] == [0, 23, 46, 68]
     assert tiles.plan(40, 40, 10) == [tiles.Span(0, 40, 0, 40)]
+
+
+@given(st.integers(289, 9000))
+def test_tiles_shrink_to_what_the_overlaps_need(size: int) -> None:
+    spans = tiles.plan(size, 288, 16)
+    seen = sum(span.stop - span.start for span in spans)
+    assert size + 16 * (len(spans) - 1) <= seen <= size + 17 * len(spans)
 
 
 @given(st.integers(1, 3000), st.integers(0, 200))
