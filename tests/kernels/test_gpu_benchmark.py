@@ -28,9 +28,18 @@ def test_all_steps_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert {row["what"] for row in report["rows"]} == {"core", "network", "training"}
     assert {row["type"] for row in report["rows"]} == {"fp32", "bf16"}
     assert all(row["seconds"] > 0 and row["bound"] > 0 and row["ratio"] for row in report["rows"])
-    assert all(
-        0 < check["error"] < 0.05 and check["passed"] for check in report["checks"] if check["backend"] != "chunked"
-    )
+    checks = {check["backend"]: check for check in report["checks"]}
+    assert len(checks) == len(report["checks"])
+    assert all(check["passed"] for check in checks.values())
+    assert 0 < checks["cpu"]["errors"]["fp32"] < 1e-4 < checks["cpu"]["errors"]["bf16"] < 0.05
+
+
+def test_it_stops_when_its_time_is_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--device", "cpu", "--seconds", "0", "--json", str(tmp_path / "report.json")) == 0
+    assert len(json.loads((tmp_path / "report.json").read_text())["rows"]) == 1
+    assert "were not measured" in capsys.readouterr().err
 
 
 def test_a_wrong_backend_ends_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,16 @@
-"""Compile the Triton kernels for a card that need not be there; prints the name of each that compiles.
+"""Compile the Triton kernels for a card that need not be there; prints what each takes of it.
+
+One line per kernel: its name, registers per thread, what a thread keeps in memory instead (NVIDIA: bytes of stack, AMD:
+registers spilled), bytes of shared memory.
 
 python -m tests.kernels.triton.compile_kernels BACKEND ARCHITECTURE WARP
 """
 
+import re
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import triton
@@ -29,14 +36,37 @@ def signature(names: list[str], constants: dict[str, int]) -> dict[str, str]:
     return {**pointers, **scalars, **dict.fromkeys(constants, "constexpr")}
 
 
+def resources(compiled: Any) -> tuple[int, int]:
+    """Registers and spills of a thread, read from the machine code."""
+    if "amdgcn" in compiled.asm:
+        text = compiled.asm["amdgcn"]
+        return number(r"\.vgpr_count:\s*(\d+)", text), number(r"\.vgpr_spill_count:\s*(\d+)", text)
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        command = [str(tool), "--dump-resource-usage", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return number(r"REG:(\d+)", text), number(r"STACK:(\d+)", text) + number(r"LOCAL:(\d+)", text)
+
+
+def number(pattern: str, text: str) -> int:
+    """The number that follows a name in a report."""
+    found = re.search(pattern, text)
+    if found is None:
+        raise SystemExit(f"the report holds nothing like {pattern}:\n{text}")
+    return int(found[1])
+
+
 def main() -> None:
     """Compile all for the target on the command line."""
     backend, architecture, warp = sys.argv[1:]
     target = GPUTarget(backend, int(architecture) if architecture.isdigit() else architecture, int(warp))
     for kernel, constants in KERNELS:
         source = ASTSource(kernel, signature(kernel.arg_names, constants), constexprs=constants)
-        triton.compile(source, target=target, options={"num_warps": 1, "enable_fp_fusion": True})
-        print(kernel.fn.__name__, flush=True)
+        compiled = triton.compile(source, target=target, options={"num_warps": 1, "enable_fp_fusion": True})
+        registers, spilled = resources(compiled)
+        print(kernel.fn.__name__, registers, spilled, compiled.metadata.shared, flush=True)
 
 
 if __name__ == "__main__":
