@@ -20,7 +20,7 @@ from . import components
 from .locations import Document
 from .mistakes import Mistake, dotted, nearest, shown, suggest
 from .mistakes import Path as KeyPath
-from .schema import OWN_MODEL
+from .schema import OWN_MODEL, PLAIN_MODELS, OwnTrain
 from .view import View
 
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
@@ -243,6 +243,26 @@ def basicsr_models(recipe: View) -> Iterator[Finding]:
         yield ("train", "scheduler", "type"), f"{kind} does not know the scheduler {scheduler}", hint
 
 
+def unused(recipe: View) -> Iterator[Finding]:
+    """Keys that the chosen model would ignore."""
+    kind = recipe.get("model_type")
+    if kind != OWN_MODEL and isinstance(kind, str):
+        for name in OwnTrain.model_fields.keys() & recipe.mapping("train").keys():
+            if recipe.get("train", name):
+                yield (
+                    ("train", name),
+                    f"{kind} does not know train.{name}",
+                    f"Use model_type: {OWN_MODEL}, or delete it.",
+                )
+    if kind in PLAIN_MODELS:
+        for path in (("network_d",), ("train", "gan_opt"), ("train", "optim_d")):
+            if recipe.get(*path):
+                yield path, f"{kind} has no discriminator, so {dotted(path)} does nothing", "Delete it."
+    if recipe.get("logger", "wandb", "project"):
+        what = "Weights & Biases is not written to"
+        yield ("logger", "wandb"), what, "Delete it, or write use_tb_logger: true for TensorBoard."
+
+
 def losses(recipe: View) -> Iterator[Finding]:
     """Something must be minimised."""
     train = recipe.mapping("train")
@@ -286,6 +306,7 @@ CHECKS = (
     optimisation,
     scheduling,
     basicsr_models,
+    unused,
     losses,
     validation,
     files,

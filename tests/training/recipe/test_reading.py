@@ -296,3 +296,17 @@ def test_reading_needs_no_import_of_basicsr(tmp_path: Path) -> None:
     code = "import sys; from mambair_cli.training.recipe.reading import read_recipe; assert 'torch' not in sys.modules;"
     code += f"read_recipe({str(write(tmp_path))!r}); assert 'basicsr' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("model_type=SRModel", "train.clip_grad_norm=1.0"), "SRModel does not know train.clip_grad_norm"),
+        (("model_type=SRModel", "train.accumulate=2"), "SRModel does not know train.accumulate"),
+        (("train.optim_d={type: Adam, lr: 1e-4}",), "train.optim_d does nothing"),
+        (("logger.wandb={project: p}",), "Weights & Biases is not written to"),
+    ],
+)
+def test_no_key_is_taken_and_ignored(tmp_path: Path, overrides: tuple[str, ...], told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        read_recipe(write(tmp_path), overrides)
