@@ -74,16 +74,16 @@ class Loaded(Section):
     """Processes that load data, for each training process."""
 
     use_shuffle: bool = True
-    """Draw the samples of an epoch in another order each time; false keeps that of the files."""
+    """As BasicSR's recipes have it; no effect, since every epoch is drawn in an order of its own."""
 
     dataset_enlarge_ratio: Positive = 1
     """How often an epoch goes through the images."""
 
     prefetch_mode: Literal["cpu", "cuda"] | None = None
-    """Load batches ahead: in the loading processes, or on to the GPU."""
+    """As BasicSR's recipes have it; no effect, since the loading processes work ahead by themselves."""
 
     num_prefetch_queue: Positive = 1
-    """Batches that each process of ``prefetch_mode: cpu`` loads ahead."""
+    """As BasicSR's recipes have it; no effect."""
 
     pin_memory: bool = False
     """Load into page-locked memory; quicker on its way to a GPU."""
