@@ -258,5 +258,6 @@ def checked(kind: type[Model] | TypeAdapter[Model], given: Any, what: str) -> Mo
             kinds = first["ctx"]["expected_tags"].replace("'", "")
             sentence, hint = f"There is no {what.split()[0]} {first['ctx']['tag']!r}.", f"Use one of {kinds}."
         case _:
-            sentence, hint = f"{name} is {first['input']!r} in the {what}.", f"{first['msg']}."
+            said = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+            sentence, hint = f"{name} is {first['input']!r} in the {what}.", f"{said[:1].upper()}{said[1:]}."
     raise UsageError(sentence, hint)

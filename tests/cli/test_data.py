@@ -68,7 +68,7 @@ def test_parts_and_databases_are_made(album: Path, tmp_path: Path) -> None:
         (["prepare", "sr", "ALBUM"], 2, "no folder called HR"),
         (["prepare", "sr", "nowhere", "-o", "out"], 1, "nowhere does not exist"),
         (["prepare", "crops", "ALBUM", "-o", "out", "--size", "60"], 1, "less than 60"),
-        (["prepare", "haze", "ALBUM", "--beta", "3", "1"], 2, "no range"),
+        (["prepare", "haze", "ALBUM", "--beta", "3", "1"], 2, "A range is [low, high], write [1, 3]."),
         (["check", "ALBUM", "--layout", "nothing"], 2, "no data set nothing"),
         (["check", "ALBUM", "--layout", "DF2K"], 1, "is not in order"),
     ],

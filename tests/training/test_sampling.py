@@ -30,7 +30,8 @@ class Drawn(Numbers):
 
 def drawn(kind: type[Numbers], workers: int, start: int = 0, rank: int = 0, world: int = 1) -> list[torch.Tensor]:
     batch = 4 // world
-    return list(loader(kind(), {"num_worker_per_gpu": workers}, Stream(15, batch, 7, start, 24, rank, world)))
+    options = {"num_worker_per_gpu": workers, "pin_memory": False}
+    return list(loader(kind(), options, Stream(15, batch, 7, start, 24, rank, world)))
 
 
 @pytest.mark.parametrize("kind", [Numbers, Drawn])
