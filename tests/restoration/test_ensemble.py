@@ -90,5 +90,5 @@ def test_it_works_tile_by_tile(channels: int, rng: np.random.Generator) -> None:
 
     tiling = Settings(scale=2, channels=3, tile=32, overlap=8)
     assert np.array_equal(restore(pixels, ensemble(network), tiling), restore(pixels, pointwise(2), tiling))
-    assert max(max(shape) for shape in seen) == 32
+    assert max(max(shape) for shape in seen) <= 32
     assert len(seen) == 8 * 3 * 2
