@@ -10,6 +10,8 @@ BIN = $(VENV)/bin
 
 .PHONY: test lint wheel clean
 
+# Several test processes share the cores: threads that spin while they wait would take turns with those that work.
+test: export OMP_WAIT_POLICY = passive
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 

@@ -15,7 +15,8 @@ from .finish import blended, resized
 from .global_view import Viewing
 from .precision import concerns, mixed
 
-DEFAULT_OVERLAP = 32
+DEFAULT_OVERLAP = 16
+"""Pixels that neighbouring tiles share. More costs time and gains nothing (docs/results.md, "Borders of tiles")."""
 
 
 def settings(model: Model, tile: int | None, overlap: int | None) -> Settings:

@@ -144,6 +144,6 @@ def test_float_pixels_outside_the_range_are_refused(value: float, x2: Path) -> N
 
 def test_default_tiling_comes_from_the_network(x2: Path) -> None:
     model = mambair_cli.load_model(x2)
-    assert (settings(model, None, None).tile, settings(model, None, None).overlap) == (256, 32)
+    assert (settings(model, None, None).tile, settings(model, None, None).overlap) == (256, 16)
     assert settings(model, 48, None).overlap == 12
     assert settings(model, 48, 8).overlap == 8

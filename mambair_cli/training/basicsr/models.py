@@ -22,7 +22,7 @@ from ...restoration.model import DEFAULT_OVERLAP
 from ...weights.files import read
 from ..recipe.components import SCHEDULERS
 
-USUAL_TILE = 256
+USUAL_TILE, USUAL_OVERLAP = 256, 32
 
 
 @MODEL_REGISTRY.register()
@@ -165,7 +165,7 @@ def tiling(network: nn.Module, scale: int, channels: int, device: torch.device) 
         scale=scale,
         channels=channels,
         tile=descriptor.tile if descriptor else USUAL_TILE,
-        overlap=DEFAULT_OVERLAP,
+        overlap=DEFAULT_OVERLAP if descriptor else USUAL_OVERLAP,
         multiple=descriptor.size_multiple if descriptor else 1,
         device=device,
         global_view=descriptor.global_view if descriptor else 0,
