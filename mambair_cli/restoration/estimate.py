@@ -2,7 +2,8 @@
 
 import functools
 import io
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,17 @@ class Estimate:
 
 
 def estimate(pixels: Pixels, source: Path | bytes) -> Estimate:
-    """Examine a picture (height, width, channels), and the file (or its content) that it came from."""
-    return Estimate(noise(pixels), *compression(source))
+    """Examine a picture (height, width, channels), and the file (or its content) that it came from.
+
+    What cannot be found out is None, whatever stops it: to be told about a picture must not decide over its fate.
+    """
+    found = Estimate(None)
+    with suppress(Exception):
+        found = replace(found, noise=noise(pixels))
+    with suppress(Exception):
+        quality, sampling = compression(source)
+        found = replace(found, quality=quality, sampling=sampling)
+    return found
 
 
 def noise(pixels: Pixels) -> float | None:

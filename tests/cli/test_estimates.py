@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -41,3 +43,11 @@ def test_what_came_through_a_pipe_is_examined(x1: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("mambair_cli.restoration.pipes.read", lambda: content)
     monkeypatch.setattr("mambair_cli.restoration.pipes.check", lambda jobs: None)
     assert SAID in run("dejpeg", "-", "-o", "b.png", "--model", str(x1), "--verbose").err
+
+
+@pytest.mark.parametrize("flag", ["--json", "--verbose"])
+def test_no_flag_of_the_output_changes_what_is_restored(flag: str, x1: Path) -> None:
+    cv2.imwrite("a.tif", np.full((16, 20, 3), 0.5, np.float32))  # which Pillow does not open
+    assert run("denoise", "a.tif", "-o", "plain.png", "--model", str(x1)).code == 0
+    assert run("denoise", "a.tif", "-o", "asked.png", "--model", str(x1), flag).code == 0
+    assert Path("asked.png").read_bytes() == Path("plain.png").read_bytes()

@@ -79,6 +79,19 @@ def test_files_without_compression(tmp_path: Path) -> None:
     assert estimate(pixels, tmp_path / "gone") == Estimate(0.0)
 
 
+def test_what_cannot_be_found_out_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pixels = np.full((6, 6, 3), 0.5, np.float32)
+    cv2.imwrite(str(tmp_path / "float.tif"), pixels)  # which Pillow does not open
+    assert estimate(pixels, tmp_path / "float.tif") == Estimate(0.0)
+    assert estimate(pixels, b"no picture") == Estimate(0.0)
+
+    def starved(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "median", starved)
+    assert estimate(pixels, _gray(37).getvalue()) == Estimate(None, 37)
+
+
 def test_it_reads_as_a_sentence() -> None:
     assert str(Estimate(7.26, 40, "4:2:0")) == (
         "noise of about sigma 7.3 (white is 255), JPEG quality of about 40, 4:2:0"
