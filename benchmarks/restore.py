@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from benchmarks import published_backend
 from mambair_archs import MambaIR, MambaIRv2Light
 from mambair_cli.restoration.memory import keep_freed_memory
+from mambair_cli.restoration.speed import edsr_baseline
 from mambair_kernels import dispatch
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -36,35 +37,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 EDSR = "edsr-baseline"
 
 
-class EDSRBaseline(nn.Module):
-    """EDSR-baseline x4 (arXiv 1707.02921) in stock torch layers: 16 residual blocks of 64 channels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-        def conv(channels_in: int, channels_out: int) -> nn.Conv2d:
-            return nn.Conv2d(channels_in, channels_out, 3, padding=1)
-
-        self.head = conv(3, 64)
-        self.blocks = nn.ModuleList(nn.Sequential(conv(64, 64), nn.ReLU(), conv(64, 64)) for _ in range(16))
-        self.body_end = conv(64, 64)
-        self.tail = nn.Sequential(conv(64, 256), nn.PixelShuffle(2), conv(64, 256), nn.PixelShuffle(2), conv(64, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, 3, h, w) to (batch, 3, 4 h, 4 w)."""
-        shallow = x = self.head(x)
-        for block in self.blocks:
-            x = x + block(x)
-        out: Tensor = self.tail(self.body_end(x) + shallow)
-        return out
-
-
 def candidate(network: str, backend: str) -> Callable[[Tensor], Tensor]:
     """A function that runs ``network`` on ``backend``, or EDSR-baseline in channels_last."""
     torch.manual_seed(0)
     if backend == EDSR:
-        edsr = EDSRBaseline().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return lambda x: edsr(x.contiguous(memory_format=torch.channels_last))
+        return edsr_baseline(torch.device("cpu"))
     model = NETWORKS[network]().eval()
 
     def run(x: Tensor) -> Tensor:

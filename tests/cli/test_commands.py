@@ -159,12 +159,26 @@ def test_bench_times_every_usable_backend() -> None:
     from mambair_kernels import dispatch
 
     usable = {row.name for row in dispatch.verdicts(torch.device("cpu")) if row.usable} - {"reference"}
-    outcome = run("bench", "--size", "16", "--json")
+    outcome = run("bench", "--backends", "--size", "16", "--json")
     record = json.loads(outcome.out)
     assert outcome.code == 0
     assert {row["backend"] for row in record["rows"]} == usable
     assert all(row["seconds"] > 0 for row in record["rows"])
     assert dispatch.VARIABLE not in os.environ
+
+
+def test_bench_gives_one_number_per_model_beside_edsr() -> None:
+    outcome = run("bench", "mambair-nano-x2", "mambair-nano-denoise", "--size", "32", "--device", "cpu", "--json")
+    record = json.loads(outcome.out)
+    *models, edsr = record["rows"]
+    assert [row["name"] for row in models] == ["mambair-nano-x2", "mambair-nano-denoise"]
+    assert (edsr["name"], edsr["times_yardstick"]) == ("EDSR-baseline x4", 1)
+    for row in record["rows"]:
+        assert row["megapixels_per_minute"] == pytest.approx(60 / row["seconds"])
+        assert row["times_yardstick"] == pytest.approx(edsr["seconds"] / row["seconds"])
+    assert record["processor"]
+    assert record["threads"] == torch.get_num_threads()
+    assert run("bench", "mambair-nano-x2", "--backends").code == 2
 
 
 def test_the_version() -> None:
