@@ -2,8 +2,8 @@
 
 python -m benchmarks.history [--size 512]
 
-One line is added to ``history.jsonl``: commit, processor, threads and seconds per megapixel of every model. Only lines of
-the same processor compare. The table stands between two marks in docs/results.md.
+One line is added to ``history.jsonl``: commit, processor, threads and seconds per megapixel of every model. Only lines
+of the same processor compare. The table stands between two marks in docs/results.md.
 """
 
 import argparse
