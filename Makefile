@@ -1,5 +1,6 @@
 # make test   install everything into a virtual environment of its own, check style and types, run all tests
 # make lint   style and types only
+# make docs   the site, in site/; a broken link is a mistake
 # make wheel  one wheel for this platform, every Python 3 and every torch, in dist/
 # make clean  remove what was built
 
@@ -8,7 +9,7 @@ VENV ?= .venv-test
 TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 
-.PHONY: test lint wheel clean
+.PHONY: test lint docs wheel clean
 
 # Several test processes share the cores: threads that spin while they wait would take turns with those that work.
 test: export OMP_WAIT_POLICY = passive
@@ -19,6 +20,9 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 wheel: $(VENV)/installed
 	rm -rf build
@@ -33,4 +37,4 @@ $(VENV)/installed: pyproject.toml setup.py Makefile $(wildcard kernels/csrc/*)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

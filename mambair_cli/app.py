@@ -5,13 +5,15 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import data, models, restore
+from .commands import data, models
 from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
 from .commands.fetch import fetch
+from .commands.restore import restoring
 from .commands.test import test
 from .commands.train import train
+from .tasks import TASKS
 
 app = typer.Typer(
     name="mambair",
@@ -44,10 +46,8 @@ def root(
     ctx.obj = {"json": json, "quiet": quiet, "verbose": verbose, "no_progress": no_progress}
 
 
-app.command("upscale", rich_help_panel=RESTORE)(restore.upscale)
-app.command("denoise", rich_help_panel=RESTORE)(restore.denoise)
-app.command("dejpeg", rich_help_panel=RESTORE)(restore.dejpeg)
-app.command("dehaze", rich_help_panel=RESTORE)(restore.dehaze)
+for task in TASKS:
+    app.command(task.name, rich_help_panel=RESTORE)(restoring(task))
 app.command("train", rich_help_panel=TRAIN)(train)
 app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)

@@ -69,8 +69,8 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Count = Annotated[int, BeforeValidator(whole), Field(ge=0)]
-Positive = Annotated[int, BeforeValidator(whole), Field(ge=1)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(whole)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(whole)]
 Above0 = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 AS_IT_IS = PlainSerializer(lambda value: value, return_type=Any)

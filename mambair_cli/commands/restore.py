@@ -10,6 +10,7 @@ import typer
 from ..console import Console
 from ..errors import MambairError, UsageError
 from ..restoration.choices import Choices
+from ..tasks import Task
 from . import options
 from .common import check_backend, command
 from .defaults import check_model, default_model, known_model
@@ -22,33 +23,21 @@ if TYPE_CHECKING:
     from ..weights.loader import Model
 
 
-EXAMINED = ("denoise", "dejpeg")
-"""Tasks for which it is worth knowing how a picture was harmed."""
+def restoring(task: Task) -> Callable[..., None]:
+    """The command of a task."""
 
-
-def _task(task: str, help_text: str, example: str, without: set[str]) -> Callable[..., None]:
     def run(console: Console, **given: Any) -> None:
         _restore(console, task, **given)
 
-    run.__doc__ = f"{help_text}\n\nExample: mambair {task} {example}"
+    run.__doc__ = f"{task.text}\n\nExample: mambair {task.name} {task.example}"
+    without = options.KEEPING_SIZE if task.enlarges else options.ENLARGING
     run.__signature__ = options.signature(without)  # type: ignore[attr-defined]
     return command(run, extensible=True)
 
 
-upscale = _task(
-    "upscale",
-    "Enlarge pictures with a super-resolution model.",
-    "holiday.jpg --scale 4",
-    without=options.KEEPING_SIZE,
-)
-denoise = _task("denoise", "Remove noise from pictures.", "photo.jpg", without=options.ENLARGING)
-dejpeg = _task("dejpeg", "Remove JPEG artefacts from pictures.", "photo.jpg", without=options.ENLARGING)
-dehaze = _task("dehaze", "Remove haze from pictures.", "photo.jpg", without=options.ENLARGING)
-
-
 def _restore(
     console: Console,
-    task: str,
+    task: Task,
     *,
     inputs: list[str],
     output: str | None,
@@ -60,13 +49,13 @@ def _restore(
     whole: bool,
     **chosen: Any,
 ) -> None:
-    examine = task in EXAMINED and (console.verbose or console.json)
+    examine = task.estimated and (console.verbose or console.json)
     choices = _choices(whole, chosen | {"examine": examine})
     if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
         raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]
     to_size = bool(choices.width or choices.height)
-    name = default_model(task, choices.scale, to_size) if model is None else known_model(model)
+    name = default_model(task.name, choices.scale, to_size) if model is None else known_model(model)
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import settings
     from ..restoration.one import Restorer
@@ -75,13 +64,13 @@ def _restore(
 
     keep_freed_memory()
     loaded = load(name, device if len(devices) == 1 else "cpu")
-    check_model(console, loaded, task, choices)
+    check_model(console, loaded, task.name, choices)
     _check_backends(devices, loaded)
     if choices.scale == loaded.descriptor.scale:
         choices = replace(choices, scale=None)
     settings(loaded, choices.tile, choices.overlap)
     scale = choices.scale or loaded.descriptor.scale
-    own = ending(task, scale, choices.width, choices.height)
+    own = ending(task.name, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=format, compare=choices.compare)
     todo = plan(inputs, output, naming, recursive)
     if todo.left_out:

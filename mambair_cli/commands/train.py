@@ -42,6 +42,10 @@ def _train(
         bool,
         typer.Option("--schema", help="Print the JSON Schema of recipes, for editors."),
     ] = False,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="Print every key of recipes with its meaning, as Markdown."),
+    ] = False,
 ) -> None:
     """Train a network; the run lands in experiments/ below the working folder."""
     from ..places import data_root
@@ -49,6 +53,11 @@ def _train(
 
     if schema:
         typer.echo(json.dumps(json_schema(), indent=2))
+        return
+    if reference:
+        from ..training.recipe.reference import markdown
+
+        typer.echo(markdown(), nl=False)
         return
     if recipe is None:
         raise UsageError("Nothing says what to train.", "Give a recipe, options/lightSR_x2.yml say; see options/.")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
 
+from .. import tasks
 from ..errors import InputError, UsageError
 from ..images import formats
 from .result import Job
 
-SUFFIXES = {"denoise": "_denoised", "dejpeg": "_dejpeg", "dehaze": "_dehazed"}
 PIPE = "-"
 
 
@@ -46,7 +46,7 @@ def ending(task: str, scale: float, width: int | None = None, height: int | None
     """What is appended to the name of an input unless the user says something else."""
     if width or height:
         return f"_{width}x{height}" if width and height else f"_w{width}" if width else f"_h{height}"
-    return SUFFIXES.get(task, f"_x{scale:g}")
+    return tasks.get(task).suffix or f"_x{scale:g}"
 
 
 def comparison(target: Path) -> Path:

@@ -52,6 +52,7 @@ COMMANDS = {
     "restore": "denoise photos/a.png -o b.png --model toy.safetensors",
     "show": "models show toy.safetensors --json",
     "schema": "train --schema",
+    "reference": "train --reference",
     "mistaken": "train toy.yml network_g.widht=1",
     "too few": "train toy.yml network_g.layers=0",
     "enlarging": "train toy.yml scale=2",
@@ -97,6 +98,8 @@ def test_every_command_knows_the_toy(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert known["description"] == "A few scans between two convolutions."
     assert known["properties"]["layers"]["description"] == "Scans, one after the other."
     assert known["properties"]["layers"]["default"] == 2
+    assert "### Toy\n\nA few scans between two convolutions." in done["reference"][1]
+    assert "| `layers` | integer | `2` | Scans, one after the other. |" in done["reference"][1]
     for name, told in {
         "mistaken": "Did you mean 'width'?",
         "too few": "layers 0 must be at least 1",

@@ -111,7 +111,7 @@ class Train(OwnTrain):
     scheduler: Scheduler
     """How the learning rate changes."""
 
-    warmup_iter: Annotated[int, BeforeValidator(whole), Field(ge=-1)] = -1
+    warmup_iter: Annotated[int, Field(ge=-1), BeforeValidator(whole)] = -1
     """Steps over which the learning rate rises from 0; -1 for none."""
 
     ema_decay: Share = 0
