@@ -8,6 +8,7 @@ from safetensors.torch import save
 from ..errors import OutputError, UsageError
 from ..images.files import check_new, publish, reserved
 from . import loader
+from .digest import KEY, digest
 
 
 def export(source: str, target: Path, *, name: str | None, task: str | None, half: bool, overwrite: bool) -> None:
@@ -41,9 +42,8 @@ def export(source: str, target: Path, *, name: str | None, task: str | None, hal
         tensors = {key: _half(key, value) for key, value in tensors.items()}
     about = metadata | {"name": name or known} | ({"task": task} if task else {})
     # The format has no tensors of two names, which networks have that list a layer twice.
-    content = save(
-        {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}, metadata=about
-    )
+    apart = {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    content = save(apart, metadata=about | {KEY: digest(apart)})
     with reserved(target) as temporary:
         publish(temporary, target, content, overwrite)
 

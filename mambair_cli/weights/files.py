@@ -9,36 +9,58 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from ..errors import ModelError
+from . import containers
+from .containers import Tensors
+from .digest import KEY, digest
 
 MAX_BYTES = 4 << 30
-CONTAINERS = ("params_ema", "params", "state_dict")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+ZIP, PICKLE = b"PK", b"\x80"
+SHARED = 4
+"""Tensors may share memory, as layers that are listed twice do, but not without limit."""
+
 AGAIN = "Download it again."
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by key (prefix ``module.`` removed) and the metadata of a .safetensors, .pth or .pt file.
+def read(path: Path) -> tuple[list[Tensors], dict[str, str]]:
+    """Sets of tensors that a file of safetensors or of torch holds, and its metadata.
+
+    What kind of file it is, its content says, not its name. A checkpoint can hold several sets, and one set below a
+    prefix; see :mod:`.containers` for their order.
 
     Raises:
-        ModelError: the file is missing, too large, damaged, a web page, unsafe or not a set of tensors.
+        ModelError: the file is missing, too large, damaged, a web page, unsafe or without tensors.
     """
-    _check_file(path)
+    head = _checked(path)
     metadata: dict[str, str] = {}
-    if path.suffix.lower() == ".safetensors":
-        tensors, metadata = _safetensors(path)
+    if head[8:].lstrip().startswith(b"{") and not head.startswith(ZIP):
+        content, metadata = _safetensors(path)
+    elif path.suffix.lower() == ".safetensors" and not head.startswith((ZIP, PICKLE)):
+        raise ModelError(f"The model file {path} is damaged or no file of safetensors.", AGAIN)
     else:
-        tensors = _tensors(path, _pickle(path))
-    prefixed = all(key.startswith("module.") for key in tensors)
-    return {key.removeprefix("module.") if prefixed else key: value for key, value in tensors.items()}, metadata
+        content = _pickle(path)
+    found = containers.candidates(content)
+    if not found:
+        inside = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
+        raise ModelError(
+            f"The model file {path} holds no set of tensors, but {inside or 'nothing'}.", "Give a file of weights."
+        )
+    _check_tensors(path, found)
+    return found, metadata
 
 
-def _check_file(path: Path) -> None:
+def _checked(path: Path) -> bytes:
+    """The first bytes of a file that can be one of weights."""
+    if path.is_dir():
+        inside = sorted(each.name for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+        hint = f"Give a file in it: {', '.join(inside[:3])}." if inside else "Give a file of weights."
+        raise ModelError(f"The model {path} is a folder.", hint)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(512).lstrip().lower()
+            head = file.read(512)
     except FileNotFoundError:
         raise ModelError(
             f"The model file {path} does not exist.", "Check the name, or see mambair models list."
@@ -51,26 +73,36 @@ def _check_file(path: Path) -> None:
         raise ModelError(f"The model file {path} is empty.", AGAIN)
     if size > MAX_BYTES:
         raise ModelError(f"The model file {path} has {size >> 20} MiB, more than any known model.", "Check the file.")
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise ModelError(
             f"{path} is a web page, not a model; the download was probably refused.",
             "Open its address in a browser, or try again later: such servers limit downloads per day.",
         )
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelError(
+            f"{path} stands for a model that git did not fetch.", "Run git lfs pull, or download the file itself."
+        )
+    return head
 
 
-def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"The model file {path} is damaged or truncated ({error}).", AGAIN) from error
+    recorded = metadata.pop(KEY, None)
+    if recorded is not None and recorded != digest(tensors):
+        raise ModelError(f"The tensors in {path} are not those that its checksum was made of.", AGAIN)
+    return tensors, metadata
 
 
 def _pickle(path: Path) -> Any:
     try:
         _check_archive(path)
-        with warnings.catch_warnings(action="ignore"):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):  # of a path, torch heeds the suffix
+            return torch.load(file, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except pickle.UnpicklingError as error:
@@ -85,24 +117,43 @@ def _pickle(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                raise ModelError(f"The model file {path} unpacks to more than any known model.", "Do not use it.")
+    """Refuse archives that unpack to too much, or whose members differ from their checksums, which torch ignores."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ModelError(f"The model file {path} unpacks to more than any known model.", "Do not use it.")
+        wrong = [member for member in members if not _whole(archive, member)]
+    if wrong and len(wrong) < len(members):  # all of them: torch was told to save without checksums
+        raise ModelError(f"The model file {path} is damaged: {wrong[0].filename} in it was changed.", AGAIN)
 
 
-def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    """The state_dict inside a checkpoint, which may be wrapped as BasicSR does."""
-    if isinstance(content, Mapping):
-        content = next((content[name] for name in CONTAINERS if isinstance(content.get(name), Mapping)), content)
-        if content and all(isinstance(value, Tensor) for value in content.values()):
-            return {str(key): _dense(path, str(key), value) for key, value in content.items()}
-        found = ", ".join(map(str, list(content)[:5])) or "nothing"
-        raise ModelError(f"The model file {path} holds no set of tensors, but {found}.", "Give a file of weights.")
-    raise ModelError(f"The model file {path} holds a {type(content).__name__}.", "Give a file of weights.")
+def _whole(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    try:
+        with archive.open(member) as content:
+            while content.read(1 << 20):
+                pass
+    except zipfile.BadZipFile as error:
+        if "CRC" not in str(error):
+            raise
+        return False
+    return True
 
 
-def _dense(path: Path, key: str, value: Tensor) -> Tensor:
-    if value.layout != torch.strided or value.is_complex() or value.is_quantized:
-        raise ModelError(f"The model file {path} holds {key} as no plain tensor of numbers.", "Give plain weights.")
-    return value
+def _check_tensors(path: Path, found: list[Tensors]) -> None:
+    """Refuse tensors that are not plain numbers, or that a small file makes large by views of the same memory."""
+    shown, stored = 0, {}
+    for key, value in {id(value): (key, value) for tensors in found for key, value in tensors.items()}.values():
+        if value.layout != torch.strided or value.is_complex() or value.is_quantized:
+            raise ModelError(f"The model file {path} holds {key} as no plain tensor of numbers.", "Give plain weights.")
+        storage = value.untyped_storage()
+        stored[storage.data_ptr()] = storage.nbytes()
+        shown += value.nbytes
+        if value.nbytes > storage.nbytes():
+            raise ModelError(
+                f"The model file {path} holds {key} with {value.nbytes >> 20} MiB, made from less by repetition.",
+                "Do not use it.",
+            )
+    if shown > SHARED * sum(stored.values()):
+        raise ModelError(f"The model file {path} shows the same numbers many times over.", "Do not use it.")

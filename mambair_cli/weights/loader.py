@@ -79,15 +79,19 @@ def inspect(path: Path) -> tuple[Identified, dict[str, torch.Tensor], dict[str, 
     Raises:
         ModelError: the file cannot be read, or fits no known network.
     """
-    tensors, metadata = files.read(path)
-    try:
-        return identify(tensors), tensors, metadata
-    except UnknownWeightsError as error:
-        closest = f"closest is {error.closest}" if error.closest else "nothing comes close"
-        raise ModelError(
-            f"The model file {path} fits no known network; {closest}: {'; '.join(error.differences)}.",
-            f"Give weights of one of {', '.join(known.name for known in ARCHITECTURES)}.",
-        ) from None
+    found, metadata = files.read(path)
+    errors: list[UnknownWeightsError] = []
+    for tensors in found:
+        try:
+            return identify(tensors), tensors, metadata
+        except UnknownWeightsError as error:
+            errors.append(error)
+    told = next((error for error in errors if error.closest), errors[0])
+    closest = f"closest is {told.closest}" if told.closest else "nothing comes close"
+    raise ModelError(
+        f"The model file {path} fits no known network; {closest}: {'; '.join(told.differences)}.",
+        f"Give weights of one of {', '.join(known.name for known in ARCHITECTURES)}.",
+    )
 
 
 def recognise(path: Path, metadata: dict[str, str]) -> tuple[str, str | None]:

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 import mambair_cli
 from mambair_archs.unets.umamba import UMamba
+from mambair_cli.weights import digest
 from tests.cli.run import run
 
 
@@ -32,7 +33,7 @@ def test_averaged_weights_are_taken_and_metadata_kept(x2: Path, tmp_path: Path) 
     written = load_file(second)
     assert all(torch.equal(written[key], averaged[key]) for key in averaged)
     with safe_open(second, framework="pt") as file:
-        assert file.metadata() == {"name": "one", "task": "upscale"}
+        assert file.metadata() == {"name": "one", "task": "upscale", digest.KEY: digest.digest(written)}
 
 
 def test_half_is_half_as_large_and_close(x2: Path, tmp_path: Path) -> None:

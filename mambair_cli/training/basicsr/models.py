@@ -52,7 +52,8 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         if not load_path.endswith(".safetensors"):
             super().load_network(net, load_path, strict, param_key)
             return
-        tensors, _ = read(Path(load_path))
+        own = self.get_bare_model(net).state_dict().keys()
+        tensors = max(read(Path(load_path))[0], key=lambda tensors: len(own & tensors.keys()))
         self._print_different_keys_loading(net, tensors, strict)
         self.get_bare_model(net).load_state_dict(tensors, strict=strict)
 

@@ -134,7 +134,7 @@ def test_weights_that_ship_are_a_start() -> None:
     """Of the same network all of them, of one for another scale all but the tail."""
     entry = catalog.by_name("mambair-nano-x2")
     assert entry is not None
-    shipped, _ = read(entry.path)
+    shipped = read(entry.path)[0][0]
     start = {"pretrain_network_g": str(entry.path), "strict_load_g": True}
     for scale in (2, 3):
         recipe = edsr(model_type="MambaIRModel")

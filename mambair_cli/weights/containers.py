@@ -1,0 +1,66 @@
+"""Finds sets of tensors in what trainers save: under which key, and below which prefix of the names.
+
+BasicSR writes ``params`` and ``params_ema``, Lightning ``state_dict`` with the attribute of the module before each
+name, torch.compile puts ``_orig_mod.`` there, DataParallel ``module.``, GAN trainers one network beside another, tools
+for averages ``ema_model.``. Which of the sets is a network, the registry can tell; here they are put into an order.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+NAMES = ("params", "state_dict", "model", "generator", "net_g", "net", "network")
+"""Of containers and prefixes, the likelier first."""
+
+DEPTH = 4
+"""Mappings inside mappings, and parts of a prefix, that are looked at."""
+
+SIBLINGS = 4
+"""A wrapper holds at most so many modules beside each other; what holds more is a network."""
+
+
+def candidates(content: Any) -> list[Tensors]:
+    """Sets of tensors with their names inside the set, averaged weights first, then the likelier and the larger.
+
+    Args:
+        content: what a checkpoint holds: tensors by name, or mappings of such.
+    """
+    found = [
+        ((*place, *prefix), part) for place, tensors in _mappings(content, ()) for prefix, part in _inside(tensors, ())
+    ]
+    return [tensors for _, tensors in sorted(found, key=lambda one: (*_rank(one[0]), -len(one[1])))]
+
+
+def _mappings(content: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensors]]:
+    """Every mapping that holds tensors, with the keys that lead to it."""
+    if not isinstance(content, Mapping) or len(place) > DEPTH:
+        return
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield place, tensors
+    for key, value in content.items():
+        yield from _mappings(value, (*place, str(key)))
+
+
+def _inside(tensors: Tensors, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensors]]:
+    """The tensors themselves, and those below each prefix that can be a wrapper's."""
+    yield prefix, tensors
+    modules: dict[str, Tensors] = {}
+    for key, value in tensors.items():
+        module, dot, rest = key.partition(".")
+        if dot:
+            modules.setdefault(module, {})[rest] = value
+    if len(modules) > SIBLINGS or len(prefix) >= DEPTH:
+        return
+    for module, part in modules.items():
+        yield from _inside(part, (*prefix, module))
+
+
+def _rank(place: tuple[str, ...]) -> tuple[bool, int]:
+    """Averaged first, then by name."""
+    averaged = any("ema" in part.lower().split("_") for part in place)
+    known = min((NAMES.index(part.lower()) for part in place if part.lower() in NAMES), default=len(NAMES))
+    return not averaged, known
