@@ -165,6 +165,10 @@ JpegQuality = Annotated[
 Strip = Annotated[
     bool, typer.Option("--strip", help="Drop EXIF, XMP and profiles that change no colours.", rich_help_panel=OUTPUT)
 ]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse damaged inputs that could be mended.", rich_help_panel=OUTPUT),
+]
 MaxPixels = Annotated[
     int,
     typer.Option(
@@ -198,6 +202,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "format": (FormatOption, None),
     "quality": (JpegQuality, None),
     "strip": (Strip, False),
+    "strict": (Strict, False),
     "overwrite": (Overwrite, False),
     "max_pixels": (MaxPixels, MAX_PIXELS),
     "model": (ModelName, None),

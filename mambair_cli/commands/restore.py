@@ -105,10 +105,11 @@ def _check_outputs(todo: "Plan", choices: Choices) -> None:
 
     pipes.check(todo.jobs)
     suffixes = {job.target.suffix.lower() for job in todo.jobs}
-    if choices.quality is not None and suffixes.isdisjoint(formats.LOSSY):
+    lossy = [row for row in formats.writable() if row.lossy]
+    if choices.quality is not None and not any(suffixes.intersection(row.suffixes) for row in lossy):
         raise UsageError(
             f"--quality is for lossy formats, not for {', '.join(sorted(suffixes))}.",
-            "Leave it out, or add --format jpg, webp or avif.",
+            f"Leave it out, or add --format {', '.join(row.name for row in lossy[:-1])} or {lossy[-1].name}.",
         )
 
 

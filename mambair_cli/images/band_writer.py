@@ -24,15 +24,6 @@ from .picture import Metadata, Pixels
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """Number of channels and colour type (PNG specification, 11.2.1 IHDR)."""
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    ".png": {"filter": "sub"},
-    ".jpg": {"Q": 95, "subsample_mode": "off"},
-    ".tif": {"compression": "lzw", "predictor": "horizontal"},
-    ".webp": {"lossless": True, "exact": True},
-}
-SAVERS = {".png": "pngsave", ".jpg": "jpegsave", ".tif": "tiffsave", ".webp": "webpsave"}
-SUFFIXES = frozenset(SAVERS) | frozenset(formats.SAME)
-
 PROBE = 1 << 20
 """Bytes that do not fit where a write has just failed."""
 
@@ -119,17 +110,19 @@ def _unwritable(reason: str | None) -> OutputError:
 
 
 def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
-    suffix = formats.SAME.get(wanted.suffix, wanted.suffix)
-    options = OPTIONS[suffix] | {
+    row = formats.by_suffix(wanted.suffix)
+    assert row is not None
+    assert row.saver is not None
+    options = dict(row.saver[1]) | {
         "keep": sum(bit for block, (_, bit) in KEEP.items() if getattr(wanted.metadata, block))
     }
-    if suffix == ".tif":
+    if row.name == "tif":
         options["bigtiff"] = image.width * image.height * image.bands * wanted.dtype.itemsize > CLASSIC_TIFF
-    if wanted.quality is not None and suffix in (".jpg", ".webp"):
-        options |= {"Q": wanted.quality} | ({"lossless": False} if suffix == ".webp" else {})
+    if wanted.quality is not None and row.lossy:
+        options |= {"Q": wanted.quality} | ({"lossless": False} if "lossless" in options else {})
     target = vips.load().Target.new_to_descriptor(file.fileno())
     try:
-        getattr(image, f"{SAVERS[suffix]}_target")(target, **options)
+        getattr(image, f"{row.saver[0]}_target")(target, **options)
     except vips.load().Error as error:
         if "write" in vips.reason(error):
             file.seek(0, os.SEEK_END)

@@ -1,6 +1,7 @@
 """Image files read from top to bottom, a few rows at a time, by pyvips; memory holds the rows that are still needed."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import ExifTags, Image
 
 from ..errors import InputError, OutputError
-from . import container, exif, profiles, tiff, tiff_tags, vips
+from . import exif, formats, profiles, tiff, tiff_tags, vips
+from .damage import MENDED
+from .opencv import AGAIN
 from .picture import Metadata, Pixels
+from .tiff_tags import YCBCR, Directory
 
 DTYPES: dict[str, np.dtype] = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
 COLOURS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb": (3, 4), "rgb16": (3, 4), "cmyk": (4,)}
 """Kinds of colours that are supported, and their numbers of channels with and without alpha."""
 
-COMPRESSION, JPEG, YCBCR = 259, 7, 6
-"""A tag of TIFF files, its value for JPEG, and that of PhotometricInterpretation for YCbCr (TIFF 6.0, section 21)."""
+JPEG = 7
+"""Compression in TIFF files (TIFF Technical Note 2)."""
+
+WARNED = re.compile(r"read gave \d+ warnings|error in tile")
+"""What libvips says of damaged files."""
 
 READ = 64
 IN_ORDER = (1, 2)
@@ -38,10 +44,11 @@ class Bands:
         resolution: pixels per millimetre across and down.
     """
 
-    def __init__(self, path: Path, file: int, scratch: Path) -> None:
-        self.path, self.file = path, file
+    def __init__(self, path: Path, file: int, scratch: Path, warnings: list[str], strict: bool) -> None:
+        self.path, self.file, self.warnings, self.strict = path, file, warnings, strict
         self.tags = _tiff_tags(path)
-        if self.tags.get(ExifTags.Base.PhotometricInterpretation) == YCBCR and self.tags.get(COMPRESSION) != JPEG:
+        colours, compression = ExifTags.Base.PhotometricInterpretation, ExifTags.Base.Compression
+        if self.tags.number(colours, 0) == YCBCR and self.tags.number(compression, 0) != JPEG:
             raise _not_read(path, "plain YCbCr values")  # which libvips shows as if they were RGB
         image = self._load()
         self.dtype, self.cmyk = _dtype(path, image), image.interpretation == "cmyk"
@@ -55,21 +62,31 @@ class Bands:
     def _load(self) -> Any:
         pyvips = vips.load()
         os.lseek(self.file, 0, os.SEEK_SET)
+        fail_on = "warning" if self.strict else "error"
         try:
             source = pyvips.Source.new_from_descriptor(self.file)
-            image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+            image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on=fail_on)
             return image.extract_band(0, n=image.bands - 1) if self._mute() else image
-        except pyvips.Error as error:
-            raise _damaged(self.path, error) from None
+        except pyvips.Error:
+            raise _damaged(self.path) from None
 
     def _mute(self) -> bool:
         """Whether the last channel means nothing, although libvips takes it for transparency."""
-        return tiff_tags.UNSPECIFIED in self.tags.get(ExifTags.Base.ExtraSamples, ())
+        return tiff_tags.UNSPECIFIED in self.tags.numbers(ExifTags.Base.ExtraSamples)
 
     def _begin(self, image: Any) -> None:
         self.image, self.region = image, vips.load().Region.new(image)
         self.kept: list[Pixels] = []
         self.first = self.stop = 0
+
+    def close(self) -> None:
+        """Let go of the decoder, which says only then what it thinks of the file."""
+        del self.image, self.region
+
+    @property
+    def mended(self) -> tuple[str, ...]:
+        """What the decoder had to mend; known once it is closed."""
+        return (MENDED,) if any(WARNED.search(text) for text in self.warnings) else ()
 
     def restart(self) -> None:
         """Begin at the first row again."""
@@ -98,16 +115,18 @@ class Bands:
     def _read(self, count: int) -> None:
         try:
             data = self.region.fetch(0, self.stop, self.image.width, count)
-        except vips.load().Error as error:
-            raise _damaged(self.path, error) from None
+        except vips.load().Error:
+            raise _damaged(self.path) from None
         pixels: Pixels = np.frombuffer(data, self.dtype).reshape(count, self.image.width, self.image.bands)
         self.kept.append(np.asarray(_converted(pixels, self.metadata.icc)[0]) if self.cmyk else pixels)
         self.stop += count
 
 
 @contextmanager
-def opened(path: Path, scratch: Path) -> Iterator[Bands]:
+def opened(path: Path, scratch: Path, *, strict: bool = False) -> Iterator[Bands]:
     """Read ``path`` in bands; a picture that has to be turned is first unpacked to the file ``scratch``.
+
+    With ``strict``, what a decoder has to mend counts as damaged.
 
     Raises:
         InputError: the file is missing, unreadable, damaged or of a kind that is not read in bands.
@@ -119,18 +138,24 @@ def opened(path: Path, scratch: Path) -> Iterator[Bands]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the name and the folder.") from None
     try:
-        with file:
-            yield Bands(path, file.fileno(), scratch)
+        with file, vips.warned() as warnings:
+            bands = Bands(path, file.fileno(), scratch, warnings, strict)
+            try:
+                yield bands
+            finally:
+                bands.close()
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _tiff_tags(path: Path) -> dict[int, Any]:
-    """The first directory of a TIFF file; nothing for other files and for those that Pillow does not know."""
-    with suppress(UnidentifiedImageError), container.quiet_pillow(), Image.open(path) as image:
-        if isinstance(image, TiffImageFile):
-            return dict(image.tag_v2)
-    return {}
+def _tiff_tags(path: Path) -> Directory:
+    """The first directory of a TIFF file; an empty one for other files and for broken ones."""
+    with suppress(ValueError), path.open("rb") as file:
+        row = formats.by_content(file.read(formats.HEAD))
+        if row is not None and row.name == "tif":
+            file.seek(0)
+            return Directory.first(file)
+    return Directory("<", {})
 
 
 def _dtype(path: Path, image: Any) -> np.dtype:
@@ -165,8 +190,8 @@ def _stored(path: Path, image: Any, scratch: Path) -> Any:
             image.rawsave_target(pyvips.Target.new_to_descriptor(file.fileno()))
         layout = {"format": image.format, "interpretation": image.interpretation}
         stored = pyvips.Image.rawload(os.fsencode(scratch), image.width, image.height, image.bands, **layout).copy()
-    except pyvips.Error as error:
-        raise _damaged(path, error) from None
+    except pyvips.Error:
+        raise _damaged(path) from None
     if os.name == "posix":
         scratch.unlink()  # the open file stays; its name must not, even if the process is killed
     stored.set_type(pyvips.GValue.gint_type, "orientation", _orientation(image))
@@ -201,5 +226,5 @@ def _converted(cmyk: Pixels, icc: bytes) -> tuple[Image.Image, str]:
     return profiles.to_srgb(Image.frombuffer("CMYK", (width, height), cmyk.tobytes(), "raw", "CMYK", 0, 1), icc)
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is damaged or truncated ({vips.reason(error)}).", "Fetch or export it again.")
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is damaged or truncated.", AGAIN)

@@ -1,33 +1,38 @@
-"""Decode image files: OpenCV reads the pixels at full depth, Pillow the container and its metadata."""
+"""Decode image files: the row of the format says how, and what goes wrong is told in the same words for all."""
 
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from ..errors import InputError
-from . import container, exif, formats, opencv, png, profiles
-from .container import Container
-from .formats import MAX_PIXELS
+from . import formats, header, other, profiles
+from .container import check_size
+from .damage import MENDED, listening
+from .formats import MAX_PIXELS, Format
 from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
 
-AVIF_DEPTH, TWELVE_BIT = 6, 0x20
-"""Place behind the name of the configuration box, and the bit there for 12 bits instead of 10 (AV1-ISOBMFF, 2.3)."""
+UNSUPPORTED = re.compile(r"unsupported|not supported|unknown|unrecognized|not available|not implemented", re.IGNORECASE)
+"""What decoders say of files that are whole, but of a kind that they do not take."""
 
 
-def decode(path: Path, *, max_pixels: int | None = MAX_PIXELS, strip: bool = False) -> Picture:
+def decode(path: Path, *, max_pixels: int | None = MAX_PIXELS, strip: bool = False, strict: bool = False) -> Picture:
     """Read one image, upright and in RGB order.
 
     Args:
         path: the file; its suffix has to be that of a known format, its content may be another.
         max_pixels: refuse larger pictures before they are decoded; None for no limit.
         strip: forget EXIF, XMP and a profile that changes no colour.
+        strict: refuse what a decoder has to mend.
 
     Raises:
         InputError: the file is missing, unreadable, not an image, damaged, too large or of an unsupported kind.
     """
-    if not formats.is_image(path):
+    if formats.by_suffix(path.suffix) is None:
         raise InputError(f"{path} has no suffix of a known image format.", f"Use one of {formats.listing()}.")
     try:
         data = path.read_bytes()
@@ -35,10 +40,12 @@ def decode(path: Path, *, max_pixels: int | None = MAX_PIXELS, strip: bool = Fal
         raise InputError(f"{path} does not exist.", "Check the name and the folder.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", "Check that it is a file you may read.") from None
-    return decode_bytes(data, str(path), max_pixels=max_pixels, strip=strip)
+    return decode_bytes(data, str(path), max_pixels=max_pixels, strip=strip, strict=strict)
 
 
-def decode_bytes(data: bytes, name: str, *, max_pixels: int | None = MAX_PIXELS, strip: bool = False) -> Picture:
+def decode_bytes(
+    data: bytes, name: str, *, max_pixels: int | None = MAX_PIXELS, strip: bool = False, strict: bool = False
+) -> Picture:
     """The same for the content of a file, which ``name`` names in messages.
 
     Raises:
@@ -46,31 +53,40 @@ def decode_bytes(data: bytes, name: str, *, max_pixels: int | None = MAX_PIXELS,
     """
     if not data:
         raise InputError(f"{name} is empty.", AGAIN)
-    found = container.look(name, data, max_pixels)
-    pixels = found.pixels
-    if pixels is None:
-        pixels = exif.upright(_by_opencv(name, data, found), found.orientation)
-        container.check_size(name, pixels.shape[1], pixels.shape[0], max_pixels)  # Pillow may not have known it
-    metadata, notes = usable(found.metadata, strip)
-    return Picture(_typed(name, pixels), metadata, found.notes + notes)
+    with listening() as heard:
+        picture = _read(name, data, max_pixels)
+    mended = picture.mended + ((MENDED,) if heard else ())
+    if mended and strict:
+        raise InputError(f"{name} is damaged: {mended[0]}.", "Fetch or export it again, or leave out --strict.")
+    metadata, notes = usable(picture.metadata, strip)
+    return Picture(_typed(name, picture.pixels), metadata, (*mended, *picture.notes, *notes), mended)
 
 
-def _by_opencv(name: str, data: bytes, found: Container) -> Pixels:
-    pixels = opencv.read(name, png.bare(data) if found.kind == "PNG" else data)
-    if found.kind == "AVIF" and pixels.dtype == np.uint16:
-        return _spread(pixels, data)
-    if pixels.shape[2] == 1 and found.transparent is not None:
-        alpha = np.where(pixels == found.transparent, 0, np.iinfo(pixels.dtype).max)
-        return np.concatenate([pixels, alpha.astype(pixels.dtype)], axis=2)
-    return np.ascontiguousarray(pixels[:, :, 2:]) if found.gray_alpha else pixels
+def _read(name: str, data: bytes, max_pixels: int | None) -> Picture:
+    row = formats.by_content(data)
+    if row is not None and not row.installed:
+        raise InputError(f"{name} is {row.kind}, and what reads that is not installed.", formats.EXTRA)
+    reader = other.read if row is None else formats.resolved(row.read)
+    try:
+        if head := formats.header(io.BytesIO(data)):
+            header.check(name, head, max_pixels)
+        picture: Picture = reader(name, data)
+    except (MemoryError, InputError):
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is damaged or truncated.", AGAIN) from error
+    except Exception as error:  # what a decoder stumbles over in a damaged file may be anything
+        raise _refused(name, row, error) from error
+    height, width = picture.pixels.shape[:2]
+    check_size(name, width, height, max_pixels)  # nobody may have known it before
+    return picture
 
 
-def _spread(pixels: Pixels, data: bytes) -> Pixels:
-    """AVIF's 10 or 12 bits as 16."""
-    top = 4095 if data[data.find(b"av1C") + AVIF_DEPTH] & TWELVE_BIT else 1023
-    table = np.rint(np.arange(top + 1) * (65535 / top)).astype(np.uint16)
-    spread: Pixels = table[pixels]
-    return spread
+def _refused(name: str, row: Format | None, error: Exception) -> InputError:
+    if UNSUPPORTED.search(str(error)):
+        kind = "a picture" if row is None else row.kind
+        return InputError(f"{name} is {kind} that is stored in a way that is not supported.", "Convert it to PNG.")
+    return InputError(f"{name} is damaged or truncated.", AGAIN)
 
 
 def _typed(name: str, pixels: Pixels) -> Pixels:
@@ -86,7 +102,7 @@ def _typed(name: str, pixels: Pixels) -> Pixels:
         raise InputError(
             f"{name} holds {pixels.dtype} pixels, which are not supported.", "Convert it to 8 or 16 bits per channel."
         )
-    return pixels
+    return np.ascontiguousarray(pixels)
 
 
 def usable(metadata: Metadata, strip: bool) -> tuple[Metadata, tuple[str, ...]]:

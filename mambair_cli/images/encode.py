@@ -1,86 +1,97 @@
 """Encode pictures: the pixels and as much of the metadata as the format holds."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from ..errors import OutputError
-from . import formats, opencv, planes, png, tiff
-from .exif import PREFIX
-from .picture import Metadata, Picture, Pixels
+from . import formats, planes
+from .formats import Format
+from .picture import Picture, Pixels
 
-JPEG_QUALITY = 95
-LOSSLESS_WEBP = (cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR)
-LOSSLESS_AVIF = 100
-AVIF_BITS = 12
+BLOCKS = {"exif": "EXIF", "xmp": "XMP", "icc": "colour profiles"}
+"""Blocks of metadata, as users call them."""
 
 
 def check_size(path: Path, width: int, height: int) -> None:
     """Refuse a picture with more pixels along an edge than the format of ``path`` can hold.
 
     Raises:
-        OutputError: it is too large.
+        OutputError: it is too large, or the format is not known.
     """
-    largest = formats.LARGEST.get(path.suffix.lower())
-    if largest is not None and max(width, height) > largest:
+    row = written(path.suffix)
+    if max(width, height) > row.longest:
+        roomier = row.longest < max(each.longest for each in formats.writable())
         raise OutputError(
-            f"{path} cannot be written: {width} x {height} pixels are more than the {largest} of {path.suffix}.",
-            "Write a .png or .tif file with -o." if largest < formats.LARGEST[".png"] else "Ask for a smaller result.",
+            f"{path} cannot be written: {width} x {height} pixels are more than the {row.longest} of {path.suffix}.",
+            "Write a .png or .tif file with -o." if roomier else "Ask for a smaller result.",
         )
 
 
+def written(suffix: str) -> Format:
+    """The format in which results with a suffix are written.
+
+    Raises:
+        OutputError: there is none.
+    """
+    row = formats.by_suffix(suffix)
+    if row is None or row.write is None:
+        raise OutputError(f"The result cannot be written as {suffix}.", "Choose another format, for example .png.")
+    if not row.installed:
+        raise OutputError(f"What writes {suffix} files is not installed.", formats.EXTRA)
+    return row
+
+
 def fit(picture: Picture, suffix: str) -> Picture:
-    """The picture as the format holds it, with a note for everything left out (depth, alpha, metadata)."""
-    suffix = suffix.lower()
+    """The picture as the format holds it, with a note for everything left out (depth, alpha, metadata).
+
+    Raises:
+        OutputError: results are not written in this format.
+    """
+    suffix, row = suffix.lower(), written(suffix)
     pixels, notes = picture.pixels, list(picture.notes)
-    if planes.has_alpha(pixels) and suffix not in formats.WITH_ALPHA:
+    if planes.has_alpha(pixels) and not row.alpha:
         pixels = planes.colour(pixels)
         notes.append(f"{suffix} holds no transparency")
-    pixels, note = _in_depth(pixels, suffix)
+    pixels, note = _in_depth(pixels, suffix, row)
     metadata = picture.metadata
-    if metadata != Metadata() and suffix not in formats.WITH_METADATA:
-        metadata = Metadata()
-        note.append(f"EXIF, XMP and colour profiles are not written to {suffix}")
-    if metadata.icc and metadata.icc[16:20] != _colour_space(pixels, suffix):
+    lost = [block for block in BLOCKS if block not in row.carries]
+    if any(getattr(metadata, block) for block in lost):
+        metadata = replace(metadata, **dict.fromkeys(lost, b""))
+        note.append(f"{_listed([BLOCKS[block] for block in lost])} cannot be written to {suffix}")
+    if metadata.icc and metadata.icc[16:20] != _colour_space(pixels, row):
         metadata = replace(metadata, icc=b"")
         note.append("the colour profile is left out, it is for another kind of colours")
-    for block, longest in formats.JPEG_BLOCKS.items() if suffix in formats.JPEG else ():
+    for block, longest in row.longest_block.items():
         if len(getattr(metadata, block)) > longest:
             metadata = replace(metadata, **{block: b""})
             note.append(f"{suffix} holds no more than {longest} bytes of {block.upper()}")
     return Picture(pixels, metadata, (*notes, *note))
 
 
-def _in_depth(pixels: Pixels, suffix: str) -> tuple[Pixels, list[str]]:
-    """The pixels with as many bits as the format takes."""
-    whole = suffix in formats.TIFF and (pixels.dtype == np.uint16 or pixels.shape[2] != 2)
-    if pixels.dtype == np.uint8 or whole:
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _in_depth(pixels: Pixels, suffix: str, row: Format) -> tuple[Pixels, list[str]]:
+    """The pixels with as many bits as the format takes; 16 where it takes fewer, but more than 8."""
+    floats = pixels.dtype == np.float32
+    if pixels.dtype == np.uint8 or (floats and pixels.shape[2] in row.floats):
         return pixels, []
-    deep = suffix in formats.DEEP
-    stored = AVIF_BITS if suffix == ".avif" else 16 if deep else 8
-    if pixels.dtype == np.float32:
+    deep = row.depth > 8
+    if floats:
         pixels = planes.quantise(pixels, np.dtype(np.uint16 if deep else np.uint8))
-        return pixels, [f"{suffix} holds {stored} bits per channel, not floats"]
+        return pixels, [f"{suffix} holds {row.depth} bits per channel, not floats"]
     if not deep:
-        pixels = _narrowed(pixels, 8).astype(np.uint8)
-    return pixels, [f"{suffix} holds {stored} bits per channel, not 16"] if stored < 16 else []
+        pixels = planes.narrowed(pixels, 8).astype(np.uint8)
+    return pixels, [f"{suffix} holds {row.depth} bits per channel, not 16"] if row.depth < 16 else []
 
 
-def _narrowed(pixels: Pixels, bits: int) -> Pixels:
-    """Values of 16 bits as fewer, rounded; a table, because floats of a whole picture take much memory."""
-    table = np.rint(np.arange(65536) * ((2**bits - 1) / 65535)).astype(np.uint16)
-    narrowed: Pixels = table[pixels]
-    return narrowed
-
-
-def _colour_space(pixels: Pixels, suffix: str) -> bytes:
+def _colour_space(pixels: Pixels, row: Format) -> bytes:
     """What a profile has to be for (ICC.1:2022, 7.2.8: bytes 16 to 19 of the header)."""
-    gray = pixels.shape[2] == 1 and suffix not in formats.WITHOUT_GRAY
-    return b"GRAY" if gray or (pixels.shape[2] == 2 and suffix in formats.WITH_GRAY_ALPHA) else b"RGB "
+    gray = row.gray if pixels.shape[2] == 1 else row.gray_alpha and pixels.shape[2] == 2
+    return b"GRAY" if gray else b"RGB "
 
 
 def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> bytes:
@@ -89,44 +100,13 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     Args:
         picture: what to write.
         suffix: the format.
-        quality: 1 to 100, of JPEG, WebP and AVIF files. By default JPEG has 95, always without reduced colour
-            resolution, and the others lose nothing.
+        quality: 1 to 100, of lossy formats. By default JPEG has 95, always without reduced colour resolution, and the
+            others lose nothing.
 
     Raises:
         OutputError: the picture cannot be encoded in this format.
     """
-    suffix = suffix.lower()
-    picture = fit(picture, suffix)
-    pixels, metadata = picture.pixels, picture.metadata
-    if suffix == ".png":
-        return png.write(pixels, metadata)
-    if suffix in formats.TIFF:
-        return tiff.write(pixels, metadata)
-    if suffix in formats.JPEG:
-        return _jpeg(pixels, metadata, quality or JPEG_QUALITY)
-    if pixels.shape[2] == 2:
-        pixels = pixels[:, :, [0, 0, 0, 1]]
-    parameters: list[int] = []
-    if suffix == ".webp":
-        parameters = [*LOSSLESS_WEBP] if quality is None else [cv2.IMWRITE_WEBP_QUALITY, quality]
-    elif suffix == ".avif":
-        parameters = [cv2.IMWRITE_AVIF_QUALITY, quality or LOSSLESS_AVIF]
-        if pixels.dtype == np.uint16:
-            pixels, parameters = _narrowed(pixels, AVIF_BITS), [*parameters, cv2.IMWRITE_AVIF_DEPTH, AVIF_BITS]
-    blocks = {
-        cv2.IMAGE_METADATA_EXIF: metadata.exif,
-        cv2.IMAGE_METADATA_ICCP: metadata.icc,
-        cv2.IMAGE_METADATA_XMP: metadata.xmp,
-    }
-    return opencv.write(suffix, pixels, parameters, blocks)
-
-
-def _jpeg(pixels: Pixels, metadata: Metadata, quality: int) -> bytes:
-    """Written by Pillow: OpenCV writes no XMP, and no profile of more than one segment."""
-    blocks = {"icc_profile": metadata.icc, "xmp": metadata.xmp, "exif": metadata.exif and PREFIX + metadata.exif}
-    file = io.BytesIO()
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    image.save(
-        file, "JPEG", quality=quality, subsampling="4:4:4", **{key: value for key, value in blocks.items() if value}
-    )
-    return file.getvalue()
+    picture, row = fit(picture, suffix), written(suffix)
+    assert row.write is not None
+    data: bytes = formats.resolved(row.write)(picture.pixels, picture.metadata, quality)
+    return data

@@ -1,48 +1,242 @@
-"""Which file formats are read and written, by suffix, and what each of them holds."""
+"""File formats, one row each, from which suffixes, recognition by content, limits, choices and messages are made."""
 
+import importlib
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from .header import Header
 
 MAX_PIXELS = 500_000_000
 """Default limit: far above what cameras and scanners give, far below what fills the memory unasked."""
 
-READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
+HEAD = 64
+"""Bytes by which a format is recognised."""
 
-SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
-"""Suffixes that mean the same format as another."""
+EXTRA = "Install it with pip install 'mambair[formats]'."
 
-TIFF = frozenset({".tif", ".tiff"})
-JPEG = frozenset({".jpg", ".jpeg"})
+Function = Callable[..., Any] | str
+"""A function, or ``module:function`` of this package, which is imported when it is needed."""
 
-LOSSY = JPEG | {".webp", ".avif"}
 
-DEEP = TIFF | {".png", ".avif"}
-"""Formats that hold more than 8 bits per channel; AVIF 12 of them, the others 16."""
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """What there is to know about a file format.
 
-WITH_ALPHA = TIFF | {".png", ".webp", ".avif", ".bmp"}
+    Attributes:
+        name: as the user calls it.
+        kind: a picture in it, for messages.
+        suffixes: those that its files have; the first is the one that is written.
+        content: matches the first ``HEAD`` bytes of its files.
+        read: ``(name, data) -> Picture``, upright, ``name`` being for messages.
+        write: ``(pixels, metadata, quality) -> bytes``; the pixels are as :func:`.encode.fit` leaves them. None: the
+            format is only read.
+        header: ``(file) -> Header``, without decoding.
+        depth: most bits per channel, of those that a result has (8 or 16) or between.
+        floats: numbers of channels with which it holds floats.
+        gray: whether it holds gray; else as colour.
+        alpha: whether it holds transparency.
+        gray_alpha: whether it holds gray with alpha as such; else as colour with alpha.
+        lossy: whether it takes a quality.
+        longest: edge in pixels.
+        carries: blocks of :class:`.picture.Metadata` that are written.
+        longest_block: most bytes of blocks, where there is a limit.
+        module: what has to be installed beside this package.
+        read_in_bands: whether libvips reads the same pixels from it.
+        saver: libvips' operation that writes it, and its options; None: it is only written as a whole.
+        at_once: whether any decoder has to unpack the whole picture before the first row.
+        encoder: bytes per pixel that the encoder takes, measured on noise without loss, beside those of the picture.
+    """
 
-WITH_GRAY_ALPHA = TIFF | {".png"}
-"""Formats that hold gray with alpha as such; the others with alpha hold it as colour."""
+    name: str
+    kind: str
+    suffixes: tuple[str, ...]
+    content: re.Pattern[bytes]
+    read: Function
+    write: Function | None = None
+    header: Function = "header:by_pillow"
+    depth: int = 8
+    floats: frozenset[int] = frozenset()
+    gray: bool = True
+    alpha: bool = False
+    gray_alpha: bool = False
+    lossy: bool = False
+    longest: int = 1_000_000
+    carries: frozenset[str] = frozenset()
+    longest_block: Mapping[str, int] = field(default_factory=dict)
+    module: str | None = None
+    read_in_bands: bool = False
+    saver: tuple[str, Mapping[str, Any]] | None = None
+    at_once: bool = False
+    encoder: int = 0
 
-WITH_METADATA = READABLE - {".bmp"}
-"""Formats that EXIF, XMP and colour profiles are written to."""
+    @property
+    def suffix(self) -> str:
+        """The one that is written."""
+        return self.suffixes[0]
 
-WITHOUT_GRAY = frozenset({".webp"})
-"""Formats that hold gray pictures as colour."""
+    @property
+    def installed(self) -> bool:
+        """Whether what it needs is there."""
+        return self.module is None or find_spec(self.module) is not None
 
-_ANY_SIZE = TIFF | {".png", ".bmp"}
 
-LARGEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500, ".avif": 65536, **dict.fromkeys(_ANY_SIZE, 1_000_000)}
-"""Longest edge in pixels: WebP's 14 bits, what libjpeg and libavif take, and what libpng and OpenCV do."""
+def _starts(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.DOTALL)
 
-JPEG_BLOCKS = {"exif": 65527, "xmp": 65504}
-"""Longest block in bytes: a JPEG segment of 65535 less its length and its name."""
+
+ALL = frozenset({"exif", "icc", "xmp"})
+
+FORMATS: list[Format] = [
+    Format(
+        name="png",
+        kind="a PNG picture",
+        suffixes=(".png",),
+        content=_starts(rb"\x89PNG\r\n\x1a\n"),
+        read="png:read",
+        write="png:write",
+        depth=16,
+        alpha=True,
+        gray_alpha=True,
+        carries=ALL,
+        read_in_bands=True,
+        saver=("pngsave", {"filter": "sub"}),
+    ),
+    Format(
+        name="jpg",
+        kind="a JPEG picture",
+        suffixes=(".jpg", ".jpeg", ".jfif", ".jpe", ".jif"),
+        content=_starts(rb"\xff\xd8\xff"),
+        read="jpeg:read",
+        write="jpeg:write",
+        lossy=True,
+        longest=65500,  # of libjpeg
+        carries=ALL,
+        longest_block={"exif": 65527, "xmp": 65504},  # a segment of 65535 less its length and its name
+        read_in_bands=True,
+        saver=("jpegsave", {"Q": 95, "subsample_mode": "off"}),
+    ),
+    Format(
+        name="webp",
+        kind="a WebP picture",
+        suffixes=(".webp",),
+        content=_starts(rb"RIFF....WEBP"),
+        read="webp:read",
+        write="webp:write",
+        gray=False,
+        alpha=True,
+        lossy=True,
+        longest=16383,  # 14 bits
+        carries=ALL,
+        read_in_bands=True,
+        saver=("webpsave", {"lossless": True, "exact": True}),
+        at_once=True,
+        encoder=48,
+    ),
+    Format(
+        name="tif",
+        kind="a TIFF picture",
+        suffixes=(".tif", ".tiff"),
+        content=_starts(rb"II[*+]\0|MM\0[*+]"),
+        read="tiff:read",
+        write="tiff:write",
+        header="tiff:header",
+        depth=16,
+        floats=frozenset({1, 3, 4}),
+        alpha=True,
+        gray_alpha=True,
+        carries=ALL,
+        read_in_bands=True,
+        saver=("tiffsave", {"compression": "lzw", "predictor": "horizontal"}),
+    ),
+    Format(
+        name="bmp",
+        kind="a BMP picture",
+        suffixes=(".bmp",),
+        content=_starts(rb"BM.{12}[\x0c-\x7c]\0\0\0"),
+        read="bmp:read",
+        write="bmp:write",
+        alpha=True,
+    ),
+    Format(
+        name="avif",
+        kind="an AVIF picture",
+        suffixes=(".avif",),
+        content=_starts(rb"....ftyp(?:....){0,12}?avi[fs]"),
+        read="avif:read",
+        write="avif:write",
+        header="avif:header",
+        depth=12,
+        alpha=True,
+        lossy=True,
+        longest=65536,  # of libavif
+        carries=ALL,
+        at_once=True,
+        encoder=40,
+    ),
+]
+"""Where two recognise a file, the first one reads it."""
+
+
+def add(row: Format) -> None:
+    """Add a format, for example from a plugin.
+
+    Raises:
+        ValueError: its name or one of its suffixes is taken.
+    """
+    for there in FORMATS:
+        if row.name == there.name or set(row.suffixes) & set(there.suffixes):
+            raise ValueError(f"{row.name} or one of its suffixes is taken by {there.name}")
+    FORMATS.append(row)
+
+
+def resolved(function: Function) -> Callable[..., Any]:
+    """The function, imported if it is named."""
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(f".{module}", __package__), name)
+    return found
+
+
+def by_suffix(suffix: str) -> Format | None:
+    """The format of files with a suffix, in whatever case."""
+    return next((row for row in FORMATS if suffix.lower() in row.suffixes), None)
+
+
+def by_content(data: bytes) -> Format | None:
+    """The format of a file that begins with ``data``."""
+    return next((row for row in FORMATS if row.content.match(data[:HEAD])), None)
+
+
+def header(file: BinaryIO) -> "Header | None":
+    """What the head of a file says; None for what cannot be read, which decoding will say in its words."""
+    row = by_content(file.read(HEAD))
+    file.seek(0)
+    try:
+        found: Header = resolved(row.header if row else Format.header)(file)
+    except Exception:  # what a decoder stumbles over in a damaged file may be anything
+        return None
+    at_once = found.at_once or (row is not None and row.at_once)
+    return replace(found, at_once=at_once, file=file.seek(0, io.SEEK_END))
 
 
 def is_image(path: Path) -> bool:
-    """Whether the suffix is that of a format that is read."""
-    return path.suffix.lower() in READABLE
+    """Whether the suffix is that of a format that is read here."""
+    row = by_suffix(path.suffix)
+    return row is not None and row.installed
 
 
 def listing() -> str:
     """The suffixes for a message."""
-    return ", ".join(sorted(READABLE))
+    return ", ".join(sorted(suffix for row in FORMATS if row.installed for suffix in row.suffixes))
+
+
+def writable() -> list[Format]:
+    """Formats that results are written in."""
+    return [row for row in FORMATS if row.write is not None]

@@ -21,8 +21,9 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Picture:
-    """Upright pixels in RGB order, their metadata, and notes on what of the file is not in here."""
+    """Upright pixels in RGB order, their metadata, notes on what of the file is not in here, and on what was mended."""
 
     pixels: Pixels
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()

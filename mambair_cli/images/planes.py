@@ -31,6 +31,25 @@ def colour(pixels: Pixels) -> Pixels:
     return pixels[:, :, :-1] if has_alpha(pixels) else pixels
 
 
+def coloured(pixels: Pixels) -> Pixels:
+    """Gray with alpha as colour with alpha."""
+    return pixels[:, :, [0, 0, 0, 1]] if pixels.shape[2] == 2 else pixels
+
+
+def spread(pixels: Pixels, top: int) -> Pixels:
+    """Values from 0 to ``top`` as 16 bits, rounded; a table, because floats of a whole picture take much memory."""
+    table = np.rint(np.arange(top + 1) * (65535 / top)).astype(np.uint16)
+    found: Pixels = table[pixels]
+    return found
+
+
+def narrowed(pixels: Pixels, bits: int) -> Pixels:
+    """Values of 16 bits as fewer, likewise."""
+    table = np.rint(np.arange(65536) * ((2**bits - 1) / 65535)).astype(np.uint16)
+    found: Pixels = table[pixels]
+    return found
+
+
 def check_channels(channels: int, name: str) -> None:
     """Refuse a network that wants neither luminance nor RGB.
 

@@ -8,10 +8,11 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
-from . import opencv
-from .picture import Metadata, Pixels
+from . import container, exif, opencv
+from .container import quiet_pillow
+from .picture import Metadata, Picture, Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER = slice(16, 29)
@@ -22,8 +23,51 @@ BODY = 33
 GRAY_ALPHA = 4
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 
+LATE = (b"eXIf", XMP_KEYWORD, b"Raw profile type exif")
+"""Names of chunks that may stand behind the pixels."""
 
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+
+
+def read(name: str, data: bytes) -> Picture:
+    """One picture, upright.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    with container.opened(data) as image:
+        if any(mark in data for mark in LATE):
+            image.load()
+        found = container.described(image)
+        palette = image.mode == "P" and not found.metadata.icc and "transparency" not in image.info
+        pixels = container.gray_palette(image) if palette else None
+        transparent = _transparent(image, data)
+    with quiet_pillow(), Image.open(io.BytesIO(data)) as image:
+        image.verify()
+    if pixels is None:
+        pixels = _with_alpha(opencv.read(name, bare(data)), data, transparent)
+    return Picture(exif.upright(pixels, found.orientation), found.metadata, found.notes + _numbered_colours(data))
+
+
+def _transparent(image: Image.Image, data: bytes) -> int | None:
+    """The gray value that stands for full transparency."""
+    value: int | None = image.info.get("transparency") if image.mode in ("1", "L", "I;16") else None
+    if value is not None and image.mode == "L":
+        value *= 255 // (2 ** data[DEPTH] - 1)  # Pillow spreads fewer bits to 8, but not this value
+    return value
+
+
+def _with_alpha(pixels: Pixels, data: bytes, transparent: int | None) -> Pixels:
+    """Gray with alpha as such, which OpenCV reads as colour, or without alpha if one value stands for it."""
+    if pixels.shape[2] == 1 and transparent is not None:
+        alpha = np.where(pixels == transparent, 0, np.iinfo(pixels.dtype).max)
+        return np.concatenate([pixels, alpha.astype(pixels.dtype)], axis=2)
+    return pixels[:, :, 2:] if data[COLOURS] == GRAY_ALPHA else pixels
+
+
+def _numbered_colours(data: bytes) -> tuple[str, ...]:
+    place = data.find(b"cICP", 0, data.find(b"IDAT"))
+    return container.numbered_colours(*data[place + 4 : place + 6]) if place >= 0 else ()
 
 
 def bare(data: bytes) -> bytes:
@@ -37,7 +81,7 @@ def bare(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def write(pixels: Pixels, metadata: Metadata) -> bytes:
+def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> bytes:
     """A file of uint8 or uint16 pixels with 1 to 4 channels.
 
     Raises:

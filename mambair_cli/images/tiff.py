@@ -5,21 +5,25 @@ interleaved and have no other channels, and turns them upright by itself.
 """
 
 import io
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
-from . import exif, opencv, profiles, transparency
-from .picture import Metadata, Pixels
+from . import container, exif, opencv, profiles, transparency
+from .header import Header
+from .opencv import AGAIN
+from .picture import Metadata, Picture, Pixels
 from .tiff_tags import (
     BLACK_IS_ZERO,
     CMYK,
     FLOAT,
     HORIZONTAL,
-    MAGIC,
+    LAB,
+    PARTS,
     PREMULTIPLIED,
     PROFILE,
     RGB,
@@ -29,7 +33,11 @@ from .tiff_tags import (
     UNSPECIFIED,
     WHITE_IS_ZERO,
     XMP,
+    Directory,
     Layout,
+    Value,
+    classic,
+    with_directory,
     with_tags,
 )
 
@@ -42,34 +50,86 @@ PLAIN = (
 COLOURS = {"1": "L", "La": "LA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}
 """What modes of Pillow become."""
 
+KINDS = ((8, UNSIGNED), (16, UNSIGNED), (32, FLOAT))
+"""Bits and kinds of values that pixels have here."""
+
+FACTORS = {1: 1, 5: 4096, 8: 1040, 32773: 64, 32946: 1040}
+"""How much compressions shrink at most: none, LZW, deflate, PackBits, deflate by its older number."""
+
 LEFT_OUT = "channels that are not transparency are left out"
 CONVERT = "Save it as gray or RGB, interleaved, with 8 or 16 bits per channel."
 
 
-def read(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
-    """Upright pixels of whatever type, and notes.
+def header(file: BinaryIO) -> Header:
+    """Size and kind; may raise any exception for a broken file."""
+    layout = Layout.of(Directory.first(file))
+    return Header(layout.width, layout.height, layout.channels, max(1, layout.bits // 8))
+
+
+def read(name: str, data: bytes) -> Picture:
+    """The first picture, upright, its pixels of whatever type.
 
     Raises:
         InputError: the layout is one that no decoder here reads rightly, or the file is damaged.
     """
-    notes = [LEFT_OUT] if UNSPECIFIED in layout.extra else []
+    data = classic(data)
+    layout = Layout.of(Directory.first(io.BytesIO(data)))
+    _check_length(name, layout, len(data))
+    notes: tuple[str, ...] = ()
+    with suppress(UnidentifiedImageError), container.opened(data) as image:
+        notes = container.pages(image)
+    notes += (LEFT_OUT,) if UNSPECIFIED in layout.extra else ()
+    pixels, more = _pixels(name, data, layout)
+    icc = b"" if layout.colours in (CMYK, LAB) else layout.icc
+    return Picture(pixels, Metadata(exif.from_tiff(data), icc, exif.upright_xmp(layout.xmp)), notes + tuple(more))
+
+
+def _check_length(name: str, layout: Layout, size: int) -> None:
+    """Refuse sizes that so few bytes cannot hold."""
+    stored = layout.width * layout.height * layout.channels * layout.bits // 8
+    if layout.compression in FACTORS and stored > FACTORS[layout.compression] * size:
+        raise InputError(
+            f"{name} is damaged or truncated: {size} bytes cannot hold {layout.width} x {layout.height} pixels.", AGAIN
+        )
+
+
+def _pixels(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
+    plain = layout.colours in (BLACK_IS_ZERO, RGB) and (layout.bits, layout.kind) in KINDS
+    if layout.planes == 2 and plain and layout.channels <= 4:
+        return _planes(name, data, layout), []
     if layout.bits <= 8 and layout.kind == UNSIGNED:
-        pixels, more = _shallow(name, data, layout)
-    elif layout.colours == CMYK:
-        pixels, more = _shallow(name, data, layout)
-        more.append("16 bits per channel are read as 8")
-    elif layout.bits == 16 and (layout.kind, layout.channels, layout.planes) == (UNSIGNED, 2, 1):
-        pixels, more = _deep_gray_alpha(name, data, layout), []
-    else:
-        pixels, more = _deep(name, data, layout), []
-    return pixels, notes + more
+        return _shallow(name, data, layout)
+    if layout.colours == CMYK and (layout.bits, layout.kind) == (16, UNSIGNED):
+        pixels, notes = _shallow(name, data, layout)
+        return pixels, [*notes, "16 bits per channel are read as 8"]
+    if layout.bits == 16 and (layout.kind, layout.channels, layout.planes) == (UNSIGNED, 2, 1):
+        return _deep_gray_alpha(name, data, layout), []
+    return _deep(name, data, layout), []
+
+
+def _planes(name: str, data: bytes, layout: Layout) -> Pixels:
+    """Each channel shown to the decoder as a gray picture of its own, because none takes all kinds of planes."""
+    tags, base, short, long = Directory.first(io.BytesIO(data)), ExifTags.Base, 3, 4
+    gray = {base.SamplesPerPixel: 1, base.PlanarConfiguration: 1, base.PhotometricInterpretation: BLACK_IS_ZERO}
+    gray |= {base.BitsPerSample: layout.bits, base.SampleFormat: layout.kind}
+    common = {tag: value for tag, value in tags.values.items() if tag != base.ExtraSamples}
+    common |= {tag: Value.of(tags.order, short, number) for tag, number in gray.items()}
+    planes = []
+    for channel in range(layout.channels):
+        parts = {}
+        for tag in PARTS & set(tags.values):
+            numbers = tags.numbers(tag)
+            each = len(numbers) // layout.channels
+            parts[tag] = Value.of(tags.order, long, *numbers[channel * each : (channel + 1) * each])
+        planes.append(opencv.read(name, with_directory(data, Directory(tags.order, common | parts))))
+    return _straight(np.concatenate(planes, axis=2), layout)
 
 
 def _shallow(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
     alpha = bool(layout.extra) and layout.extra[0] != UNSPECIFIED
     if alpha and (layout.colours == WHITE_IS_ZERO or (layout.planes != 1 and layout.colours != RGB)):
         raise _not_read(name, layout)
-    with Image.open(io.BytesIO(data)) as file:
+    with container.opened(data) as file:
         image: Image.Image = ImageOps.exif_transpose(file)
     notes = []
     if image.mode in ("CMYK", "LAB"):
@@ -94,13 +154,13 @@ def _deep(name: str, data: bytes, layout: Layout) -> Pixels:
 
 def _deep_gray_alpha(name: str, data: bytes, layout: Layout) -> Pixels:
     """Shown to the decoder as four bytes per pixel, because none of the two takes two channels of 16 bits."""
-    if data[:4] not in MAGIC[:2] or layout.colours != BLACK_IS_ZERO:
+    if layout.colours != BLACK_IS_ZERO:
         raise _not_read(name, layout)
     tags = ExifTags.Base
     disguise: dict[int, Any] = {tags.BitsPerSample: (8,) * 4, tags.SampleFormat: (1,) * 4, tags.SamplesPerPixel: 4}
     disguise |= {tags.PhotometricInterpretation: RGB, tags.ExtraSamples: STRAIGHT}
     disguise |= {tags.Predictor: 1, tags.Orientation: 1}
-    with Image.open(io.BytesIO(with_tags(data, disguise))) as image:
+    with container.opened(with_tags(data, disguise)) as image:
         pixels = np.array(image).view(f"{'<' if data[:2] == b'II' else '>'}u2").astype(np.uint16)
     if layout.predictor == HORIZONTAL:  # section 14: each value is stored as the difference to the one before
         for left in range(0, layout.width, layout.tile):
@@ -129,7 +189,7 @@ def _not_read(name: str, layout: Layout) -> InputError:
     )
 
 
-def write(pixels: Pixels, metadata: Metadata) -> bytes:
+def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> bytes:
     """A file of uint8, uint16 or float32 pixels with 1 to 4 channels.
 
     Raises:

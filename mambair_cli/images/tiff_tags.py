@@ -4,19 +4,116 @@ import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from PIL import ExifTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""The last two are BigTIFF."""
+BIG = 43
+"""The version of BigTIFF, whose numbers of entries and places have eight bytes."""
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, CMYK, LAB = 0, 1, 2, 5, 8
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, CMYK, YCBCR, LAB = 0, 1, 2, 5, 6, 8
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
 HORIZONTAL = 2
 TILE_WIDTH, XMP, PROFILE = 322, 700, 34675
+PARTS = frozenset({273, 279, 324, 325})
+"""Tags of the places and sizes of strips and of tiles."""
+
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of the types of values; those from 16 are of BigTIFF."""
+
+WHOLE = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
+"""Types of whole numbers, in the letters of :mod:`struct`."""
+
+NARROW = {16: 4, 17: 9, 18: 13}
+"""Types of eight bytes and those of four for the same."""
+
+FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+
+@dataclass(frozen=True)
+class Value:
+    """Of a tag: its type, how many there are, their bytes."""
+
+    kind: int
+    count: int
+    data: bytes
+
+    @classmethod
+    def of(cls, order: str, kind: int, *numbers: int) -> Self:
+        """Whole numbers of a type."""
+        return cls(kind, len(numbers), struct.pack(f"{order}{len(numbers)}{WHOLE[kind]}", *numbers))
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The tags of one picture; ``order`` of bytes as in :mod:`struct`."""
+
+    order: str
+    values: Mapping[int, Value]
+
+    @classmethod
+    def first(cls, file: BinaryIO) -> Self:
+        """That of the first picture.
+
+        Raises:
+            ValueError: it is broken.
+        """
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = BIG in head[2:4]
+        return cls.at(file, _unpack(f"{order}{'Q' if big else 'L'}", head[8:] if big else head[4:]), order, big)
+
+    @classmethod
+    def at(cls, file: BinaryIO, place: int, order: str, big: bool) -> Self:
+        """That at a place.
+
+        Raises:
+            ValueError: it is broken.
+        """
+        end = file.seek(0, io.SEEK_END)
+        size, letter, room = (20, "Q", 8) if big else (12, "L", 4)
+
+        def read(start: int, count: int) -> bytes:
+            if not 0 <= start <= end - count:
+                raise ValueError("something lies behind the end of the file")
+            file.seek(start)
+            return file.read(count)
+
+        count = _unpack(f"{order}{'Q' if big else 'H'}", read(place, 8 if big else 2))
+        entries = read(place + (8 if big else 2), size * count)
+        values: dict[int, Value] = {}
+        for start in range(0, len(entries), size):
+            tag, kind, number = struct.unpack_from(f"{order}HH{letter}", entries, start)
+            field = entries[start + size - room : start + size]
+            length = SIZES.get(kind, 0) * number
+            data = field[:length] if length <= room else read(_unpack(f"{order}{letter}", field), length)
+            values.setdefault(tag, Value(kind, number, data))
+        return cls(order, values)
+
+    def numbers(self, tag: int) -> tuple[int, ...]:
+        """The whole numbers of a tag; none if it is not there or holds others."""
+        value = self.values.get(tag)
+        if value is None or value.kind not in WHOLE:
+            return ()
+        return struct.unpack(f"{self.order}{value.count}{WHOLE[value.kind]}", value.data)
+
+    def number(self, tag: int, default: int) -> int:
+        """The first of them."""
+        return next(iter(self.numbers(tag)), default)
+
+    def block(self, tag: int) -> bytes:
+        """The bytes of a tag, of whatever type."""
+        return self.values[tag].data if tag in self.values else b""
+
+
+def _unpack(letters: str, data: bytes) -> int:
+    try:
+        (number,) = struct.unpack_from(letters, data)
+    except struct.error:
+        raise ValueError("the file ends too early") from None
+    return int(number)
 
 
 @dataclass(frozen=True)
@@ -30,6 +127,7 @@ class Layout:
     colours: int
     channels: int
     planes: int
+    compression: int
     extra: tuple[int, ...]
     predictor: int
     tile: int
@@ -38,30 +136,83 @@ class Layout:
     xmp: bytes
 
     @classmethod
-    def of(cls, data: bytes) -> Self:
-        """Read from the first directory; may raise any exception if that is broken."""
-        tags = ImageFileDirectory_v2(data[:16] if data[2:4] in (b"+\0", b"\0+") else data[:8])
-        file = io.BytesIO(data)
-        file.seek(tags.next)
-        tags.load(file)
+    def of(cls, tags: Directory) -> Self:
+        """Read from a directory.
+
+        Raises:
+            ValueError: the size of the picture is not in it.
+        """
         name = ExifTags.Base
-        if missing := {name.ImageWidth, name.ImageLength} - set(tags):
-            raise ValueError(f"no {missing.pop().name} in its directory")
+        sizes = tags.numbers(name.ImageWidth), tags.numbers(name.ImageLength)
+        if not (len(sizes[0]) == len(sizes[1]) == 1 and sizes[0][0] and sizes[1][0]):
+            raise ValueError("no size of the picture")
+        channels = tags.number(name.SamplesPerPixel, 1)
         return cls(
-            width=tags[name.ImageWidth],
-            height=tags[name.ImageLength],
-            bits=max(tags.get(name.BitsPerSample, (1,))),
-            kind=max(tags.get(name.SampleFormat, (UNSIGNED,))),
-            colours=tags.get(name.PhotometricInterpretation, BLACK_IS_ZERO),
-            channels=tags.get(name.SamplesPerPixel, 1),
-            planes=tags.get(name.PlanarConfiguration, 1) if tags.get(name.SamplesPerPixel, 1) > 1 else 1,
-            extra=tuple(tags.get(name.ExtraSamples, ())),
-            predictor=tags.get(name.Predictor, 1),
-            tile=tags.get(TILE_WIDTH, tags[name.ImageWidth]),
-            orientation=tags.get(name.Orientation, 1),
-            icc=bytes(tags.get(PROFILE, b"")),
-            xmp=bytes(tags.get(XMP, b"")),
+            width=sizes[0][0],
+            height=sizes[1][0],
+            bits=max(tags.numbers(name.BitsPerSample), default=1),
+            kind=max(tags.numbers(name.SampleFormat), default=UNSIGNED),
+            colours=tags.number(name.PhotometricInterpretation, BLACK_IS_ZERO),
+            channels=channels,
+            planes=tags.number(name.PlanarConfiguration, 1) if channels > 1 else 1,
+            compression=tags.number(name.Compression, 1),
+            extra=tags.numbers(name.ExtraSamples),
+            predictor=tags.number(name.Predictor, 1),
+            tile=tags.number(TILE_WIDTH, sizes[0][0]),
+            orientation=tags.number(name.Orientation, 1),
+            icc=tags.block(PROFILE),
+            xmp=tags.block(XMP),
         )
+
+
+def classic(data: bytes) -> bytes:
+    """A BigTIFF file as one of TIFF 6.0, which all decoders take; what is one already stays as it is.
+
+    Raises:
+        ValueError: its directory is broken, or it has places behind 4 GiB.
+    """
+    return with_directory(data, Directory.first(io.BytesIO(data))) if BIG in data[2:4] else data
+
+
+def with_directory(data: bytes, tags: Directory) -> bytes:
+    """A classic TIFF file with another directory for its first picture; everything else stays where it is.
+
+    Raises:
+        ValueError: a place lies behind 4 GiB.
+    """
+    padded = data + bytes(len(data) % 2)
+    values, table = _written(data, tags, len(padded))
+    place = struct.pack(f"{tags.order}L", len(padded) + len(values))
+    magic = b"II*\0" if tags.order == "<" else b"MM\0*"
+    return magic + place + padded[8:] + values + table
+
+
+def _written(data: bytes, tags: Directory, start: int) -> tuple[bytes, bytes]:
+    """Values that stand at ``start``, and the directory that points to them."""
+    values, entries = b"", b""
+    for tag, value in sorted(tags.values.items()):
+        content, kind = value.data, NARROW.get(value.kind, value.kind)
+        if tag in FOLDERS and BIG in data[2:4] and (place := tags.number(tag, 0)):
+            folder = Directory.at(io.BytesIO(data), place, tags.order, big=True)
+            more, table = _written(data, folder, start + len(values))
+            values += more
+            content, kind = struct.pack(f"{tags.order}L", start + len(values)), 4
+            values += table + bytes(len(table) % 2)
+        elif kind != value.kind:
+            content = _four_bytes(content, tags.order)
+        if len(content) > 4:
+            padded = content + bytes(len(content) % 2)
+            content, values = struct.pack(f"{tags.order}L", start + len(values)), values + padded
+        entries += struct.pack(f"{tags.order}HHL", tag, kind, value.count) + content.ljust(4, b"\0")
+    return values, struct.pack(f"{tags.order}H", len(tags.values)) + entries + bytes(4)
+
+
+def _four_bytes(content: bytes, order: str) -> bytes:
+    count = len(content) // 8
+    numbers = struct.unpack(f"{order}{count}Q", content)
+    if max(numbers, default=0) >= 1 << 32:
+        raise ValueError("something lies behind 4 GiB")
+    return struct.pack(f"{order}{count}L", *numbers)
 
 
 def with_tags(data: bytes, tags: Mapping[int, Any]) -> bytes:

@@ -1,9 +1,14 @@
 """The optional library for pictures that do not fit into memory."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import MambairError
+
+LOGGER = logging.getLogger("pyvips")
+LOGGER.addHandler(logging.NullHandler())
 
 HINT = "Install it with pip install 'mambair[large]'."
 
@@ -29,8 +34,22 @@ def load() -> Any:
         reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not load ({error})"
         raise MambairError(f"pyvips, which handles pictures larger than memory, {reason}.", HINT) from None
     pyvips.cache_set_max(0)
-    logging.getLogger("pyvips").setLevel(logging.ERROR)  # a broken file is reported once, in our words
+    LOGGER.propagate = False  # a broken file is reported once, in our words
+    LOGGER.setLevel(logging.WARNING)
     return pyvips
+
+
+@contextmanager
+def warned() -> Iterator[list[str]]:
+    """What libvips warns of meanwhile, in whatever thread."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    LOGGER.addHandler(handler)
+    try:
+        yield found
+    finally:
+        LOGGER.removeHandler(handler)
 
 
 def reason(error: Exception) -> str:

@@ -21,6 +21,7 @@ class Choices:
         strength: share of the result in a blend with the input, 0 to 1.
         compare: write a picture of input and result side by side, too.
         strip: drop all metadata.
+        strict: refuse inputs that a decoder has to mend.
         quality: of lossy formats, 1 to 100; None: the format's default.
         max_pixels: pictures with more are refused as decompression bombs; None: any size.
         overwrite: replace outputs, whoever made them.
@@ -38,6 +39,7 @@ class Choices:
     strength: float = 1.0
     compare: bool = False
     strip: bool = False
+    strict: bool = False
     quality: int | None = None
     max_pixels: int | None = MAX_PIXELS
     overwrite: bool = False
@@ -48,6 +50,10 @@ class Choices:
         """The arguments of :func:`mambair_cli.restoration.model.restore`."""
         names = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength")
         return {name: getattr(self, name) for name in names}
+
+    def reading(self) -> dict[str, Any]:
+        """The arguments of :func:`mambair_cli.images.decode.decode`."""
+        return {name: getattr(self, name) for name in ("max_pixels", "strip", "strict")}
 
     def recipe(self) -> dict[str, Any]:
         """All that the bytes of a result depend on."""

@@ -204,7 +204,7 @@ class Restorer:
         job, choices = work.job, self.choices
         if job.piped_in:
             self._too_large(job)
-            picture = decode_bytes(self.piped, "Standard input", max_pixels=choices.max_pixels, strip=choices.strip)
+            picture = decode_bytes(self.piped, "Standard input", **choices.reading())
         else:
             regular = job.source.is_file()  # a named pipe can be read only once, and is another one each time
             recorded = self.recipe is not None and regular and not job.piped_out
@@ -212,7 +212,7 @@ class Restorer:
             if regular and self._too_large(job):
                 work.streamed = True
                 return
-            picture = decode(job.source, max_pixels=choices.max_pixels, strip=choices.strip)
+            picture = decode(job.source, **choices.reading())
             self._stamp(work)
         height, width = picture.pixels.shape[:2]
         self._measured(work, width, height)

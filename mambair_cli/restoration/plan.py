@@ -221,10 +221,9 @@ def _check(jobs: Iterable[Job], naming: Naming) -> None:
 
 
 def _check_format(target: Path, naming: Naming) -> None:
-    suffix = target.suffix.lower()
-    if not formats.is_image(target):
-        raise UsageError(
-            f"The output {target} has no suffix of a known image format.", f"Use one of {formats.listing()}."
-        )
-    if naming.format and formats.SAME.get(suffix, suffix) != f".{naming.format}":
+    row = formats.by_suffix(target.suffix)
+    if row is None or row not in formats.writable():
+        known = ", ".join(sorted(suffix for each in formats.writable() for suffix in each.suffixes))
+        raise UsageError(f"The output {target} has no suffix of a known image format.", f"Use one of {known}.")
+    if naming.format and row.name != naming.format:
         raise UsageError(f"The output {target} is no {naming.format}.", "Leave --format or -o out.")

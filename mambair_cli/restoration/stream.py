@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from ..errors import OutOfMemoryError
-from ..images import band_writer, container, formats, vips
+from ..images import band_writer, container, formats, header, vips
 from ..images.bands import Bands, opened
 from ..images.decode import usable
 from ..images.encode import check_size, fit
+from ..images.header import Header
 from ..images.picture import Metadata, Picture
 from ..weights.loader import Model
 from . import footprint, memory, sizes
@@ -18,9 +19,6 @@ from .choices import Choices
 from .engine import Progress, Report, Settings, fitting, restore_rows, work
 from .model import bytes_per_pixel, prepared, settings
 from .precision import concerns
-
-READABLE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
-"""Suffixes of what pyvips reads as OpenCV and Pillow do; it makes colours of gray AVIF files."""
 
 PIPED = "pictures in pipes are only handled as a whole", "Give files in place of -."
 
@@ -52,7 +50,7 @@ def needed(source: Path | bytes, target: Path, model: Model, choices: Choices, *
     if head is None:
         return False
     name = "Standard input" if isinstance(source, bytes) else str(source)
-    container.check_size(name, head.width, head.height, choices.max_pixels)
+    header.check(name, head, choices.max_pixels)
     wanted, shape = settings(model, choices.tile, choices.overlap), (head.height, head.width)
     own, suffix = wanted.scale, target.suffix.lower()
     largest = max(own, choices.scale or sizes.wanted_scale(shape, choices.width, choices.height) or own)
@@ -94,7 +92,7 @@ def restore_file(
         NumericalError: the network produced values that are not numbers.
     """
     report, suffix = report or Report(), target.suffix.lower()
-    with opened(source, temporary.with_name(f"{temporary.stem}-turned.part")) as rows:
+    with opened(source, temporary.with_name(f"{temporary.stem}-turned.part"), strict=choices.strict) as rows:
         shape = (rows.shape[0], rows.shape[1])
         container.check_size(str(source), shape[1], shape[0], choices.max_pixels)
         own = model.descriptor.scale
@@ -121,13 +119,13 @@ def restore_file(
             for block in restore_rows(rows, network, tiling, report, progress):
                 write(fit(Picture(block), suffix).pixels)
     report.peak_memory = max(report.peak_memory, memory.peak(model.device))
-    return Streamed(shape[1], shape[0], empty.notes)
+    return Streamed(shape[1], shape[0], rows.mended + empty.notes)
 
 
 def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
     """Metadata for the result, and what has to be said about it and the input."""
     metadata, notes = usable(rows.metadata, strip)
-    if metadata.exif and suffix in formats.TIFF:
+    if metadata.exif and suffix in (".tif", ".tiff"):
         metadata, notes = replace(metadata, exif=b""), (*notes, "EXIF is not written to TIFF files larger than memory")
     return metadata, rows.notes + notes
 
@@ -143,13 +141,14 @@ def _tiling(model: Model, choices: Choices, shape: sizes.Shape, report: Report) 
     return settings(model, edge, wanted.overlap)
 
 
-def _obstacle(source: Path, suffix: str, head: footprint.Header, scale: float, room: int) -> tuple[str, str] | None:
+def _obstacle(source: Path, suffix: str, head: Header, scale: float, room: int) -> tuple[str, str] | None:
     """Why a picture cannot be streamed, and what helps."""
-    if source.suffix.lower() not in READABLE:
+    read, written = formats.by_suffix(source.suffix), formats.by_suffix(suffix)
+    if read is None or not read.read_in_bands:
         return f"{source.suffix} files are only read as a whole", "Convert it to .tif or .png."
     if footprint.decoding(head) > room:
         return "files of its kind are unpacked as a whole", "Convert it to .tif, or to .png without interlacing."
-    if suffix not in band_writer.SUFFIXES or footprint.encoding(head, scale, suffix) > room:
+    if written is None or written.saver is None or footprint.encoding(head, scale, suffix) > room:
         return f"{suffix} files are only written as a whole", "Write a .tif or .png file with -o."
     if not vips.available():
         return "what works on such pictures in bands is not installed", vips.HINT

@@ -187,6 +187,34 @@ def tiff(
     return head + data[8:] + struct.pack(f"{order}H", len(entries)) + table + bytes(4)
 
 
+def big_tiff(small: bytes) -> bytes:
+    """A classic file as BigTIFF (Adobe's and libtiff's proposal of 2007): eight bytes for counts and places."""
+    order: Literal["<", ">"] = "<" if small[:2] == b"II" else ">"
+    (place,) = struct.unpack_from(f"{order}I", small, 4)
+    (count,) = struct.unpack_from(f"{order}H", small, place)
+    body, table = bytes(8) + small[8:], struct.pack(f"{order}Q", count)
+    for at in range(place + 2, place + 2 + 12 * count, 12):
+        tag, kind, number = struct.unpack_from(f"{order}HHI", small, at)
+        size = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}[kind] * number
+        value = small[at + 8 : at + 8 + size]
+        if size > 4:
+            (start,) = struct.unpack_from(f"{order}I", small, at + 8)
+            value = small[start : start + size]
+        if tag == 273:
+            kind, value = 16, struct.pack(f"{order}{number}Q", *(place + 8 for place in _longs(value, order)))
+        if len(value) > 8:
+            body += bytes(-len(body) % 8)
+            value, body = struct.pack(f"{order}Q", len(body) + 8), body + value
+        table += struct.pack(f"{order}HHQ", tag, kind, number) + value.ljust(8, b"\0")
+    body += bytes(-len(body) % 8)
+    head = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(f"{order}HHQ", 8, 0, len(body) + 8)
+    return head + body[8:] + table + bytes(8)
+
+
+def _longs(value: bytes, order: str) -> tuple[int, ...]:
+    return struct.unpack(f"{order}{len(value) // 4}I", value)
+
+
 def read_pillow(data: bytes) -> tuple[Pixels, dict[str, bytes]]:
     """Pixels in 8 bits, or 16 bits of gray, as they are stored; EXIF as the block of a camera."""
     with Image.open(io.BytesIO(data)) as image:

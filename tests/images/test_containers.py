@@ -76,19 +76,25 @@ def test_damage_is_an_input_error_or_harmless(suffix: str, tmp_path: Path, rgb: 
             decode(path)
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("Failed to decode", "is damaged or truncated"),
+        ("Unsupported BMP compression (9)", "a BMP picture that is stored"),
+    ],
+)
 def test_an_error_of_the_decoder_is_an_input_error(
-    tmp_path: Path, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    said: str, message: str, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pillow's AVIF decoder raises RuntimeError."""
+    """Told in our words: what decoders say is about themselves."""
 
     def broken(image: Image.Image) -> None:
-        raise RuntimeError("Failed to decode")
+        raise RuntimeError(said)
 
-    monkeypatch.setattr(ImageFile.ImageFile, "verify", broken)
-    path = tmp_path / "a.bmp"
-    path.write_bytes(encode(Picture(rgb), ".bmp"))
-    with pytest.raises(InputError, match="Failed to decode"):
-        decode(path)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", broken)
+    with pytest.raises(InputError, match=message) as error:
+        decode_bytes(encode(Picture(rgb), ".bmp"), "a.bmp")
+    assert said not in error.value.message + error.value.hint
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mambair_cli.errors import InputError, NumericalError, OutOfMemoryError, OutputError
+from mambair_cli.images.damage import MENDED
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode, fit
 from mambair_cli.images.picture import Picture, Pixels
@@ -182,6 +183,19 @@ def test_failures_of_the_network_and_of_the_input_are_told_apart(twice: Model, t
         stream.restore_file(tmp_path / "no.png", target, target, twice, Choices())
 
 
+def test_damage_that_is_mended_is_told(same: Model, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.jpg", tmp_path / "out.png"
+    data = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8))[1].tobytes()
+    middle = data.index(b"\xff\xda") + 60
+    source.write_bytes(data[:middle] + b"\xff\xd3" + data[middle:])  # a restart that was not announced
+    done = stream.restore_file(source, target, target, same, Choices(tile=48))
+    assert done.notes == decode(source).notes == (MENDED,)
+    with pytest.raises(InputError, match="damaged"):
+        stream.restore_file(source, target, target, same, Choices(tile=48, strict=True))
+    source.write_bytes(data)
+    assert stream.restore_file(source, target, target, same, Choices(tile=48, strict=True)).notes == ()
+
+
 def test_a_result_too_large_for_its_format(twice: Model, tmp_path: Path) -> None:
     source = save(tmp_path / "a.png", np.zeros((2, 33000, 3), np.uint8))
     with pytest.raises(OutputError, match=r"the 65500 of \.jpg"):
@@ -317,6 +331,12 @@ def test_the_head_of_a_file_tells_its_size(
     assert (head.height, head.width) == size
     assert head.pixels == pixels.nbytes
     assert not head.at_once
+
+
+def test_the_head_of_an_avif_file(tmp_path: Path) -> None:
+    head = footprint.header(save(tmp_path / "a.avif", waves(3, np.uint8, 50, 70)))
+    assert head is not None
+    assert (head.height, head.width, head.at_once) == (50, 70, True)
 
 
 def test_a_gigantic_head_is_read(tmp_path: Path) -> None:

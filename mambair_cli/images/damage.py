@@ -1,0 +1,59 @@
+"""What decoders say of damaged files: they print it to standard error, without the file's name, and go on."""
+
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+MENDED = "parts of the file are damaged, and of the picture may be wrong"
+
+STDERR = 2
+
+COMPLAINT = re.compile(
+    rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS parameters|Inconsistent progression sequence"
+    rb"|Warning: unknown JFIF revision|Unknown Adobe color transform|Application transferred too"
+    rb"|libpng (?:warning|error):|JPEGDecode|[A-Z][A-Za-z0-9]+: (?:Warning|Error), |TIFF[A-Z]\w+: |ZIPDecode"
+    rb"|LZWDecode|PackBitsDecode|Fax\w+:|OJPEG\w+:|_TIFF\w+:|tempfile\.tif:|\[ ?(?:WARN|ERROR):)[^\n]*\n?"
+)
+"""Texts of libjpeg, libpng, libtiff and OpenCV."""
+
+HARMLESS = re.compile(rb"unknown JFIF revision|Unknown Adobe color transform|Application transferred too|Unknown field")
+
+_lock = threading.RLock()
+_depth = 0
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Keep what decoders print from standard error; the list is filled at the end, with what means damage.
+
+    Standard error belongs to the process, so one thread at a time. What others print meanwhile comes out at the end,
+    and inside of another ``listening`` all of it does.
+    """
+    global _depth
+    heard: list[str] = []
+    with _lock:
+        try:
+            file, own = tempfile.TemporaryFile(buffering=0), os.dup(STDERR)  # noqa: SIM115
+        except OSError:  # no room or no standard error; then nobody is disturbed either
+            yield heard
+            return
+        _depth += 1
+        os.dup2(file.fileno(), STDERR)
+        try:
+            yield heard
+        finally:
+            os.dup2(own, STDERR)
+            os.close(own)
+            _depth -= 1
+            file.seek(0)
+            text = file.read()
+            file.close()
+            complaints = [found[0] for found in COMPLAINT.finditer(text)]
+            heard += [line.decode(errors="replace").strip() for line in complaints if not HARMLESS.search(line)]
+            rest = text if _depth else COMPLAINT.sub(b"", text)
+            if rest:
+                with suppress(OSError):
+                    os.write(STDERR, rest)

@@ -1,0 +1,135 @@
+"""JPEG files (ITU-T T.81)."""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from . import container, exif, opencv, profiles
+from .damage import listening
+from .exif import PREFIX
+from .opencv import AGAIN
+from .picture import Metadata, Picture, Pixels
+
+QUALITY = 95
+
+END, SCAN = 0xD9, 0xDA
+MARK_OF_END = b"\xff\xd9"
+LONE = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers without a length."""
+
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+READ = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+"""Kinds of frames (B.1.1.3), and those that libjpeg decodes: Huffman or arithmetic, sequential or progressive."""
+
+PIXELS_PER_BYTE = 520
+"""More than Huffman codes reach: at least one bit for the 64 values of a block."""
+
+ARITHMETIC = frozenset({0xC9, 0xCA})
+
+NEXT = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+"""The marker that ends the data of a scan (B.1.1.5)."""
+
+NO_END = "the end of the file is missing, but nothing of the picture"
+TRUNCATED = "{} is damaged or truncated."
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A marker and the content of its segment."""
+
+    marker: int
+    content: bytes
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """All of them in order; data of scans is passed over. Ends early where the file does."""
+    place = 2
+    while (place := data.find(b"\xff", place)) >= 0:
+        while data[place : place + 1] == b"\xff":
+            place += 1
+        if place >= len(data):
+            return
+        marker = data[place]
+        place += 1
+        if marker in LONE or marker == 0:
+            continue
+        if marker == END:
+            yield Segment(marker, b"")
+            return
+        size = int.from_bytes(data[place : place + 2], "big")
+        yield Segment(marker, data[place + 2 : place + size])
+        place += size
+        if marker == SCAN:
+            found = NEXT.search(data, place)
+            place = found.start() if found else len(data)
+
+
+def read(name: str, data: bytes) -> Picture:
+    """One picture, upright; CMYK as sRGB.
+
+    Raises:
+        InputError: it is damaged, or of a kind that is not read.
+    """
+    found = list(segments(data))
+    _check_frame(name, found, len(data))
+    ended = found[-1].marker == END or data.endswith(MARK_OF_END)
+    if not (ended or _has_all_scans(found)):
+        raise InputError(TRUNCATED.format(name), AGAIN)
+    if not ended:
+        data = data.rstrip(b"\xff") + MARK_OF_END
+    with container.opened(data) as image:
+        around = container.described(image)
+        cmyk = profiles.to_srgb(image, around.metadata.icc) if image.mode == "CMYK" else None
+    with listening() as heard:
+        pixels = opencv.read(name, data)
+    if heard and not ended:
+        raise InputError(TRUNCATED.format(name), AGAIN)
+    notes, metadata = around.notes, around.metadata
+    if cmyk is not None:  # OpenCV's pixels are of no use, but it says what is damaged, which Pillow does not
+        pixels, notes, metadata = np.asarray(cmyk[0]), (*notes, cmyk[1]), replace(metadata, icc=b"")
+    return Picture(exif.upright(pixels, around.orientation), metadata, notes, () if ended else (NO_END,))
+
+
+def _check_frame(name: str, found: list[Segment], size: int) -> None:
+    """Refuse kinds that no decoder here takes, and sizes that so few bytes cannot hold."""
+    frame = next((segment for segment in found if segment.marker in FRAMES and len(segment.content) >= 6), None)
+    if frame is None:
+        raise InputError(TRUNCATED.format(name), AGAIN)
+    if frame.marker not in READ or frame.content[0] != 8:
+        raise InputError(
+            f"{name} is a JPEG picture of a kind that is not supported"
+            f" ({frame.content[0]} bits per channel, frame of type {frame.marker - 0xC0}).",
+            "Convert it to PNG, TIFF or plain JPEG.",
+        )
+    height, width = (int.from_bytes(frame.content[place : place + 2], "big") for place in (1, 3))
+    if frame.marker not in ARITHMETIC and height * width > PIXELS_PER_BYTE * size:
+        raise InputError(f"{name} is damaged or truncated: {size} bytes cannot hold {width} x {height} pixels.", AGAIN)
+
+
+def _has_all_scans(found: list[Segment]) -> bool:
+    """Whether every coefficient of every component was sent, down to the last bit (G.1.1.1)."""
+    frame = next(segment for segment in found if segment.marker in FRAMES)
+    left = {component: set(range(64)) for component in frame.content[6::3][: frame.content[5]]}
+    for scan in (segment.content for segment in found if segment.marker == SCAN):
+        count = scan[0] if scan else 0
+        if len(scan) < 4 + 2 * count:
+            return False
+        first, last, bits = scan[1 + 2 * count : 4 + 2 * count]
+        for component in scan[1 : 1 + 2 * count : 2] if bits & 15 == 0 else ():
+            left.get(component, set()).difference_update(range(first, last + 1))
+    return not any(left.values())
+
+
+def write(pixels: Pixels, metadata: Metadata, quality: int | None) -> bytes:
+    """A file of uint8 pixels, gray or colour, by Pillow: OpenCV writes no XMP, and profiles of one segment only."""
+    blocks = {"icc_profile": metadata.icc, "xmp": metadata.xmp, "exif": metadata.exif and PREFIX + metadata.exif}
+    given = {key: value for key, value in blocks.items() if value}
+    file = io.BytesIO()
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.save(file, "JPEG", quality=quality or QUALITY, subsampling="4:4:4", **given)
+    return file.getvalue()
