@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 
+UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
+    code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Characters that command a terminal, or turn text around, as escapes."""
+
 WIDE = 200
 """Columns of tables that go into a file or another program, so that nothing of them is cut off."""
+
+
+def harmless(text: str) -> str:
+    """Text from outside (names, metadata) so that a terminal shows it and obeys none of it."""
+    return text.translate(UNSEEN)
 
 
 class Advance(Protocol):
@@ -69,6 +79,8 @@ class Console:
             if self.json:
                 self._say(json.dumps(record, default=str))
             return
+        if not self.json and sys.stdout and sys.stdout.isatty():
+            text = harmless(text)
         self._print((json.dumps(record, default=str) if self.json else text) + "\n")
 
     def table(self, renderable: "RenderableType", record: Mapping[str, Any]) -> None:
@@ -117,7 +129,7 @@ class Console:
     def _say(self, text: str, style: str = "") -> None:
         console = self.stderr
         with console.capture() as capture:
-            console.print(text, style=style, markup=False)
+            console.print(harmless(text), style=style, markup=False)
         with suppress(OSError), self._without_bar():  # nobody is left to be told
             _write(sys.stderr, capture.get())
 

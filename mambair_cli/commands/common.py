@@ -10,6 +10,7 @@ import typer
 
 from ..console import Console
 from ..errors import UsageError, explained
+from ..interruptions import SIGNALS
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +105,7 @@ def command(function: Callable[..., None], *, extensible: bool = False) -> Calla
 def _catch_signals() -> None:
     """Leave through the clean-up code, so that no temporary file stays; a signal that is ignored stays ignored."""
     _received.clear()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _receive)
 
@@ -125,7 +126,7 @@ def stop_if_interrupted() -> None:
 
 
 def _stopped(console: Console) -> typer.Exit:
-    """130 after SIGINT, 143 after SIGTERM."""
+    """130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP."""
     console.warn("interrupted; files written so far are complete.")
     return typer.Exit(128 + (_received or [signal.SIGINT])[0])
 

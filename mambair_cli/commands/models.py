@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import Console
+from ..console import Console, harmless
 from .common import command
 from .erf import erf
 
@@ -74,7 +74,9 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in record.items():
         shown = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(key, Text(f"{value:,}" if isinstance(value, int) else shown))  # as it stands, not as markup
+        table.add_row(
+            key, Text(f"{value:,}" if isinstance(value, int) else harmless(shown))
+        )  # as it stands, not as markup
     console.table(table, record)
 
 

@@ -1,5 +1,6 @@
 """What the commands that restore pictures say of their work."""
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ class Outcome:
     skipped: int = 0
     megapixels: float = 0.0
     failed: list[str] = field(default_factory=list)
+    finished: "list[Job]" = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     waited: bool = False
 
@@ -40,6 +42,8 @@ class Outcome:
             self.skipped += 1
         else:
             self.done += 1
+            if not job.piped_out:
+                self.finished.append(job)
             self.megapixels += result.megapixels
             self.console.note(
                 f"{job.input} ({result.width} x {result.height}) in {result.seconds:.1f} s"
@@ -62,6 +66,18 @@ class Outcome:
         if not self.waited:
             self.console.note(text)
         self.waited = True
+
+    def missing(self) -> None:
+        """Count results as failed that are gone, such as those in a folder that somebody moved away meanwhile."""
+        for job in self.finished:
+            if not os.path.lexists(job.target):
+                self.done -= 1
+                self.failed.append(job.input)
+                self.console.error(
+                    MambairError(
+                        f"{job.target} was written, but is gone.", "Was its folder moved or removed? Run again."
+                    )
+                )
 
     def summary(self) -> None:
         """How many, how long, how fast."""

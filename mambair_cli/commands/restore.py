@@ -75,6 +75,11 @@ def _restore(
     todo = plan(inputs, output, naming, recursive)
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
+    if todo.unread:
+        kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in todo.unread.most_common())
+        console.note(f"Left out, being no pictures that are read: {kinds}.")
+    for job in todo.renamed:
+        console.note(f"{job.source} becomes {job.target.name}, since another picture has its name without the suffix.")
     _check_outputs(todo, choices)
     _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
 
@@ -134,6 +139,7 @@ def _run(console: Console, restorer: "Restorer", jobs: "list[Job]", devices: lis
         _by_one(console, restorer, outcome)
     if thorough:
         folders.sweep()
+    outcome.missing()
     if not (resume or outcome.failed):
         folders.forget()
     outcome.summary()

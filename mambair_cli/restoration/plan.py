@@ -2,8 +2,9 @@
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from glob import has_magic
 from pathlib import Path
 
@@ -17,10 +18,19 @@ PIPE = "-"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and files in folders and patterns that are results of this or an earlier run."""
+    """What is to be done.
+
+    Attributes:
+        jobs: every picture.
+        left_out: files in folders and patterns that are results of this or an earlier run.
+        unread: how many files of each suffix folders hold that are no pictures we read.
+        renamed: jobs whose output has the suffix of the input in its name, because another one's has the same stem.
+    """
 
     jobs: list[Job]
-    left_out: list[Path]
+    left_out: list[Path] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+    renamed: list[Job] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +47,9 @@ class Naming:
     format: str | None = None
     compare: bool = False
 
-    def name(self, source: Path) -> str:
-        """The output's name for an input."""
-        return f"{source.stem}{self.ending}.{self.format or 'png'}"
+    def name(self, source: Path, *, whole: bool = False) -> str:
+        """The output's name for an input, made of its stem or of its whole name."""
+        return f"{source.name if whole else source.stem}{self.ending}.{self.format or 'png'}"
 
 
 def ending(task: str, scale: float, width: int | None = None, height: int | None = None) -> str:
@@ -69,19 +79,35 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
         what = "An output" if output == "" else "An input"
         raise UsageError(f"{what} without a name was given.", "Check whether a variable of your shell is empty.")
     if PIPE in inputs:
-        return Plan([_piped(inputs, output, naming)], [])
-    found = [origin for text in inputs for origin in _expand(text, recursive)]
+        return Plan([_piped(inputs, output, naming)])
+    unread: Counter[str] = Counter()
+    found = [origin for text in inputs for origin in _expand(text, recursive, unread)]
     several = len(found) > 1 or any(os.path.isdir(text) for text in inputs)  # noqa: PTH112
     if output == PIPE:
-        return Plan([_to_pipe(found, several, naming)], [])
+        return Plan([_to_pipe(found, several, naming)])
+    if several and output and not _is_folder(output) and formats.is_image(Path(output)):
+        raise UsageError(f"{len(found)} pictures cannot all become {output}.", f"Name a folder: -o {output}/.")
     folder = output is not None and (several or _is_folder(output))
-    every = [_job(origin, output, folder, naming) for origin in found]
+    every, renamed = _apart([_job(origin, output, folder, naming) for origin in found], naming)
     results = _results(every) | (_inside(found, output) if folder and output else set())
     jobs = [job for job in every if job.named or job.source not in results]
     if not jobs:
         raise InputError(f"{', '.join(inputs)} holds only results of earlier runs.", "Name the files to be restored.")
     _check(jobs, naming)
-    return Plan(jobs, sorted(results))
+    return Plan(jobs, sorted(results), unread, [job for job in renamed if job in jobs])
+
+
+def _apart(jobs: list[Job], naming: Naming) -> tuple[list[Job], list[Job]]:
+    """All jobs, and those that got another output: the later of two inputs with one stem, as a.jpg and a.png."""
+    taken: dict[Path, Path] = {}
+    apart, renamed = [], []
+    for job in jobs:
+        if taken.setdefault(_real(job.target), job.source) != job.source:
+            target = job.target.with_name(naming.name(job.source, whole=True))
+            job = replace(job, target=target, compare=comparison(target) if naming.compare else None)
+            renamed.append(job)
+        apart.append(job)
+    return apart, renamed
 
 
 def _is_folder(output: str) -> bool:
@@ -134,16 +160,22 @@ class _Origin:
     searched: Path | None = None
 
 
-def _expand(text: str, recursive: bool) -> Iterator[_Origin]:
+def _expand(text: str, recursive: bool, unread: Counter[str]) -> Iterator[_Origin]:
+    """The pictures that an input stands for; what else a folder holds is counted by suffix."""
     # os.path asks about any name; pathlib raises for names that are too long and for folders that are closed to us.
     path = Path(text)
     if os.path.isdir(path):  # noqa: PTH112
         every = path.rglob("*") if recursive else path.glob("*")  # enter no linked folders, which may form loops
-        seen = (file for file in every if formats.is_image(file) and not _is_hidden(file.relative_to(path)))
-        images = sorted(file for file in seen if os.path.isfile(file))  # noqa: PTH113
+        seen = (file for file in every if not _is_hidden(file.relative_to(path)) and os.path.isfile(file))  # noqa: PTH113
+        images = []
+        for file in seen:
+            if formats.is_image(file):
+                images.append(file)
+            else:
+                unread[file.suffix.lower()] += 1
         if not images:
             raise InputError(f"The folder {path} holds no image.", f"Put images into it: {formats.listing()}.")
-        yield from (_Origin(image, path, path) for image in images)
+        yield from (_Origin(image, path, path) for image in sorted(images))
     elif not os.path.lexists(path) and has_magic(text):
         searched = Path(*_plain(path.parts))
         matches = sorted(match for match in _matches(searched, path) if os.path.isfile(match))  # noqa: PTH113

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from ..interruptions import SIGNALS
+
 ECHO = 2.0
 """Seconds in which a second signal is the first one again: a terminal's Ctrl-C reaches a launcher and its processes,
 and the launcher passes it on."""
 
 
 class Interruption:
-    """Whether SIGINT or SIGTERM came; an impatient second one no longer waits."""
+    """Whether a signal to end came; an impatient second one no longer waits."""
 
     def __init__(self) -> None:
         self.number = 0

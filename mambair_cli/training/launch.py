@@ -14,7 +14,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std, start_processes
 
 from ..errors import MambairError
-from .interruption import SIGNALS
+from ..interruptions import SIGNALS
 from .team import GONE
 
 GRACE = 600

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,53 @@ def test_names_that_are_no_text_can_be_recovered(x2: Path) -> None:
     assert outcome.out.isascii()
     assert json.loads(outcome.out)["output"] == os.fsdecode(b"caf\xe9_x2.png")
     assert "caf\\udce9_x2.png" in run("upscale", name, "--model", str(x2), "--overwrite").out
+
+
+def test_two_pictures_with_one_stem_are_both_done_again_and_again(x2: Path) -> None:
+    Image.new("RGB", (6, 5)).save("h/b.jpg")
+    for _ in range(2):
+        outcome = run("upscale", "h", "--model", str(x2), "--overwrite", "--compare")
+        assert (outcome.code, outcome.out.split()) == (0, ["h/b_x2.png", "h/b.png_x2.png", "h/deep/c_x2.png"])
+        assert "h/b.png becomes b.png_x2.png" in outcome.err
+    assert "h/b.png_x2_compare.png" in names()
+
+
+def test_two_pictures_cannot_become_one_file(x2: Path) -> None:
+    outcome = run("upscale", "a.png", "h/b.png", "--model", str(x2), "-o", "out.png")
+    assert outcome.code == 2
+    assert "2 pictures cannot all become out.png." in outcome.err
+    assert "Name a folder: -o out.png/." in outcome.err
+
+
+def test_kinds_that_are_not_read_are_counted_in_one_line(x2: Path) -> None:
+    for name in ("h/x.gif", "h/deep/y.gif", "h/notes", "h/.DS_Store"):
+        Path(name).touch()
+    outcome = run("upscale", "h", "--model", str(x2))
+    assert outcome.code == 0
+    assert "Left out, being no pictures that are read: 2 .gif, 1 without a suffix.\n" in outcome.err
+    assert "Left out" not in run("upscale", "h", "--model", str(x2), "--quiet", "--overwrite").err
+
+
+def test_results_that_vanish_are_failures(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def move(pixels: Any, *arguments: Any, **options: Any) -> Any:
+        if Path("out/b_x2.png").exists():
+            shutil.rmtree("out")
+        return pixels.repeat(2, 0).repeat(2, 1)
+
+    monkeypatch.setattr(one, "restore", move)
+    for name in "de":
+        picture(f"h/{name}.png")
+    outcome = run("upscale", "h", "--no-recursive", "--model", str(x2), "-o", "out/")
+    assert outcome.code == 1
+    assert "out/b_x2.png was written, but is gone." in outcome.err
+    assert "files failed: " in outcome.err
+    assert "h/b.png" in outcome.err.split("files failed: ")[1]
+
+
+def test_names_that_command_a_terminal_do_not(x2: Path) -> None:
+    name = "a\x1b]0;x\x07\u202egnp.png"
+    picture(name)
+    outcome = run("upscale", name, "--model", str(x2))
+    assert outcome.code == 0
+    assert "a\\x1b]0;x\\x07\\u202egnp.png (6 x 5)" in outcome.err
+    assert "\x1b" not in outcome.err

@@ -138,7 +138,7 @@ def test_a_mistyped_command_gets_a_suggestion() -> None:
     assert "--tile" in run(*UP, "--tiel", "3").err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_nothing(number: signal.Signals, code: int, x2: Path) -> None:
     program = """
 import sys, time
