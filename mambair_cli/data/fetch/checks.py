@@ -91,6 +91,9 @@ def check_zip(path: Path, source: str) -> None:
         FetchError: it is damaged.
     """
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\3\4":
+                raise FetchError(f"The file from {source} is cut: its end is missing.", "Fetch it again.")
         return
     try:
         with zipfile.ZipFile(path) as archive:

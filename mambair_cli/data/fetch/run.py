@@ -184,7 +184,7 @@ def _from(source: Source, task: Job, work: Path, console: Console, options: Opti
         expected.check_digest(digest, source.url)
         path, missing = _unpacked(source, task, file, console) if task.unpack else (file, ())
         if not task.unpack and expected.sha256 is None:
-            checks.check_zip(file, source.url)
+            _check_packed(file, source, task)
     return _Made(path, digest, size, source.url, missing)
 
 
@@ -199,19 +199,40 @@ def _gone_if_refused(file: Path) -> Iterator[None]:
         raise
 
 
+def _check_packed(file: Path, source: Source, task: Job) -> None:
+    """Refuse an archive that stays packed (weights of PyTorch are one too) if it is not whole."""
+    checks.check_zip(file, source.url)
+    if not task.target.name.lower().endswith(job.PACKED):
+        return
+    if not extract.is_archive(file):
+        extract.refuse(file)
+        raise FetchError(f"{source.url} sends no archive, whatever its name says.", checks.BROWSER)
+    extract.check(file)
+
+
 def _unpacked(source: Source, task: Job, file: Path, console: Console) -> tuple[Path, tuple[str, ...]]:
     folder = file.with_name("unpacked")
     shutil.rmtree(folder, ignore_errors=True)
     if not extract.is_archive(file):
-        if task.kind == "file":
-            raise FetchError(f"{source.url} sends no archive, whatever its name says.", "Add --no-unpack to keep it.")
+        extract.refuse(file)
+        if task.kind == "file" or task.layout:
+            raise FetchError(f"{source.url} sends no archive of {task.name}, whatever its name says.", checks.BROWSER)
         folder.mkdir()
         shutil.copyfile(file, folder / (file_name(source) or "download"))
-        return folder, task.layout
+        return folder, ()
     checks.check_room(file.parent, extract.unpacked_size(file) or file.stat().st_size, f"Unpacking {task.name}")
     with console.progress(f"Unpacking {task.target.name}", "bytes") as progress:
         extract.unpack(file, folder, progress)
+    return _arranged(source, task, folder)
+
+
+def _arranged(source: Source, task: Job, folder: Path) -> tuple[Path, tuple[str, ...]]:
     path, missing = extract.arranged(folder, task.layout)
+    if task.layout and len(missing) == len(task.layout):
+        raise FetchError(
+            f"{source.url} sends something else than {task.name}: it holds none of {', '.join(task.layout)}.",
+            "Get the set elsewhere, and give its archive with --from FILE.",
+        )
     return path, tuple(missing)
 
 
@@ -231,5 +252,5 @@ def _from_folder(source: Source, task: Job, work: Path, console: Console, option
     replace(expected, bytes=None).check_digest(whole, source.url)
     for _, path in listed:
         forget(path)
-    best, missing = extract.arranged(folder, task.layout)
-    return _Made(best, whole, total, source.url, tuple(missing))
+    best, missing = _arranged(source, task, folder)
+    return _Made(best, whole, total, source.url, missing)
