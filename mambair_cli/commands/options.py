@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..images import formats
 from ..images.formats import MAX_PIXELS
 
 MODEL, SIZE, QUALITY, OUTPUT, MANY = "Model and device", "Size", "Quality", "Files", "Many files"
@@ -17,17 +18,6 @@ class Precision(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
-
-
-class Format(StrEnum):
-    """Formats of results."""
-
-    png = "png"
-    jpg = "jpg"
-    webp = "webp"
-    tif = "tif"
-    bmp = "bmp"
-    avif = "avif"
 
 
 Inputs = Annotated[
@@ -147,11 +137,10 @@ Suffix = Annotated[
     ),
 ]
 FormatOption = Annotated[
-    Format | None,
+    str | None,
     typer.Option(
         "--format",
-        case_sensitive=False,
-        metavar="png|jpg|webp|tif|bmp|avif",
+        metavar="|".join(row.name for row in formats.writable()),
         help="Format of results. Default: that of the -o file, else png.",
         rich_help_panel=OUTPUT,
     ),
@@ -159,7 +148,7 @@ FormatOption = Annotated[
 JpegQuality = Annotated[
     int | None,
     typer.Option(
-        "--quality", min=1, max=100, metavar="1-100", help="Quality of jpg, webp and avif.", rich_help_panel=OUTPUT
+        "--quality", min=1, max=100, metavar="1-100", help="Quality of lossy formats.", rich_help_panel=OUTPUT
     ),
 ]
 Strip = Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from ..console import Console
 from ..errors import MambairError, UsageError
+from ..images import formats
 from ..restoration.choices import Choices
 from ..tasks import Task
 from . import options
@@ -71,7 +72,8 @@ def _restore(
     settings(loaded, choices.tile, choices.overlap)
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task.name, scale, choices.width, choices.height)
-    naming = Naming(ending=own if suffix is None else suffix, format=format, compare=choices.compare)
+    row = formats.by_name(format) if format else None
+    naming = Naming(ending=own if suffix is None else suffix, format=row.name if row else None, compare=choices.compare)
     todo = plan(inputs, output, naming, recursive)
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
@@ -105,7 +107,6 @@ def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:
 
 
 def _check_outputs(todo: "Plan", choices: Choices) -> None:
-    from ..images import formats
     from ..restoration import pipes
 
     pipes.check(todo.jobs)

@@ -1,10 +1,8 @@
 """AVIF files (AV1-ISOBMFF), of 8, 10 or 12 bits, lossless unless a quality is asked for."""
 
-import math
 import re
 import struct
 from contextlib import suppress
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -12,7 +10,6 @@ from PIL import UnidentifiedImageError
 
 from . import container, exif, opencv, planes
 from .container import Container
-from .header import Header
 from .picture import Metadata, Picture, Pixels
 
 BITS = 12
@@ -21,23 +18,8 @@ LOSSLESS = 100
 DEPTH, TWELVE_BIT = 6, 0x20
 """Place behind the name of the configuration box, and the bit there for 12 bits instead of 10 (AV1-ISOBMFF, 2.3)."""
 
-LONGEST_HEAD = 1 << 20
-SIZE = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
-"""Width and height of an item (ISO/IEC 23008-12, 6.5.3)."""
-
 METADATA = re.compile(rb"(infe[\x02\x03]...(?:....|..)\0\0)(?:Exif|mime)", re.DOTALL)
 """Entries of items with EXIF or XMP (ISO/IEC 14496-12, 8.11.6): version 2 has numbers of two bytes, 3 of four."""
-
-
-def header(file: BinaryIO) -> Header:
-    """The largest size that is named, which is that of the picture.
-
-    Raises:
-        ValueError: none is.
-    """
-    sizes = [struct.unpack(">II", found[1]) for found in SIZE.finditer(file.read(LONGEST_HEAD))]
-    width, height = max(sizes, key=math.prod)
-    return Header(width, height, channels=4, depth=2)
 
 
 def read(name: str, data: bytes) -> Picture:

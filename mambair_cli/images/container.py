@@ -79,7 +79,12 @@ def pages(image: Image.Image) -> tuple[str, ...]:
     frames = 1
     with suppress(Exception):  # a broken list of further pictures must not stop the first
         frames = getattr(image, "n_frames", 1)
-    return (f"only the first of {frames} pictures in the file is restored",) if frames > 1 else ()
+    return further_pictures(frames)
+
+
+def further_pictures(count: int) -> tuple[str, ...]:
+    """A note if the file holds more than one."""
+    return (f"only the first of {count} pictures in the file is restored",) if count > 1 else ()
 
 
 def numbered_colours(primaries: int, transfer: int) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from .header import Header
 
@@ -170,7 +172,7 @@ FORMATS: list[Format] = [
         content=_starts(rb"....ftyp(?:....){0,12}?avi[fs]"),
         read="avif:read",
         write="avif:write",
-        header="avif:header",
+        header="isobmff:header",
         depth=12,
         alpha=True,
         lossy=True,
@@ -178,6 +180,39 @@ FORMATS: list[Format] = [
         carries=ALL,
         at_once=True,
         encoder=40,
+    ),
+    Format(
+        name="heic",
+        kind="a HEIC picture",
+        suffixes=(".heic", ".heif", ".hif"),
+        content=_starts(rb"....ftyp(?:....){0,12}?(?:hei[cmsx]|hev[cx]|mif1|msf1)"),
+        read="heif:read",
+        write="heif:write",
+        header="isobmff:header",
+        depth=12,
+        alpha=True,
+        lossy=True,
+        longest=16384,
+        carries=ALL,
+        module="pillow_heif",
+        at_once=True,
+        encoder=75,
+    ),
+    Format(
+        name="jxl",
+        kind="a JPEG XL picture",
+        suffixes=(".jxl",),
+        content=_starts(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
+        read="jxl:read",
+        write="jxl:write",
+        header="jxl:header",
+        alpha=True,
+        gray_alpha=True,
+        lossy=True,
+        carries=frozenset({"exif", "xmp"}),
+        module="pillow_jxl",
+        at_once=True,
+        encoder=65,
     ),
 ]
 """Where two recognise a file, the first one reads it."""
@@ -207,6 +242,19 @@ def resolved(function: Function) -> Callable[..., Any]:
 def by_suffix(suffix: str) -> Format | None:
     """The format of files with a suffix, in whatever case."""
     return next((row for row in FORMATS if suffix.lower() in row.suffixes), None)
+
+
+def by_name(name: str) -> Format:
+    """A format that results are written in.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    for row in writable():
+        if row.name == name.lower():
+            return row
+    known = ", ".join(row.name for row in writable())
+    raise UsageError(f"There is no format {name}.", f"Use one of {known}.")
 
 
 def by_content(data: bytes) -> Format | None:

@@ -22,14 +22,16 @@ def is_whole(icc: bytes) -> bool:
 
 def is_srgb(icc: bytes) -> bool:
     """Whether a profile gives the colours that a picture without one has."""
-    if icc[COLOURS] == b"GRAY":
-        return False
     axis = np.linspace(0, 255, STEPS).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
+    if icc[COLOURS] == b"GRAY":
+        colours = axis[None]
     try:
         shown = np.asarray(_converted(Image.fromarray(colours), io.BytesIO(icc)))
     except ImageCms.PyCMSError:
         return False
+    if icc[COLOURS] == b"GRAY":
+        colours = colours[:, :, None]
     return bool(np.abs(shown.astype(int) - colours).max() <= CLOSE)
 
 
