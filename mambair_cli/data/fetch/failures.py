@@ -1,6 +1,8 @@
 """What goes wrong in a transfer, in our words, and whether it may pass."""
 
 import errno
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import gdown
@@ -15,12 +17,20 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP answers that may be better next time."""
 
 
-class Passing(Exception):
-    """A failure that may pass."""
+LONGEST_WAIT = 600.0
+"""Seconds that are waited because a server asks for it."""
 
-    def __init__(self, error: FetchError) -> None:
+
+class Passing(Exception):
+    """A failure that may pass, after ``wait`` seconds if the server says so."""
+
+    def __init__(self, error: FetchError, wait: float | None = None) -> None:
         super().__init__(error.message)
-        self.error = error
+        self.error, self.wait = error, wait
+
+
+class Unreachable(FetchError):
+    """Nobody answers: no network, or no such host."""
 
 
 def final(error: Exception) -> Exception:
@@ -31,21 +41,25 @@ def final(error: Exception) -> Exception:
 def explained(error: Exception, source: Source, timeout: float) -> Exception:
     """What went wrong, as one of ours: :class:`Passing` if it may pass, :class:`Changed` if the part is of no use."""
     if isinstance(error, gdown.FileURLRetrievalError):
-        return FetchError(*_refusal(" ".join(str(error).split()), source))
+        return _passing_of_drive(source, timeout) or FetchError(*_refusal(" ".join(str(error).split()), source))
     if isinstance(error, gdown.DownloadError):
         if "byte range" in str(error):
-            return Changed()
+            return Changed("does not let a cut transfer go on")
         return Passing(FetchError(f"The transfer from {source.url} was cut.", "Run the command again: it goes on."))
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _http(error.response.status_code, source)
+        return _http(error.response, source)
     if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
         kind = "certificate" if isinstance(error, requests.exceptions.SSLError) else "proxy"
         return FetchError(f"{source.url} cannot be reached: the {kind} is refused.", "Check the network settings.")
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         silence = f"{source.url} gave no sign of life for {timeout:g} seconds."
-        return Passing(FetchError(silence, "Run the command again: it goes on; --timeout sets how long to wait."))
+        failure = Unreachable if isinstance(error, requests.ConnectTimeout) else FetchError
+        return Passing(failure(silence, "Run the command again: it goes on; --timeout sets how long to wait."))
     if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        return Passing(FetchError(f"{source.url} cannot be reached.", "Check the network, and run the command again."))
+        hint = "Check the network, and run the command again."
+        return Passing(Unreachable(f"{source.url} cannot be reached.", hint))
+    if not isinstance(error, (requests.RequestException, gdown.DownloadError)):
+        return FetchError(f"{source.url} answers in a way that is not understood ({error}).", checks.BROWSER)
     return FetchError(f"{source.url} cannot be fetched: {error}.", "Check the address.")
 
 
@@ -59,13 +73,40 @@ def _refusal(text: str, source: Source) -> tuple[str, str]:
     )
 
 
-def _http(status: int, source: Source) -> Exception:
+def _passing_of_drive(source: Source, timeout: float) -> Exception | None:
+    """What passes of itself; gdown, which looks for a link in any answer, does not tell it from a refusal."""
+    try:
+        with requests.session() as session, session.get(source.url, stream=True, timeout=timeout) as answer:
+            return _http(answer, source) if answer.status_code in PASSING else None
+    except requests.RequestException:
+        return None
+
+
+def _http(answer: requests.Response, source: Source) -> Exception:
+    status = answer.status_code
     if status in PASSING:
-        return Passing(FetchError(f"{source.url} is not able to answer now (HTTP {status}).", "Try again later."))
+        return _later(status, waiting(answer.headers.get("Retry-After", "")), source)
     if status in (401, 403):
         return FetchError(f"{source.url} refuses access (HTTP {status}).", checks.BROWSER)
     gone = "does not exist" if status in (404, 410) else "cannot be fetched"
     return FetchError(f"{source.url} {gone} (HTTP {status}).", "Check the address, or look for another source.")
+
+
+def _later(status: int, wait: float | None, source: Source) -> Exception:
+    unable = f"{source.url} is not able to answer now (HTTP {status})"
+    if wait is None or wait <= LONGEST_WAIT:
+        return Passing(FetchError(f"{unable}.", "Try again later."), wait)
+    return FetchError(f"{unable} and asks to wait {wait / 60:.0f} minutes.", "Run the command again then: it goes on.")
+
+
+def waiting(text: str) -> float | None:
+    """Seconds that ``Retry-After`` asks to wait, given as such or as a date (RFC 9110, section 10.2.3)."""
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without its zone
+        return None
 
 
 def unwritable(error: OSError, folder: Path) -> MambairError:

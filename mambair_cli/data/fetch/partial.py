@@ -27,18 +27,15 @@ def note(target: Path) -> Path:
 
 
 class Partial:
-    """The unfinished file of a target, and a note of what it is a part of; of something else, it goes.
+    """The unfinished file of a target, and a note of what it is a part of; of something else, it goes."""
 
-    ``version`` is what the server calls the present content (an ETag, say), or nothing if it does not tell.
-    """
-
-    def __init__(self, target: Path, url: str, version: str = "") -> None:
-        self.target, self.url, self.version = target, url, version
+    def __init__(self, target: Path, url: str) -> None:
+        self.target, self.url = target, url
         self.note = note(target)
         self.total: int | None = None
         known = self._read()
-        other = version and known.get("version") and version != known["version"]
-        if known.get("url") != url or other:
+        self.version: str = known.get("version", "")
+        if known.get("url") != url:
             self.drop()
         else:
             self.total = known["total"]
@@ -72,12 +69,18 @@ class Partial:
         """Forget everything."""
         for path in (*self.files(), self.target, self.note):
             path.unlink(missing_ok=True)
-        self.total = None
+        self.total, self.version = None, ""
+
+    def compare(self, version: str) -> None:
+        """Refuse content that the server calls otherwise (its ETag, say; nothing if it does not tell) than before."""
+        if version and self.version and version != self.version:
+            raise Changed("changes while it is fetched")
+        self.version = self.version or version
 
     def check(self, total: int | None, begun: bool) -> None:
         """Compare with what the source announces, or note that."""
         if begun and total != self.total:
-            raise Changed
+            raise Changed("has another size than before")
         if not self.note.is_file():
             self.note.write_text(json.dumps({"url": self.url, "version": self.version, "total": total}))
             self.total = total

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from ...console import Console
 from ...errors import FetchError
 from . import checks, transfer
+from .failures import Unreachable
 from .partial import forget
 from .sources import Source
 
@@ -30,7 +31,13 @@ HOSTS = (
 """Where GitHub serves one file of a commit; the last has what repositories keep with Git LFS."""
 
 IN_A_ROW = 3
-"""So many failures, one after the other, mean that the network is gone rather than a file."""
+"""So many failures, one after the other, mean that something else is wrong than a file."""
+
+NOBODY = ("None of the hosts of GitHub can be reached.", "Check the network, and run the command again: it goes on.")
+
+
+class NoNetwork(FetchError):
+    """No host answers, so the other originals are not to be had either."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,8 @@ def build(work: Path, console: Console, patience: transfer.Patience) -> tuple[Pa
             try:
                 _one(photo, folder, work / "original", patience)
                 in_a_row = 0
+            except NoNetwork:
+                raise
             except FetchError as error:
                 console.warn(f"{photo.file}: {error.message}")
                 failed.append(photo.file)
@@ -142,10 +151,12 @@ def _one(photo: Photo, folder: Path, original: Path, patience: transfer.Patience
 def _original(photo: Photo, target: Path, patience: transfer.Patience) -> None:
     """Fetch and verify an original."""
     expected = checks.Expected(sha256=photo.source_sha256, origin="the manifest")
-    failures = []
+    failures: list[FetchError] = []
     for source in photo.sources:
+        silent = bool(failures) and isinstance(failures[-1], Unreachable)
         try:
-            digest = transfer.transfer(source, target, expected, patience, lambda done, total: None)
+            patient = replace(patience, retries=0) if silent else patience
+            digest = transfer.transfer(source, target, expected, patient, lambda done, total: None)
             checks.check_content(target, source.url)
             expected.check_digest(digest, source.url)
             return
@@ -153,7 +164,8 @@ def _original(photo: Photo, target: Path, patience: transfer.Patience) -> None:
             failures.append(error)
             forget(target)
             target.unlink(missing_ok=True)
-    raise failures[0]
+    unreachable = all(isinstance(error, Unreachable) for error in failures)
+    raise NoNetwork(*NOBODY) if unreachable else failures[0]
 
 
 def _write(photo: Photo, original: Path, target: Path) -> None:

@@ -20,6 +20,11 @@ from .partial import Changed, Partial, forget
 from .sources import Source
 
 LONGEST_PAUSE = 30.0
+NO_HEAD = (405, 501)
+"""HTTP answers of servers that do not know HEAD."""
+
+UNREADABLE = (KeyError, AssertionError, ValueError, TypeError, AttributeError)
+"""What gdown raises over headers and pages that are not as it knows them."""
 
 
 @dataclass(frozen=True)
@@ -39,30 +44,37 @@ def transfer(source: Source, target: Path, expected: checks.Expected, patience: 
     """
     if source.kind == "file":
         return _copy(source, target)
-    told = source.kind == "url" and expected.sha256 is None  # else the checksum tells what is of another version
-    partial = Partial(target, source.url, _version(source.url, patience.timeout) if told else "")
-    if target.is_file():  # an earlier run was stopped after the transfer
-        return checks.digest(target)
+    partial = Partial(target, source.url)
+
+    def compare() -> None:
+        if source.kind == "url" and expected.sha256 is None:  # else the checksum tells what is of another version
+            partial.compare(_version(source.url, patience.timeout))
+
     failures = beginnings = 0
     while True:
         before = partial.trim()
         try:
-            return _once(source, partial, expected, patience, progress)
-        except Changed:
+            compare()
+            if target.is_file():  # an earlier run was stopped after the transfer
+                return checks.digest(target)
+            digest = _once(source, partial, expected, patience, progress)
+            compare()
+            return digest
+        except Changed as changed:
             partial.drop()
             beginnings += 1
             if beginnings > 1 + patience.retries:
-                raise FetchError(f"{source.url} does not let a cut transfer go on.", "Try again later.") from None
+                raise FetchError(f"{source.url} {changed}.", "Try again later.") from None
         except Passing as passing:
             failures = 1 if partial.size() > before else failures + 1
             if failures > patience.retries:
                 raise passing.error from None
-            pause(failures)
+            pause(failures, passing.wait)
 
 
-def pause(failures: int) -> None:
-    """Wait longer after every failure, and not in step with others."""
-    time.sleep(min(2.0**failures, LONGEST_PAUSE) * random.uniform(0.25, 0.5))
+def pause(failures: int, asked: float | None = None) -> None:
+    """Wait as long as the server asked for, or longer after every failure, and not in step with others."""
+    time.sleep(asked or min(2.0**failures, LONGEST_PAUSE) * random.uniform(0.25, 0.5))
 
 
 def _copy(source: Source, target: Path) -> str:
@@ -79,6 +91,9 @@ def _version(url: str, timeout: float) -> str:
     try:
         with requests.session() as session:
             answer = session.head(url, allow_redirects=True, timeout=timeout)
+            if answer.status_code in NO_HEAD:
+                answer = session.get(url, stream=True, timeout=timeout)
+                answer.close()
     except requests.RequestException:  # the transfer itself will find out why
         return ""
     return (answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "") if answer.ok else ""
@@ -104,7 +119,7 @@ def _once(source: Source, partial: Partial, expected: checks.Expected, patience:
             hasher=hasher,
             progress=report,
         )
-    except (requests.RequestException, gdown.DownloadError) as error:
+    except (requests.RequestException, gdown.DownloadError, *UNREADABLE) as error:
         raise explained(error, source, patience.timeout) from None
     except OSError as error:
         raise unwritable(error, partial.target.parent) from None
@@ -138,7 +153,7 @@ def drive_name(source: Source, patience: Patience) -> str:
     """
     try:
         found = gdown.download(source.url, quiet=True, use_cookies=False, timeout=patience.timeout, skip_download=True)
-    except (requests.RequestException, gdown.DownloadError) as error:
+    except (requests.RequestException, gdown.DownloadError, *UNREADABLE) as error:
         raise final(explained(error, source, patience.timeout)) from None
     return str(cast(Any, found).path)
 
@@ -158,7 +173,7 @@ def drive_folder(source: Source, folder: Path, patience: Patience) -> list[tuple
             timeout=patience.timeout,
             skip_download=True,
         )
-    except (requests.RequestException, gdown.DownloadError) as error:
+    except (requests.RequestException, gdown.DownloadError, *UNREADABLE) as error:
         raise final(explained(error, source, patience.timeout)) from None
     files = [(Source("drive", file.id), folder / file.path) for file in found if not isinstance(file, str)]
     if not files:

@@ -25,7 +25,7 @@ def server(_running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(requests, "session", lambda: session(_running.port))
-    monkeypatch.setattr(transfer, "pause", lambda failures: None)
+    monkeypatch.setattr(transfer, "pause", lambda failures, asked=None: None)
     return _running
 
 

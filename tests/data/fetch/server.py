@@ -21,6 +21,9 @@ class Thing:
         pause: seconds between blocks of 64 KiB.
         length: say beforehand how much will come.
         version: what the server calls the content.
+        head: answer HEAD.
+        headers: more of them.
+        then: what is there in its place after one answer.
         gate: send half, and the rest when it is opened.
         sent: bytes that left.
     """
@@ -33,6 +36,9 @@ class Thing:
     ranges: bool = True
     length: bool = True
     version: str = ""
+    head: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    then: "Thing | None" = None
     pause: float = 0
     gate: threading.Event | None = None
     location: str = ""
@@ -46,8 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         thing = self.server.things.get(self.path)
-        self.send_response(thing.status if thing else 404)
-        if thing and thing.version:
+        self.send_response((thing.status if thing.head else 405) if thing else 404)
+        if thing and thing.version and thing.head:
             self.send_header("ETag", thing.version)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -63,7 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else thing.status)
-        self.send_header("Content-Type", thing.kind)
+        if thing.kind:
+            self.send_header("Content-Type", thing.kind)
+        if thing.version:
+            self.send_header("ETag", thing.version)
+        for name, value in thing.headers.items():
+            self.send_header(name, value)
         if thing.length:
             self.send_header("Content-Length", str(len(thing.data) - start))
         else:
@@ -75,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         if thing.location:
             self.send_header("Location", thing.location)
         self.end_headers()
+        if thing.then:
+            self.server.things[self.path] = thing.then
         self._body(thing, start)
 
     def _body(self, thing: Thing, start: int) -> None:
