@@ -1,4 +1,4 @@
-"""Parts of a user's own: networks, losses, metrics, data sets and degradations, in modules named by the user.
+"""Parts of a user's own, in modules that they name: networks, losses, metrics, data sets, degradations, file formats.
 
 A module makes its parts known while it is imported, with the functions of this one. Recipes, the schema, the commands
 and BasicSR's registries then know them by their names; ``docs/plugins.md`` has an example of each.
@@ -16,9 +16,22 @@ from mambair_archs.registry import architecture
 from .data.datasets import Loaded, dataset
 from .data.degradations import degradation
 from .errors import UsageError
+from .images.formats import Format
+from .images.formats import add as image_format
 from .training.losses import loss, metric
 
-__all__ = ["Loaded", "architecture", "dataset", "degradation", "load", "loss", "metric", "network"]
+__all__ = [
+    "Format",
+    "Loaded",
+    "architecture",
+    "dataset",
+    "degradation",
+    "image_format",
+    "load",
+    "loss",
+    "metric",
+    "network",
+]
 
 VARIABLE = "MAMBAIR_PLUGINS"
 """Names of modules, which processes that this one starts load too."""

@@ -50,6 +50,7 @@ def _restore(
     whole: bool,
     **chosen: Any,
 ) -> None:
+    row = formats.by_name(format) if format else None
     examine = task.estimated and (console.verbose or console.json)
     choices = _choices(whole, chosen | {"examine": examine})
     if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
@@ -72,7 +73,6 @@ def _restore(
     settings(loaded, choices.tile, choices.overlap)
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task.name, scale, choices.width, choices.height)
-    row = formats.by_name(format) if format else None
     naming = Naming(ending=own if suffix is None else suffix, format=row.name if row else None, compare=choices.compare)
     todo = plan(inputs, output, naming, recursive)
     if todo.left_out:

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import cv2
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from . import container, exif, opencv, planes
 from .container import Container
@@ -29,7 +28,7 @@ def read(name: str, data: bytes) -> Picture:
         InputError: it is damaged.
     """
     found = Container(Metadata(), 1, ())
-    with suppress(UnidentifiedImageError), container.opened(data) as image:  # which wants whole EXIF
+    with suppress(Exception), container.opened(data) as image:  # which wants whole EXIF
         found = container.described(image)
     pixels = opencv.read(name, _bare(data))
     if pixels.dtype == np.uint16:

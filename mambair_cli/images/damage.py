@@ -13,11 +13,11 @@ STDERR = 2
 
 COMPLAINT = re.compile(
     rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS parameters|Inconsistent progression sequence"
-    rb"|Warning: unknown JFIF revision|Unknown Adobe color transform|Application transferred too"
-    rb"|libpng (?:warning|error):|JPEGDecode|[A-Z][A-Za-z0-9]+: (?:Warning|Error), |TIFF[A-Z]\w+: |ZIPDecode"
-    rb"|LZWDecode|PackBitsDecode|Fax\w+:|OJPEG\w+:|_TIFF\w+:|tempfile\.tif:|\[ ?(?:WARN|ERROR):)[^\n]*\n?"
+    rb"|Warning: unknown JFIF|Unknown Adobe color transform|Application transferred too|libpng (?:warning|error)"
+    rb"|_?\w*(?:TIFF|JPEG|ZIP|LZW|PackBits|Fax|LogL|LogLuv|Pixar|JBIG|LERC|ZSTD|LZMA)\w*: |tempfile\.tif: "
+    rb"|\[ ?(?:WARN|ERROR):\d)[^\n]*\n*"
 )
-"""Texts of libjpeg, libpng, libtiff and OpenCV."""
+"""Texts of libjpeg, libpng, libtiff and OpenCV, to the end of their lines."""
 
 HARMLESS = re.compile(rb"unknown JFIF revision|Unknown Adobe color transform|Application transferred too|Unknown field")
 

@@ -16,7 +16,9 @@ from .formats import MAX_PIXELS, Format
 from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
 
-UNSUPPORTED = re.compile(r"unsupported|not supported|unknown|unrecognized|not available|not implemented", re.IGNORECASE)
+SAVE = "Save it with another program as plain PNG, TIFF or JPEG."
+
+UNSUPPORTED = re.compile(r"unsupported|not supported|not available|not implemented", re.IGNORECASE)
 """What decoders say of files that are whole, but of a kind that they do not take."""
 
 
@@ -85,7 +87,7 @@ def _read(name: str, data: bytes, max_pixels: int | None) -> Picture:
 def _refused(name: str, row: Format | None, error: Exception) -> InputError:
     if UNSUPPORTED.search(str(error)):
         kind = "a picture" if row is None else row.kind
-        return InputError(f"{name} is {kind} that is stored in a way that is not supported.", "Convert it to PNG.")
+        return InputError(f"{name} is {kind} that is stored in a way that is not supported.", SAVE)
     return InputError(f"{name} is damaged or truncated.", AGAIN)
 
 

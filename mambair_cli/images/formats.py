@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 500_000_000
 """Default limit: far above what cameras and scanners give, far below what fills the memory unasked."""
 
+LONGEST = 1_000_000
+"""Pixels along an edge that libpng and OpenCV take."""
+
 HEAD = 64
 """Bytes by which a format is recognised."""
 
@@ -45,7 +48,7 @@ class Format:
         alpha: whether it holds transparency.
         gray_alpha: whether it holds gray with alpha as such; else as colour with alpha.
         lossy: whether it takes a quality.
-        longest: edge in pixels.
+        longest: most pixels along an edge, up to ``LONGEST``.
         carries: blocks of :class:`.picture.Metadata` that are written.
         longest_block: most bytes of blocks, where there is a limit.
         module: what has to be installed beside this package.
@@ -68,7 +71,7 @@ class Format:
     alpha: bool = False
     gray_alpha: bool = False
     lossy: bool = False
-    longest: int = 1_000_000
+    longest: int = LONGEST
     carries: frozenset[str] = frozenset()
     longest_block: Mapping[str, int] = field(default_factory=dict)
     module: str | None = None

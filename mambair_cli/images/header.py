@@ -7,7 +7,7 @@ from PIL import Image
 
 from ..errors import InputError
 from .container import check_size, quiet_pillow
-from .formats import MAX_PIXELS
+from .formats import LONGEST, MAX_PIXELS
 
 FEW, DENSE = 1 << 24, 1 << 16
 """Pixels that any file may hold, and those per byte that a larger picture may have: flat colours reach that, too."""
@@ -55,6 +55,11 @@ def check(name: str, head: Header, max_pixels: int | None) -> None:
         InputError: it is one of these.
     """
     check_size(name, head.width, head.height, max_pixels)
+    if max(head.width, head.height) > LONGEST:
+        raise InputError(
+            f"{name} has {head.width} x {head.height} pixels, and no result can have longer edges than {LONGEST}.",
+            "Cut it into parts.",
+        )
     pixels = head.width * head.height
     if max_pixels == MAX_PIXELS and pixels > max(FEW, DENSE * head.file):
         raise InputError(

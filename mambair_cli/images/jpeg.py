@@ -82,16 +82,17 @@ def read(name: str, data: bytes) -> Picture:
         raise InputError(TRUNCATED.format(name), AGAIN)
     if not ended:
         data = data.rstrip(b"\xff") + MARK_OF_END
-    with container.opened(data) as image:
-        around = container.described(image)
-        cmyk = profiles.to_srgb(image, around.metadata.icc) if image.mode == "CMYK" else None
     with listening() as heard:
         pixels = opencv.read(name, data)
     if heard and not ended:
         raise InputError(TRUNCATED.format(name), AGAIN)
-    notes, metadata = around.notes, around.metadata
-    if cmyk is not None:  # OpenCV's pixels are of no use, but it says what is damaged, which Pillow does not
-        pixels, notes, metadata = np.asarray(cmyk[0]), (*notes, cmyk[1]), replace(metadata, icc=b"")
+    with container.opened(data) as image:
+        around = container.described(image)
+        notes, metadata = around.notes, around.metadata
+        if image.mode == "CMYK":  # OpenCV converts it by a formula, but it says what is damaged, which Pillow does not
+            del pixels
+            rgb, note = profiles.to_srgb(image, metadata.icc)
+            pixels, notes, metadata = np.asarray(rgb), (*notes, note), replace(metadata, icc=b"")
     return Picture(exif.upright(pixels, around.orientation), metadata, notes, () if ended else (NO_END,))
 
 

@@ -257,5 +257,7 @@ def _check_format(target: Path, naming: Naming) -> None:
     if row is None or row not in formats.writable():
         known = ", ".join(sorted(suffix for each in formats.writable() for suffix in each.suffixes))
         raise UsageError(f"The output {target} has no suffix of a known image format.", f"Use one of {known}.")
+    if not row.installed:
+        raise UsageError(f"What writes {target.suffix} files is not installed.", formats.EXTRA)
     if naming.format and row.name != naming.format:
         raise UsageError(f"The output {target} is no {naming.format}.", "Leave --format or -o out.")

@@ -228,6 +228,14 @@ def test_few_bytes_do_not_make_many_pixels(suffix: str) -> None:
         decode_bytes(large, "a")
 
 
+@pytest.mark.parametrize("size", [(1, 1_000_001), (1_000_001, 1)])
+def test_edges_that_no_result_can_have_are_refused_before_decoding(size: tuple[int, int]) -> None:
+    """Pillow keeps about 30 bytes for each row."""
+    data = foreign.tiff(np.zeros((2, 2, 1), np.uint8), tags={256: (4, [size[0]]), 257: (4, [size[1]])})
+    with pytest.raises(InputError, match="longer edges than 1000000"):
+        decode_bytes(data, "a", max_pixels=None)
+
+
 def test_text_of_many_bytes_is_no_damage(rgb: NDArray[np.uint8]) -> None:
     profile = foreign.SRGB + bytes(2 << 20)
     profile = struct.pack(">I", len(profile)) + profile[4:]
