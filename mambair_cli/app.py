@@ -13,6 +13,7 @@ from .commands.fetch import fetch
 from .commands.restore import restoring
 from .commands.test import test
 from .commands.train import train
+from .commands.ui import ui
 from .tasks import TASKS
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ def root(
 
 for task in TASKS:
     app.command(task.name, rich_help_panel=RESTORE)(restoring(task))
+app.command("ui", rich_help_panel=RESTORE)(ui)
 app.command("train", rich_help_panel=TRAIN)(train)
 app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)

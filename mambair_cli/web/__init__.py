@@ -1,0 +1,1 @@
+"""The page of ``mambair ui``, and the HTTP interface beside it."""
