@@ -126,7 +126,7 @@ class Backbone(Network):
         out = apply_head(self, self.upsampler, self.body(shallow) + shallow, x)
         if self.unshuffle > 1:
             out = PixelShuffle(self.unshuffle)(out)
-        return crop(out / self.img_range + self.mean, height, width).permute(0, 3, 1, 2)
+        return crop(out / self.img_range + self.mean, height, width).permute(0, 3, 1, 2).contiguous()
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """See :class:`Network`."""

@@ -155,7 +155,7 @@ class MambaIRNano(Network):
         pixels = self.upsample.onto(anchor, features)
         if self.scale * self.config.unshuffle > 1:
             pixels = self.spread(pixels)
-        return crop(pixels, height * self.scale, width * self.scale).permute(0, 3, 1, 2)
+        return crop(pixels, height * self.scale, width * self.scale).permute(0, 3, 1, 2).contiguous()
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """See :class:`Network`."""

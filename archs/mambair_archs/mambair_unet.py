@@ -85,7 +85,7 @@ class MambaIRUNet(Network, restormer.RestormerShape):
         # Two views cannot be added to one picture, so the shallow features take the place of the input.
         dual = self.config.dual_pixel_task
         out: Tensor = self.output(dec1 + self.skip_conv(shallow)) if dual else self.output(dec1) + x
-        return crop(out, image.shape[2], image.shape[3]).permute(0, 3, 1, 2)
+        return crop(out, image.shape[2], image.shape[3]).permute(0, 3, 1, 2).contiguous()
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """See :class:`Network`."""

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """Image in, image out: (batch, channels, height, width) to (batch, channels, height * scale, width * scale).
 
-    Any height and width from 1 are taken; values lie in [0, 1].
+    Any height and width from 1 are taken; values lie in [0, 1]. The output is contiguous, since discriminators
+    take views of it.
 
     Attributes:
         config: what it was built from.

@@ -66,7 +66,7 @@ class UShape(Network):
             raise ValueError(f"expected (batch, {self.config.in_channels}, height, width), got {tuple(image.shape)}")
         x = pad_axes(image, (self.multiple, self.multiple))
         out = finish(self.config.output, self.body(x), self.base(x))
-        return crop_axes(out, tuple(size * self.scale for size in image.shape[2:]))
+        return crop_axes(out, tuple(size * self.scale for size in image.shape[2:])).contiguous()
 
 
 def finish(form: Output, out: Tensor, image: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ def test_it_takes_any_size(row: Architecture) -> None:
     with torch.no_grad():
         out = network(torch.empty(1, channels, 7, 33, device="meta"))
     assert out.shape == (1, channels, 7 * network.scale, 33 * network.scale)
+    assert out.is_contiguous()
 
 
 @ROWS
