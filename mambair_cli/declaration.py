@@ -175,13 +175,18 @@ class OneOf:
         return handler.generate_schema(Annotated[some, Field(discriminator="type")])
 
 
+UNWRITTEN = {"use_attribute_docstrings": False}
+"""Of models that stand in no file: pydantic would look for their text among the callers of each, for seconds."""
+
 Base = TypeVar("Base", bound=Section)
 
 
 def model(name: str, options: Mapping[str, Any], doc: str, base: type[Base]) -> type[Base]:
     """A model called ``name`` for ``type: name`` with these options (annotation and default, as create_model's)."""
     options = {**options, "type": (Literal[name], ...)}
-    return create_model(name, __base__=base, __doc__=doc.strip().split("\n")[0] or None, **options)
+    return create_model(
+        name, __base__=base, __doc__=doc.strip().split("\n")[0] or None, __cls_kwargs__=UNWRITTEN, **options
+    )
 
 
 def from_signature(signature: Signature, base: type[Part] = Part, **known: Any) -> type[Part]:

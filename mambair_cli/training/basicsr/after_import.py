@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..checkpoints import write
+from . import real_esrgan
 
 
 def apply() -> None:
@@ -19,6 +20,8 @@ def apply() -> None:
     save_atomically()
     log_where_we_want()
     pair_several_folders()
+    find_in_silence()
+    real_esrgan.apply()
 
 
 def resume_without_cuda() -> None:
@@ -132,3 +135,16 @@ def pair_several_folders() -> None:
         return [paths for pair in pairs for paths in original(list(pair), keys, filename_tmpl)]
 
     module.paired_paths_from_folder = paired_paths_from_folder
+
+
+def find_in_silence() -> None:
+    """BasicSR prints to standard output whenever a part has the suffix with which it registers its own."""
+    from basicsr.utils.registry import Registry
+
+    def get(self: Any, name: str, suffix: str = "basicsr") -> Any:
+        found = self._obj_map.get(name) or self._obj_map.get(f"{name}_{suffix}")
+        if found is None:
+            raise KeyError(f"No object named {name!r} found in {self._name!r} registry!")
+        return found
+
+    Registry.get = get

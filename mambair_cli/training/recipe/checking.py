@@ -23,6 +23,20 @@ from .mistakes import Path as KeyPath
 from .schema import OWN_MODEL, PLAIN_MODELS, OwnTrain
 from .view import View
 
+TWICE = (
+    "resize_prob",
+    "resize_range",
+    "gaussian_noise_prob",
+    "noise_range",
+    "poisson_scale_range",
+    "gray_noise_prob",
+    "jpeg_range",
+)
+"""Options of Real-ESRGAN's models for the first round of degradations; those for the second one end in 2."""
+
+DEGRADING = {"RealESRGANModel": ("l1_gt_usm", "percep_gt_usm", "gan_gt_usm"), "RealESRNetModel": ("gt_usm",)}
+"""Models that degrade whole batches, and what each reads besides."""
+
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 Finding = tuple[KeyPath, str, str]
@@ -263,6 +277,17 @@ def unused(recipe: View) -> Iterator[Finding]:
         yield ("logger", "wandb"), what, "Delete it, or write use_tb_logger: true for TensorBoard."
 
 
+def batch_degradations(recipe: View) -> Iterator[Finding]:
+    """Models that degrade whole batches have no defaults for it."""
+    kind = recipe.get("model_type")
+    if kind not in DEGRADING or not recipe.get("train"):
+        return
+    rounds = [name + number for number in ("", "2") for name in TWICE]
+    for name in ("gt_size", "second_blur_prob", *rounds, *DEGRADING[kind]):
+        if recipe.get(name) is None:
+            yield (name,), f"the recipe lacks {name!r}, which {kind} needs", "Add it beside model_type."
+
+
 def losses(recipe: View) -> Iterator[Finding]:
     """Something must be minimised."""
     train = recipe.mapping("train")
@@ -307,6 +332,7 @@ CHECKS = (
     scheduling,
     basicsr_models,
     unused,
+    batch_degradations,
     losses,
     validation,
     files,

@@ -13,7 +13,7 @@ from mambair_archs.registry import ARCHITECTURES, Architecture
 from ... import signatures
 from ...data.datasets import DATASETS
 from ...data.degradations import KINDS
-from ...declaration import Above0, Count, Free, Part, Section, from_signature, listing, model, plain
+from ...declaration import UNWRITTEN, Above0, Count, Free, Part, Section, from_signature, listing, model, plain
 from ...signatures import REQUIRED, Signature
 from ..basicsr.signatures import registered
 from ..losses import LOSSES, METRICS
@@ -42,7 +42,10 @@ def _own_options(config: type[Any]) -> dict[str, Any]:
     for name, option in options(config).items():
         hint, default = hints[name], Field(plain(option.default), description=text(option))
         if isinstance(hint, type) and is_dataclass(hint):
-            hint = create_model(hint.__name__, __base__=Section, __doc__=hint.__doc__, **_own_options(hint))
+            inner = _own_options(hint)
+            hint = create_model(
+                hint.__name__, __base__=Section, __doc__=hint.__doc__, __cls_kwargs__=UNWRITTEN, **inner
+            )
             default = Field(default_factory=hint, description=text(option))
         known[name] = (listing(hint), default)
     return known

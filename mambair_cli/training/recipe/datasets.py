@@ -92,7 +92,7 @@ def _basicsr() -> list[type[Section]]:
     """The other data sets of BasicSR, with the options that their modules mention."""
     known = {*DATASETS, *(kind.__name__ for kind in PAIRED)}
     return [
-        model(name, dict.fromkeys(found.keys - Other.model_fields.keys(), (Any, None)), found.doc, Other)
+        model(name, dict.fromkeys(sorted(found.keys - Other.model_fields.keys()), (Any, None)), found.doc, Other)
         for name, found in signatures.registered("data").items()
         if name not in known
     ]

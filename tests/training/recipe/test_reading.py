@@ -249,7 +249,8 @@ def test_plain_basicsr_recipes_are_understood_and_checked(tmp_path: Path) -> Non
 @needs_basicsr
 def test_what_only_other_models_read_is_left_to_them(tmp_path: Path) -> None:
     extra = ["resize_prob=[0.2, 0.7, 0.1]", "train.net_g_reg_every=4"]
-    assert read_recipe(write(tmp_path), ["model_type=RealESRNetModel", *extra])
+    assert "unknown key" not in refused(write(tmp_path), "model_type=RealESRNetModel", *extra)
+    assert read_recipe(write(tmp_path), ["model_type=StyleGAN2Model", *extra[1:]])
     assert "unknown key 'resize_prob' in the recipe" in refused(write(tmp_path), *extra)
     data = "datasets.train={name: d, type: RealESRGANDataset, dataroot_gt: d, gt_size: 4, batch_size_per_gpu: 1"
     assert read_recipe(write(tmp_path), [data + ", blur_sigma: [0.2, 3]}"])
