@@ -1,7 +1,5 @@
 """BMP files, which Pillow reads in all their kinds and OpenCV writes."""
 
-import numpy as np
-
 from . import container, opencv, planes
 from .picture import Metadata, Picture, Pixels
 
@@ -14,8 +12,8 @@ def read(name: str, data: bytes) -> Picture:
     with container.opened(data) as image:
         pixels = container.gray_palette(image) if image.mode == "P" else None
         if pixels is None:
-            pixels = np.asarray(image.convert(MODES.get(image.mode, image.mode)))
-    return Picture(np.ascontiguousarray(np.atleast_3d(pixels)))
+            pixels = container.pixels(image, MODES.get(image.mode, image.mode))
+    return Picture(pixels)
 
 
 def write(pixels: Pixels, metadata: Metadata, quality: int | None) -> bytes:

@@ -82,6 +82,12 @@ def pages(image: Image.Image) -> tuple[str, ...]:
     return further_pictures(frames)
 
 
+def pixels(image: Image.Image, mode: str) -> Pixels:
+    """The pixels in a mode of Pillow's, with as few copies as there can be."""
+    found = np.asarray(image if image.mode == mode else image.convert(mode))
+    return found if found.ndim == 3 else found[:, :, None]
+
+
 def further_pictures(count: int) -> tuple[str, ...]:
     """A note if the file holds more than one."""
     return (f"only the first of {count} pictures in the file is restored",) if count > 1 else ()
@@ -96,7 +102,7 @@ def numbered_colours(primaries: int, transfer: int) -> tuple[str, ...]:
 
 def gray_palette(image: Image.Image) -> Pixels | None:
     """The pixels if the palette holds grays only, which is a way to store gray."""
-    rgb = np.asarray(image.convert("RGB"))
+    rgb = pixels(image, "RGB")
     gray = np.array_equal(rgb[:, :, 0], rgb[:, :, 1]) and np.array_equal(rgb[:, :, 1], rgb[:, :, 2])
     return rgb[:, :, :1] if gray else None
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
 from . import container, exif, opencv, profiles, transparency
@@ -23,6 +23,7 @@ from .tiff_tags import (
     FLOAT,
     HORIZONTAL,
     LAB,
+    PALETTE,
     PARTS,
     PREMULTIPLIED,
     PROFILE,
@@ -63,7 +64,8 @@ CONVERT = "Save it as gray or RGB, interleaved, with 8 or 16 bits per channel."
 def header(file: BinaryIO) -> Header:
     """Size and kind; may raise any exception for a broken file."""
     layout = Layout.of(Directory.first(file))
-    return Header(layout.width, layout.height, layout.channels, max(1, layout.bits // 8))
+    channels = 4 if layout.colours == PALETTE else layout.channels
+    return Header(layout.width, layout.height, channels, max(1, layout.bits // 8))
 
 
 def read(name: str, data: bytes) -> Picture:
@@ -129,14 +131,15 @@ def _shallow(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]
     alpha = bool(layout.extra) and layout.extra[0] != UNSPECIFIED
     if alpha and (layout.colours == WHITE_IS_ZERO or (layout.planes != 1 and layout.colours != RGB)):
         raise _not_read(name, layout)
-    with container.opened(data) as file:
-        image: Image.Image = ImageOps.exif_transpose(file)
     notes = []
-    if image.mode in ("CMYK", "LAB"):
-        image, note = profiles.to_srgb(image, layout.icc)
-        notes.append(note)
-    pixels = np.asarray(image.convert(COLOURS.get(image.mode, image.mode)))
-    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    with container.opened(data) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in ("CMYK", "LAB"):
+            rgb, note = profiles.to_srgb(image, layout.icc)
+            pixels, notes = container.pixels(rgb, "RGB"), [note]
+        else:
+            pixels = container.pixels(image, COLOURS.get(image.mode, image.mode))
     if alpha and pixels.shape[2] not in (2, 4):
         notes.append("the transparency is left out")
     return pixels, notes

@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 BIG = 43
 """The version of BigTIFF, whose numbers of entries and places have eight bytes."""
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, CMYK, YCBCR, LAB = 0, 1, 2, 5, 6, 8
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
 HORIZONTAL = 2

@@ -6,7 +6,10 @@ from pathlib import Path
 from ..images import formats
 from ..images.header import Header
 
-COPIES_READING = 2
+COPIES_READING = 4
+"""The most that is measured: Pillow's pixels, those of another kind of colours, and ours."""
+
+COPIES_UNPACKED = 2
 """The decoder's pixels and those in our order of channels."""
 
 COPIES_WRITING = 3
@@ -41,7 +44,7 @@ def in_memory(head: Header, scale: float, suffix: str) -> int:
 
 def decoding(head: Header) -> int:
     """Bytes for what the decoder unpacks before the first row."""
-    return head.file + COPIES_READING * head.pixels if head.at_once else 0
+    return head.file + COPIES_UNPACKED * head.pixels if head.at_once else 0
 
 
 def encoding(head: Header, scale: float, suffix: str) -> int:

@@ -49,20 +49,19 @@ SIZES = {"scale": None, "width": None, "height": None}
 def test_defaults(x2: Path) -> None:
     found = seen("upscale", x2, "--scale", "2")
     assert found == {
-        "decode": {"max_pixels": 500_000_000, "strip": False},
+        "decode": {"max_pixels": 500_000_000, "strip": False, "strict": False},
         "restore": DEFAULTS | SIZES,
         "encode": {"quality": None},
     }
 
 
 def test_everything_else(x2: Path) -> None:
-    options = (
-        "--whole --overlap 8 --ensemble --precision bf16 --scale 1.5 --strip --max-pixels 99 --quality 7 --format jpg"
-    )
-    found = seen("upscale", x2, *options.split())
+    options = "--whole --overlap 8 --ensemble --precision bf16 --scale 1.5"
+    files = "--strip --strict --max-pixels 99 --quality 7 --format jpg"
+    found = seen("upscale", x2, *options.split(), *files.split())
     chosen = {"tile": 0, "overlap": 8, "ensemble": True, "precision": "bf16", "scale": 1.5}
     assert found == {
-        "decode": {"max_pixels": 99, "strip": True},
+        "decode": {"max_pixels": 99, "strip": True, "strict": True},
         "restore": DEFAULTS | SIZES | chosen,
         "encode": {"quality": 7},
     }
