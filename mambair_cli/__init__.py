@@ -48,6 +48,7 @@ def restore(
     width: int | None = None,
     height: int | None = None,
     strength: float = 1.0,
+    wrap: str = "none",
 ) -> "NDArray[Any]":
     """Restore one image held in memory.
 
@@ -56,13 +57,14 @@ def restore(
             uint8, uint16, or floats in [0, 1].
         model: from :func:`load_model`.
         tile: tile edge in input pixels, 0 for the whole image; default: the network's recommendation.
-        overlap: pixels that neighbouring tiles share; default: 32, or a quarter of a small tile.
+        overlap: pixels that neighbouring tiles share; default: 16, or a quarter of a small tile.
         ensemble: average over the 8 symmetries of the square: a little better, and 8 times the work.
         precision: ``fp32``, ``bf16`` or ``fp16``; where half precision fails, fp32 takes over.
         scale: enlargement of the result, such as 2.5; what the model does not do is resampled. Default: the model's.
         width: of the result in pixels; alone it keeps the proportions.
         height: of the result in pixels; alone it keeps the proportions.
-        strength: share of the result in a blend with the input, 0 to 1; only for models that keep the size.
+        strength: share of the result in a blend with the input, which is interpolated if the model enlarges; 0 to 1.
+        wrap: ``x``, ``y`` or ``xy`` if the picture goes on at the opposite edge along these axes, as a texture does.
 
     Returns:
         The restored image in the type (native byte order) and layout of ``image``, enlarged by ``scale``.
@@ -105,5 +107,6 @@ def restore(
         width=width,
         height=height,
         strength=strength,
+        wrap=wrap,
     )
     return result[:, :, 0] if image.ndim == 2 else result

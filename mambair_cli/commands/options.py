@@ -107,7 +107,23 @@ Strength = Annotated[
         "--strength",
         min=0,
         max=1,
-        help="How much of the change is applied: 0 nothing, 0.5 half, 1 all.",
+        help="How much of the change is applied: 0 nothing (plain interpolation), 0.5 half, 1 all.",
+        rich_help_panel=QUALITY,
+    ),
+]
+Wrap = Annotated[
+    bool,
+    typer.Option(
+        "--wrap",
+        help="The picture goes on at its opposite edges, as a texture does: no seam.",
+        rich_help_panel=QUALITY,
+    ),
+]
+WrapX = Annotated[
+    bool,
+    typer.Option(
+        "--wrap-x",
+        help="The same for left and right alone, as in a panorama all around.",
         rich_help_panel=QUALITY,
     ),
 ]
@@ -204,6 +220,8 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "width": (Width, None),
     "height": (Height, None),
     "strength": (Strength, 1.0),
+    "wrap": (Wrap, False),
+    "wrap_x": (WrapX, False),
     "ensemble": (Ensemble, False),
     "compare": (Compare, False),
     "resume": (Resume, False),
@@ -212,7 +230,6 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
 """Name, what typer shows, and default, in the order of the help."""
 
 ENLARGING = {"scale", "width", "height"}
-KEEPING_SIZE = {"strength"}
 
 
 def signature(without: set[str]) -> inspect.Signature:

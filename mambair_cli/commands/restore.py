@@ -31,7 +31,7 @@ def restoring(task: Task) -> Callable[..., None]:
         _restore(console, task, **given)
 
     run.__doc__ = f"{task.text}\n\nExample: mambair {task.name} {task.example}"
-    without = options.KEEPING_SIZE if task.enlarges else options.ENLARGING
+    without = set() if task.enlarges else options.ENLARGING
     run.__signature__ = options.signature(without)  # type: ignore[attr-defined]
     return command(run, extensible=True)
 
@@ -48,11 +48,14 @@ def _restore(
     format: str | None,
     recursive: bool,
     whole: bool,
+    wrap: bool,
+    wrap_x: bool,
     **chosen: Any,
 ) -> None:
     row = formats.by_name(format) if format else None
     examine = task.estimated and (console.verbose or console.json)
-    choices = _choices(whole, chosen | {"examine": examine})
+    axes = "xy" if wrap else "x" if wrap_x else "none"
+    choices = _choices(whole, chosen | {"examine": examine, "wrap": axes})
     if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
         raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]

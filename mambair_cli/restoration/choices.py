@@ -19,6 +19,7 @@ class Choices:
         width: of the result in pixels; None: in proportion.
         height: of the result in pixels; None: in proportion.
         strength: share of the result in a blend with the input, 0 to 1.
+        wrap: axes along which the picture goes on at the opposite edge: ``none``, ``x``, ``y`` or ``xy``.
         compare: write a picture of input and result side by side, too.
         strip: drop all metadata.
         strict: refuse inputs that a decoder has to mend.
@@ -37,6 +38,7 @@ class Choices:
     width: int | None = None
     height: int | None = None
     strength: float = 1.0
+    wrap: str = "none"
     compare: bool = False
     strip: bool = False
     strict: bool = False
@@ -48,7 +50,7 @@ class Choices:
 
     def network(self) -> dict[str, Any]:
         """The arguments of :func:`mambair_cli.restoration.model.restore`."""
-        names = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength")
+        names = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength", "wrap")
         return {name: getattr(self, name) for name in names}
 
     def reading(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What comes after the network: any size, and a share of the input."""
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -12,6 +13,12 @@ from .engine import Network
 from .sizes import Shape
 
 Plane = NDArray[np.float32]
+
+WRAPS = ("none", "x", "y", "xy")
+"""Axes along which a picture can repeat itself."""
+
+BORDER = 64
+"""Pixels from the other side that a network sees beyond an edge of such a picture: more decide hardly anything."""
 
 
 def resized(pixels: Pixels, size: Shape) -> Pixels:
@@ -49,8 +56,10 @@ def _weighted(plane: Plane, share: Plane, seen: Plane, size: Shape) -> Plane:
     return np.where(visible, made / np.where(visible, seen, 1), _lanczos(plane, size))
 
 
-def blended(network: Network, strength: float) -> Network:
-    """``network``, which keeps the size, with only this share of what it changes: 0 nothing, 1 all.
+def blended(network: Network, strength: float, scale: int = 1) -> Network:
+    """``network`` with only this share of what it changes: 0 nothing, 1 all.
+
+    Where it enlarges, what it changes is what bicubic interpolation makes (Keys, a = -0.75), so that grain can stay.
 
     Raises:
         UsageError: the strength is not between 0 and 1.
@@ -61,6 +70,21 @@ def blended(network: Network, strength: float) -> Network:
         return network
 
     def run(x: Tensor) -> Tensor:
-        return x + strength * (network(x) - x)
+        plain = x if scale == 1 else F.interpolate(x, scale_factor=scale, mode="bicubic")
+        return plain if strength == 0 else plain + strength * (network(x) - plain)
 
     return run
+
+
+def wrapped(pixels: Pixels, wrap: str) -> tuple[Pixels, int, int]:
+    """A picture that repeats itself, with a border of what lies on the other side.
+
+    Args:
+        pixels: (height, width, channels).
+        wrap: ``x`` if its left edge goes on at its right one, ``y`` if its top edge goes on at the bottom, or ``xy``.
+
+    Returns:
+        The larger picture, and the rows and columns of border on each side.
+    """
+    rows, columns = (BORDER if axis in wrap else 0 for axis in "yx")
+    return np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="wrap"), rows, columns

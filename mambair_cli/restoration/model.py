@@ -11,7 +11,7 @@ from . import ensemble as symmetries
 from . import memory, sizes
 from .engine import Network, Progress, Report, Settings, fitting
 from .engine import restore as run
-from .finish import blended, resized
+from .finish import WRAPS, blended, resized, wrapped
 from .global_view import Viewing
 from .precision import concerns, mixed
 
@@ -43,20 +43,15 @@ def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, st
     """The network of a model as it is to be applied to one picture; what happens is noted in ``report``.
 
     Raises:
-        UsageError: a value is out of range, or a strength is given for a model that enlarges.
+        UsageError: a value is out of range.
     """
-    if strength != 1 and model.descriptor.scale != 1:
-        raise UsageError(
-            f"The model {model.name} enlarges, so its result cannot be blended with the input.",
-            "Leave out the strength.",
-        )
     average = symmetries.ensemble if ensemble else _as_it_is
     if model.descriptor.global_view:
         assert isinstance(model.network, GlobalView)
         # The result is linear in what is seen, so that the mean of the views gives the mean of the results. What is
         # seen is divided by the little light that gets through the haze, which takes full precision.
         return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))
-    return blended(average(mixed(model.network, precision, report)), strength)
+    return blended(average(mixed(model.network, precision, report)), strength, model.descriptor.scale)
 
 
 def _as_it_is(network: Network) -> Network:
@@ -82,6 +77,7 @@ def restore(
     width: int | None = None,
     height: int | None = None,
     strength: float = 1.0,
+    wrap: str = "none",
     report: Report | None = None,
     progress: Progress | None = None,
     unclipped: bool = False,
@@ -98,7 +94,8 @@ def restore(
         scale: enlargement of the result, at least 1; None: the model's. What the model does not do is resampled.
         width: of the result in pixels; None: in proportion.
         height: of the result in pixels; None: in proportion.
-        strength: share of the result in a blend with the input, 0 to 1; only for models that keep the size.
+        strength: share of the result in a blend with the input, which is interpolated if the model enlarges; 0 to 1.
+        wrap: ``x``, ``y`` or ``xy`` if the picture goes on at the opposite edge along these axes, as a texture does.
         report: filled with what was done.
         progress: called with tiles done and in total.
         unclipped: allow float pixels outside [0, 1], such as noise that was never stored in a file; the result lies in
@@ -115,13 +112,18 @@ def restore(
     shape = (pixels.shape[0], pixels.shape[1])
     size = sizes.target(shape, wanted.scale, scale, width, height)
     network = prepared(model, report, ensemble=ensemble, precision=precision, strength=strength)
-    if strength == 0:
+    if wrap not in WRAPS:
+        raise UsageError(f"A picture cannot be wrapped along {wrap}.", f"Use {', '.join(WRAPS)}.")
+    if strength == 0 and wanted.scale == 1:
         return pixels.clip(0, 1) if pixels.dtype == np.float32 else pixels.copy()
+    pixels, rows, columns = wrapped(pixels, wrap)
     room = memory.available(model.device)
-    edge = fitting(shape, wanted, room, bytes_per_pixel(model, ensemble))
+    edge = fitting((pixels.shape[0], pixels.shape[1]), wanted, room, bytes_per_pixel(model, ensemble))
     if edge != wanted.tile:
         wanted = settings(model, edge, wanted.overlap)
         report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")
     report.notes += concerns(model.descriptor, precision, pixels.dtype)
     report.notes += sizes.notes(shape, wanted.scale, size, width, height)
-    return resized(run(pixels, network, wanted, report, progress), size)
+    result = run(pixels, network, wanted, report, progress)
+    rows, columns = rows * wanted.scale, columns * wanted.scale
+    return resized(result[rows : len(result) - rows, columns : result.shape[1] - columns], size)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import OutOfMemoryError
+from ..errors import InputError, OutOfMemoryError
 from ..images import band_writer, container, formats, header, vips
 from ..images.bands import Bands, opened
 from ..images.decode import usable
@@ -91,6 +91,8 @@ def restore_file(
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced values that are not numbers.
     """
+    if choices.wrap != "none":
+        raise InputError(f"{source} is too large to be wrapped around.", "Restore it without, or with more memory.")
     report, suffix = report or Report(), target.suffix.lower()
     with opened(source, temporary.with_name(f"{temporary.stem}-turned.part"), strict=choices.strict) as rows:
         shape = (rows.shape[0], rows.shape[1])

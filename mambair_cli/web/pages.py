@@ -88,7 +88,7 @@ class Page:
             with ui.row().classes("items-center gap-4") as self.sizes:
                 ui.label("How many times as large")
                 sizes = ui.toggle({scale: f"{scale} x" for scale in scales}).bind_value(self, "scale").props("no-caps")
-            with ui.row().classes("items-center gap-4 w-full") as self.strengths:
+            with ui.row().classes("items-center gap-4 w-full"):
                 ui.label("Strength")
                 slider = ui.slider(min=0, max=1, step=0.05).bind_value(self, "strength").classes("grow max-w-md")
                 ui.label().bind_text_from(slider, "value", lambda value: f"{value:.0%}")
@@ -105,7 +105,6 @@ class Page:
     def _chosen(self) -> None:
         """Offer what goes with the task."""
         self.sizes.set_visibility(self.enlarges)
-        self.strengths.set_visibility(not self.enlarges)
         known = catalog.select(self.task, self.scale if self.enlarges else None)
         names = {each.name: f"{each.name}{f' ({each.note})' if each.note else ''}" for each in known if each.installed}
         self.models.set_options(names, value=next(iter(names), None))
@@ -145,7 +144,7 @@ class Page:
             task=self.task,
             model=self.model or None,
             scale=self.scale if self.enlarges else None,
-            strength=1.0 if self.enlarges else self.strength,
+            strength=self.strength,
         )
         for row in self.rows:
             if row.ticket is None or row.ticket.over:

@@ -64,7 +64,7 @@ class Order:
         task: a name of :data:`mambair_cli.tasks.TASKS`.
         model: a name of the catalogue; None: the default for task and scale.
         scale: enlargement; None: the model's. Only for tasks that enlarge.
-        strength: share of the result in a blend with the input, 0 to 1. Only for tasks that keep the size.
+        strength: share of the result in a blend with the input, 0 to 1.
     """
 
     task: str
@@ -195,8 +195,6 @@ class Service:
             raise UsageError(f"There is no task {order.task}.", f"Use {', '.join(task.name for task in TASKS)}.")
         if order.scale is not None and not task.enlarges:
             raise UsageError(f"The task {task.name} keeps the size.", "Leave out the scale.")
-        if order.strength != 1 and task.enlarges:
-            raise UsageError(f"The task {task.name} has no strength.", "Leave out the strength.")
         if not 0 <= order.strength <= 1:
             raise UsageError(f"The strength {order.strength:g} does not lie between 0 and 1.", "Give 0.6, say.")
         name = order.model or default_model(order.task, order.scale)

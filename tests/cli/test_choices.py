@@ -42,7 +42,7 @@ def seen(task: str, model: Path, *options: str) -> dict[str, dict[str, Any]]:
     return SEEN
 
 
-DEFAULTS = {"tile": None, "overlap": None, "ensemble": False, "precision": "fp32", "strength": 1.0}
+DEFAULTS = {"tile": None, "overlap": None, "ensemble": False, "precision": "fp32", "strength": 1.0, "wrap": "none"}
 SIZES = {"scale": None, "width": None, "height": None}
 
 
@@ -81,9 +81,11 @@ def test_sizes(options: list[str], size: dict[str, int], name: str, x2: Path) ->
     assert Path(name).exists()
 
 
-def test_strength_is_for_pictures_that_keep_their_size(x1: Path) -> None:
-    assert seen("denoise", x1, "--strength", "0.3")["restore"]["strength"] == 0.3
-    assert run("upscale", "a.png", "--strength", "0.3").code == 2
+def test_strength_and_wrapping(x1: Path, x2: Path) -> None:
+    for task, model in (("denoise", x1), ("upscale", x2)):
+        assert seen(task, model, "--strength", "0.3")["restore"]["strength"] == 0.3
+        for flag, axes in (("--wrap", "xy"), ("--wrap-x", "x")):
+            assert seen(task, model, flag, "--overwrite")["restore"]["wrap"] == axes
     assert run("denoise", "a.png", "--scale", "2").code == 2
     assert run("denoise", "a.png", "--strength", "1.3").code == 2
 

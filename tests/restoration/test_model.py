@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from mambair_archs import MambaIRNano, registry
 from mambair_cli import load_model
 from mambair_cli import restore as public
 from mambair_cli.data.resize import imresize
@@ -85,9 +87,44 @@ def test_unclipped_noise_is_blended_too(keeping: Model) -> None:
     assert np.array_equal(found, np.clip(noisy, 0, 1))
 
 
+def test_enlarging_with_strength_goes_from_interpolation_to_the_network(enlarging: Model) -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.random((16, 12, 3), np.float32)
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    bicubic = F.interpolate(tensor, scale_factor=2, mode="bicubic")[0].permute(1, 2, 0).numpy().clip(0, 1)
+    none, half, full = (restore(picture, enlarging, strength=strength) for strength in (0.0, 0.5, 1.0))
+    np.testing.assert_allclose(none, bicubic, atol=1e-6)
+    inside = (half > 0) & (half < 1) & (full > 0) & (full < 1) & (none > 0) & (none < 1)
+    np.testing.assert_allclose(half[inside], ((none + full) / 2)[inside], atol=1e-6)
+
+
+@pytest.mark.parametrize(("wrap", "repeats"), [("xy", (3, 3)), ("x", (1, 3)), ("y", (3, 1))])
+def test_a_wrapped_picture_is_the_middle_of_itself_repeated(wrap: str, repeats: tuple[int, int]) -> None:
+    """By a network of small sight, to the bit; so that the seam is as good as the inside."""
+    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    model = local(scale=2)
+    repeated = restore(np.tile(picture, (*repeats, 1)), model, tile=0)
+    rows, columns = (
+        (slice(140, 280) if repeats[0] == 3 else slice(None)),
+        (slice(180, 360) if repeats[1] == 3 else slice(None)),
+    )
+    assert np.array_equal(restore(picture, model, wrap=wrap), repeated[rows, columns])
+    assert not np.array_equal(restore(picture, model), repeated[rows, columns])
+
+
+def local(scale: int) -> Model:
+    """A model whose every pixel depends on those at most three away."""
+    torch.manual_seed(0)
+    network = MambaIRNano(upscale=scale, embed_dim=4, depth=1, scan_after=()).eval()
+    for value in network.parameters():
+        value.data += 0.1 * torch.randn(value.shape)
+    found = registry.identify(network.state_dict())
+    return Model("local", Path("local"), None, found, network, torch.device("cpu"))
+
+
 def test_refusals(enlarging: Model, keeping: Model, picture: Pixels) -> None:
-    with pytest.raises(UsageError, match="cannot be blended"):
-        restore(picture, enlarging, strength=0.5)
+    with pytest.raises(UsageError, match="cannot be wrapped along z"):
+        restore(picture, enlarging, wrap="z")
     with pytest.raises(UsageError, match="keeps the size"):
         restore(picture, keeping, scale=2)
     with pytest.raises(UsageError, match="no precision"):

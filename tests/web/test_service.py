@@ -65,7 +65,6 @@ def test_the_result_is_that_of_the_command(service: Service) -> None:
     [
         (Order(task="derain"), "no task derain"),
         (Order(task="denoise", scale=2), "keeps the size"),
-        (Order(task="upscale", strength=0.5), "has no strength"),
         (Order(task="denoise", strength=1.5), "between 0 and 1"),
         (Order(task="denoise", model="/etc/passwd"), "not installed"),
         (Order(task="denoise", model="mambair-nano-x2"), "not installed"),
