@@ -2,6 +2,7 @@
 
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from ..checkpoints import write
+from ..perceptual import weights
 from . import real_esrgan
 
 
@@ -21,6 +23,7 @@ def apply() -> None:
     log_where_we_want()
     pair_several_folders()
     find_in_silence()
+    name_missing_features()
     real_esrgan.apply()
 
 
@@ -148,3 +151,16 @@ def find_in_silence() -> None:
         return found
 
     Registry.get = get
+
+
+def name_missing_features() -> None:
+    """BasicSR's perceptual loss ends in errors of others without torchvision, or without the weights of its network."""
+    from basicsr.archs.vgg_arch import VGGFeatureExtractor
+
+    build = VGGFeatureExtractor.__init__
+
+    def __init__(self: Any, layer_name_list: Any, vgg_type: str = "vgg19", *rest: Any, **options: Any) -> None:
+        with weights(vgg_type), warnings.catch_warnings(action="ignore"):  # about a spelling of 2022
+            build(self, layer_name_list, vgg_type, *rest, **options)
+
+    VGGFeatureExtractor.__init__ = __init__

@@ -16,6 +16,7 @@ from ...data.combined import from_options
 from ...data.degradations import KINDS, reduces
 from ...errors import UsageError
 from ...weights import catalog
+from ..basicsr.signatures import registered
 from . import components
 from .locations import Document
 from .mistakes import Mistake, dotted, nearest, shown, suggest
@@ -36,6 +37,9 @@ TWICE = (
 
 DEGRADING = {"RealESRGANModel": ("l1_gt_usm", "percep_gt_usm", "gan_gt_usm"), "RealESRNetModel": ("gt_usm",)}
 """Models that degrade whole batches, and what each reads besides."""
+
+OF_FEATURES = ("PerceptualLoss", "LPIPSLoss")
+"""Losses that give a pair, for perceptual_opt alone."""
 
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
@@ -295,6 +299,16 @@ def losses(recipe: View) -> Iterator[Finding]:
         yield ("train",), "train has no loss", "Add pixel_opt: {type: L1Loss}, say."
 
 
+def places_of_losses(recipe: View) -> Iterator[Finding]:
+    """Losses between features and those between pixels have places of their own."""
+    if (kind := recipe.get("train", "pixel_opt", "type")) in OF_FEATURES:
+        yield ("train", "pixel_opt", "type"), f"{kind} compares features, not pixels", "Write it as perceptual_opt."
+    kind = recipe.get("train", "perceptual_opt", "type")
+    if kind in registered("losses") and kind not in OF_FEATURES:
+        what = f"{kind} compares no features"
+        yield ("train", "perceptual_opt", "type"), what, f"Use one of {', '.join(OF_FEATURES)}, or pixel_opt."
+
+
 def validation(recipe: View) -> Iterator[Finding]:
     """A validation that never happens is a mistake."""
     if recipe.get("train") and recipe.get("val") and recipe.get("val", "val_freq") is None:
@@ -334,6 +348,7 @@ CHECKS = (
     unused,
     batch_degradations,
     losses,
+    places_of_losses,
     validation,
     files,
 )
