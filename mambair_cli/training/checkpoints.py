@@ -104,8 +104,11 @@ def point_to_weights(options: dict[str, Any], state: Path, iteration: int) -> No
     Raises:
         ModelError: they are gone.
     """
+    ignored = options["path"].get("ignore_resume_networks") or []
     for key in [key for key in options if key.startswith("network_")]:
         label = key.removeprefix("network_")
+        if key in ignored:
+            continue
         path = state.parent.parent / "models" / f"net_{label}_{iteration}.pth"
         if not path.is_file():
             raise ModelError(

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,17 @@ class _Warnings(logging.Handler):
         self.warn(record.getMessage())
 
 
+@contextmanager
+def warnings_shown(warn: Callable[[str], None]) -> Iterator[None]:
+    """Show what BasicSR warns about, while it builds as while it trains."""
+    logger, handler = logging.getLogger("basicsr"), _Warnings(warn)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 class Journal:
     """Of one experiment, written by its first process alone.
 
@@ -32,17 +44,15 @@ class Journal:
         folder: of the experiment.
         iteration: the one to go on from; rows and curves after it are removed.
         tensorboard: whether to draw curves.
-        warn: shows BasicSR's warnings.
     """
 
-    def __init__(self, folder: Path, iteration: int, tensorboard: bool, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, iteration: int, tensorboard: bool) -> None:
         self.rows = folder / ROWS
         _cut(self.rows, iteration)
         self.logger = logging.getLogger("basicsr")
-        self.handlers = [logging.FileHandler(folder / LOG, encoding="utf-8"), _Warnings(warn)]
-        self.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
-        for handler in self.handlers:
-            self.logger.addHandler(handler)
+        self.handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
+        self.logger.addHandler(self.handler)
         self.curves = _curves(folder / "tb_logger", iteration) if tensorboard else None
 
     def row(self, **values: Any) -> None:
@@ -61,9 +71,8 @@ class Journal:
 
     def close(self) -> None:
         """Give up the files."""
-        for handler in self.handlers:
-            self.logger.removeHandler(handler)
-            handler.close()
+        self.logger.removeHandler(self.handler)
+        self.handler.close()
         if self.curves:
             self.curves.close()
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ..console import Console, Count
 from ..errors import InputError, MambairError, OutOfMemoryError
 from ..restoration.memory import is_out_of_memory
-from . import checkpoints, randomness, sampling, team
+from . import checkpoints, randomness, resuming, sampling, team
 from .basicsr import bridge
 from .interruption import deferred
 from .journal import Journal
@@ -44,6 +44,8 @@ class Trainer:
         self.folder = Path(options["path"]["experiments_root"])
         self.train, self.val = options["train"], options.get("val") or {}
         self.total = self.train["total_iter"]
+        self.recipe = resuming.recorded(options)  # before BasicSR takes keys out
+        self.news: list[str] = []
         self.iteration, self.samples = 0, 0
         self.saved, self.shown = 0, 0.0
         self.best: dict[str, Any] = {}
@@ -59,6 +61,9 @@ class Trainer:
         randomness.seed(self.options["manual_seed"])
         saved = checkpoints.read(state) if state else None
         if state and saved:
+            if before := (saved.get("mambair") or {}).get("recipe"):
+                resuming.check(before, self.recipe)
+                self.news = list(resuming.changes(before, self.recipe))
             checkpoints.point_to_weights(self.options, state, saved["iter"])
         self.model = build_model(self.options)
         train = self.options["datasets"]["train"]
@@ -78,13 +83,18 @@ class Trainer:
     def _go_on(self, saved: dict[str, Any]) -> None:
         self.model.resume_training(saved)
         self.iteration = self.saved = int(saved["iter"])
+        resuming.replay(self.model, self.iteration, self.train["warmup_iter"])
         ours = saved.get("mambair")
         if ours is None:  # BasicSR's own; it says no more than the iteration
             self.samples = self.iteration * self.batch * self.processes.world
             return
-        self.samples, self.best = ours["samples"], ours["best"]
-        self.meter = Meter(**ours["meter"])
-        for name, value in ours["model"].items():
+        self.samples, self.meter = ours["samples"], Meter(**ours["meter"])
+        kept = dict(ours["model"])
+        if resuming.metrics(ours.get("recipe") or self.recipe) == resuming.metrics(self.recipe):
+            self.best = ours["best"]
+        else:  # the best of another figure is no measure for this one
+            kept.pop("best_metric_results", None)
+        for name, value in kept.items():
             setattr(self.model, name, value)
         if self.processes.rank < len(ours["random"]):
             randomness.restore(ours["random"][self.processes.rank])
@@ -239,6 +249,8 @@ class Trainer:
         self.model.extra_state = {
             "samples": self.samples,
             "best": self.best,
+            "recipe": self.recipe,
+            "kinds": [type(optimizer).__name__ for optimizer in self.model.optimizers],
             "meter": {"sums": self.meter.sums, "count": self.meter.count},
             "model": {name: plain(getattr(self.model, name)) for name in KEPT if hasattr(self.model, name)},
             "random": team.gathered(randomness.capture(), self.processes),
@@ -256,7 +268,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoints.sweep(self.folder)
         curves = self.options["logger"]["use_tb_logger"]
-        self.journal = Journal(self.folder, self.iteration, curves, self.console.warn)
+        self.journal = Journal(self.folder, self.iteration, curves)
         try:
             yield
         finally:

@@ -1,6 +1,7 @@
 """How a run begins: options complete, data looked at, the checkpoint to go on from chosen."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..errors import UsageError
 from ..restoration.memory import keep_freed_memory
 from . import checkpoints, datacheck, team
 from .basicsr import bridge
+from .journal import warnings_shown
 from .loop import Trainer
 from .recipe.resolving import resolve
 from .recipe.schema import RecipeModel
@@ -33,7 +35,7 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True  # else a resumed run may differ in the last bit
     processes = team.here()
-    with team.joined(processes):
+    with team.joined(processes), warnings_shown(console.warn) if processes.first else nullcontext():
         full = resolve(recipe, root, torch.cuda.is_available(), processes.rank, processes.world)
         _tell(recipe, full, processes, console)
         if processes.first:
@@ -49,6 +51,8 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
             return
         if state and processes.first:
             console.note(f"going on from iteration {trainer.iteration} ({state})")
+            for change in trainer.news:
+                console.note(f"changed since then: {change}")
         trainer.run()
 
 

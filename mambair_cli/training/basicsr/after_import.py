@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import resuming
 from ..checkpoints import write
 from ..perceptual import weights
 from . import real_esrgan
@@ -17,6 +18,7 @@ from . import real_esrgan
 def apply() -> None:
     """All of them."""
     resume_without_cuda()
+    resume_by_the_recipe()
     whole_jpeg_quality()
     distribute_without_cuda()
     save_atomically()
@@ -45,6 +47,16 @@ def resume_without_cuda() -> None:
         return state
 
     train.load_resume_state = load_resume_state
+
+
+def resume_by_the_recipe() -> None:
+    """BasicSR takes learning rates, schedules and all other settings of optimisers from the checkpoint."""
+    from basicsr.models.base_model import BaseModel
+
+    def resume_training(self: Any, resume_state: dict[str, Any]) -> None:
+        resuming.carry_over(self.optimizers, resume_state)
+
+    BaseModel.resume_training = resume_training
 
 
 def whole_jpeg_quality() -> None:
