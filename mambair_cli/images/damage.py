@@ -15,9 +15,9 @@ COMPLAINT = re.compile(
     rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS parameters|Inconsistent progression sequence"
     rb"|Warning: unknown JFIF|Unknown Adobe color transform|Application transferred too|libpng (?:warning|error)"
     rb"|_?\w*(?:TIFF|JPEG|ZIP|LZW|PackBits|Fax|LogL|LogLuv|Pixar|JBIG|LERC|ZSTD|LZMA)\w*: |tempfile\.tif: "
-    rb"|\[ ?(?:WARN|ERROR):\d)[^\n]*\n*"
+    rb"|(?m:^)(?!\w*(?:Error|Warning|Exception|Hint|Note): )[A-Z]\w+: |\[ ?(?:WARN|ERROR):\d)[^\n]*(?:\n+>[^\n]*)*\n*"
 )
-"""Texts of libjpeg, libpng, libtiff and OpenCV, to the end of their lines."""
+"""Texts of libjpeg, libpng, libtiff (which begins with names of functions) and OpenCV, to the end of their lines."""
 
 HARMLESS = re.compile(rb"unknown JFIF revision|Unknown Adobe color transform|Application transferred too|Unknown field")
 

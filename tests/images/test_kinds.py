@@ -201,9 +201,10 @@ def test_kinds_of_jpeg_that_no_decoder_takes_are_not_called_damaged(rgb: NDArray
 
 def test_what_is_printed_by_others_while_decoding_comes_out(capfd: pytest.CaptureFixture[str]) -> None:
     with listening() as heard:
-        os.write(2, b"50 %\nCorrupt JPEG data: bad Huffman code\n60 %\n")
-    assert heard == ["Corrupt JPEG data: bad Huffman code"]
-    assert capfd.readouterr().err == "50 %\n60 %\n"
+        os.write(2, b"50 %\nCorrupt JPEG data: bad Huffman code\nWarning: a.png: b\n")
+        os.write(2, b"PredictorSetup: no value\nValueError: c\n60 %")
+    assert heard == ["Corrupt JPEG data: bad Huffman code", "PredictorSetup: no value"]
+    assert capfd.readouterr().err == "50 %\nWarning: a.png: b\nValueError: c\n60 %"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp", ".avif"])
