@@ -110,6 +110,8 @@ def main() -> None:
             if len(rows) < len(files):
                 culprit = files[len(rows)].name
                 rows.append({"file": culprit, "code": done.returncode, "faults": ["crash"], "said": done.stderr[-300:]})
+            elif done.stderr:  # what decoders print by themselves
+                rows.append({"file": files[0].name, "code": 0, "faults": ["printed"], "said": done.stderr[-300:]})
             for row in rows:
                 totals.update([f"exit {row['code']}", *row["faults"]])
                 if row["faults"]:

@@ -19,6 +19,7 @@ from .picture import Metadata, Pixels
 from .tiff_tags import YCBCR, Directory
 
 DTYPES: dict[str, np.dtype] = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
+KINDS = {"uchar": "8-bit", "ushort": "16-bit", "float": "float", "double": "float"}
 COLOURS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb": (3, 4), "rgb16": (3, 4), "cmyk": (4,)}
 """Kinds of colours that are supported, and their numbers of channels with and without alpha."""
 
@@ -160,7 +161,7 @@ def _tiff_tags(path: Path) -> Directory:
 
 def _dtype(path: Path, image: Any) -> np.dtype:
     if image.format not in DTYPES or image.bands not in COLOURS.get(image.interpretation, ()):
-        raise _not_read(path, f"{image.format} pixels of the kind {image.interpretation} in {image.bands} channels")
+        raise _not_read(path, f"{image.bands} channels of {KINDS.get(image.format, 'other')} values")
     return DTYPES[image.format]
 
 

@@ -119,6 +119,7 @@ FORMATS: list[Format] = [
         content=_starts(rb"\xff\xd8\xff"),
         read="jpeg:read",
         write="jpeg:write",
+        header="jpeg:header",
         lossy=True,
         longest=65500,  # of libjpeg
         carries=ALL,

@@ -21,6 +21,7 @@ class Header:
         channels: at most.
         depth: bytes per channel.
         at_once: whether any decoder has to unpack the whole picture before the first row.
+        least: bytes that a whole file with such a picture has, as far as that is known.
         file: bytes of the file.
     """
 
@@ -29,6 +30,7 @@ class Header:
     channels: int
     depth: int
     at_once: bool = False
+    least: int = 0
     file: int = 0
 
     @property
@@ -52,7 +54,7 @@ def check(name: str, head: Header, max_pixels: int | None) -> None:
     The latter only under the default limit: who raises it trusts the file.
 
     Raises:
-        InputError: it is one of these.
+        InputError: it is one of these, or the file is too short for it.
     """
     check_size(name, head.width, head.height, max_pixels)
     if max(head.width, head.height) > LONGEST:
@@ -60,6 +62,9 @@ def check(name: str, head: Header, max_pixels: int | None) -> None:
             f"{name} has {head.width} x {head.height} pixels, and no result can have longer edges than {LONGEST}.",
             "Cut it into parts.",
         )
+    if head.file < head.least:
+        what = f"{head.file} bytes cannot hold {head.width} x {head.height} pixels"
+        raise InputError(f"{name} is damaged or truncated: {what}.", "Fetch or export it again.")
     pixels = head.width * head.height
     if max_pixels == MAX_PIXELS and pixels > max(FEW, DENSE * head.file):
         raise InputError(

@@ -2,8 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -12,6 +14,7 @@ from ..errors import InputError
 from . import container, exif, opencv, profiles
 from .damage import listening
 from .exif import PREFIX
+from .header import Header
 from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
 
@@ -29,7 +32,9 @@ READ = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 PIXELS_PER_BYTE = 520
 """More than Huffman codes reach: at least one bit for the 64 values of a block."""
 
-ARITHMETIC = frozenset({0xC9, 0xCA})
+ARITHMETIC, PROGRESSIVE = frozenset({0xC9, 0xCA}), frozenset({0xC2, 0xCA})
+LONGEST_HEAD = 16 << 20
+"""Where the frame is: profiles and other blocks stand before it."""
 
 NEXT = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 """The marker that ends the data of a scan (B.1.1.5)."""
@@ -69,6 +74,20 @@ def segments(data: bytes) -> Iterator[Segment]:
             place = found.start() if found else len(data)
 
 
+def header(file: BinaryIO) -> Header:
+    """Size and kind (B.2.2).
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    frame = _frame(segments(file.read(LONGEST_HEAD)))
+    if frame is None:
+        raise ValueError("no frame")
+    height, width = struct.unpack_from(">HH", frame.content, 1)
+    least = 0 if frame.marker in ARITHMETIC else height * width // PIXELS_PER_BYTE
+    return Header(width, height, frame.content[5], depth=1, at_once=frame.marker in PROGRESSIVE, least=least)
+
+
 def read(name: str, data: bytes) -> Picture:
     """One picture, upright; CMYK as sRGB.
 
@@ -76,7 +95,7 @@ def read(name: str, data: bytes) -> Picture:
         InputError: it is damaged, or of a kind that is not read.
     """
     found = list(segments(data))
-    _check_frame(name, found, len(data))
+    _check_kind(name, found)
     ended = found[-1].marker == END or data.endswith(MARK_OF_END)
     if not (ended or _has_all_scans(found)):
         raise InputError(TRUNCATED.format(name), AGAIN)
@@ -96,9 +115,9 @@ def read(name: str, data: bytes) -> Picture:
     return Picture(exif.upright(pixels, around.orientation), metadata, notes, () if ended else (NO_END,))
 
 
-def _check_frame(name: str, found: list[Segment], size: int) -> None:
-    """Refuse kinds that no decoder here takes, and sizes that so few bytes cannot hold."""
-    frame = next((segment for segment in found if segment.marker in FRAMES and len(segment.content) >= 6), None)
+def _check_kind(name: str, found: list[Segment]) -> None:
+    """Refuse kinds that no decoder here takes."""
+    frame = _frame(found)
     if frame is None:
         raise InputError(TRUNCATED.format(name), AGAIN)
     if frame.marker not in READ or frame.content[0] != 8:
@@ -107,14 +126,16 @@ def _check_frame(name: str, found: list[Segment], size: int) -> None:
             f" ({frame.content[0]} bits per channel, frame of type {frame.marker - 0xC0}).",
             "Convert it to PNG, TIFF or plain JPEG.",
         )
-    height, width = (int.from_bytes(frame.content[place : place + 2], "big") for place in (1, 3))
-    if frame.marker not in ARITHMETIC and height * width > PIXELS_PER_BYTE * size:
-        raise InputError(f"{name} is damaged or truncated: {size} bytes cannot hold {width} x {height} pixels.", AGAIN)
+
+
+def _frame(found: Iterable[Segment]) -> Segment | None:
+    return next((segment for segment in found if segment.marker in FRAMES and len(segment.content) >= 6), None)
 
 
 def _has_all_scans(found: list[Segment]) -> bool:
     """Whether every coefficient of every component was sent, down to the last bit (G.1.1.1)."""
-    frame = next(segment for segment in found if segment.marker in FRAMES)
+    frame = _frame(found)
+    assert frame is not None
     left = {component: set(range(64)) for component in frame.content[6::3][: frame.content[5]]}
     for scan in (segment.content for segment in found if segment.marker == SCAN):
         count = scan[0] if scan else 0

@@ -15,7 +15,6 @@ from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from ..errors import InputError
 from . import container, exif, opencv, profiles, transparency
 from .header import Header
-from .opencv import AGAIN
 from .picture import Metadata, Picture, Pixels
 from .tiff_tags import (
     BLACK_IS_ZERO,
@@ -65,7 +64,9 @@ def header(file: BinaryIO) -> Header:
     """Size and kind; may raise any exception for a broken file."""
     layout = Layout.of(Directory.first(file))
     channels = 4 if layout.colours == PALETTE else layout.channels
-    return Header(layout.width, layout.height, channels, max(1, layout.bits // 8))
+    stored = layout.width * layout.height * layout.channels * layout.bits // 8
+    least = stored // FACTORS[layout.compression] if layout.compression in FACTORS else 0
+    return Header(layout.width, layout.height, channels, max(1, layout.bits // 8), least=least)
 
 
 def read(name: str, data: bytes) -> Picture:
@@ -76,7 +77,6 @@ def read(name: str, data: bytes) -> Picture:
     """
     data = classic(data)
     layout = Layout.of(Directory.first(io.BytesIO(data)))
-    _check_length(name, layout, len(data))
     notes: tuple[str, ...] = ()
     with suppress(UnidentifiedImageError), container.opened(data) as image:
         notes = container.pages(image)
@@ -84,15 +84,6 @@ def read(name: str, data: bytes) -> Picture:
     pixels, more = _pixels(name, data, layout)
     icc = b"" if layout.colours in (CMYK, LAB) else layout.icc
     return Picture(pixels, Metadata(exif.from_tiff(data), icc, exif.upright_xmp(layout.xmp)), notes + tuple(more))
-
-
-def _check_length(name: str, layout: Layout, size: int) -> None:
-    """Refuse sizes that so few bytes cannot hold."""
-    stored = layout.width * layout.height * layout.channels * layout.bits // 8
-    if layout.compression in FACTORS and stored > FACTORS[layout.compression] * size:
-        raise InputError(
-            f"{name} is damaged or truncated: {size} bytes cannot hold {layout.width} x {layout.height} pixels.", AGAIN
-        )
 
 
 def _pixels(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:

@@ -225,7 +225,7 @@ def test_few_bytes_do_not_make_many_pixels(suffix: str) -> None:
     else:
         start = data.index(b"VP8L") + 9
         large = data[:start] + struct.pack("<I", 16382 | 16382 << 14) + data[start + 4 :]
-    with pytest.raises(InputError, match=r"pixels in|damaged"):
+    with pytest.raises(InputError, match=r"cannot hold" if suffix in (".jpg", ".tif") else r"pixels in|damaged"):
         decode_bytes(large, "a")
 
 
