@@ -9,6 +9,7 @@ from .commands import data, models
 from .commands.bench import bench
 from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
+from .commands.export import export
 from .commands.fetch import fetch
 from .commands.restore import restoring
 from .commands.test import test
@@ -53,6 +54,7 @@ app.command("ui", rich_help_panel=RESTORE)(ui)
 app.command("train", rich_help_panel=TRAIN)(train)
 app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)
+app.command("export", rich_help_panel=DATA)(export)
 app.add_typer(data.app, name="data", rich_help_panel=DATA)
 app.add_typer(models.app, name="models", rich_help_panel=LOOK)
 app.command("doctor", rich_help_panel=LOOK)(doctor)

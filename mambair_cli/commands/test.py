@@ -148,7 +148,7 @@ def _load(name: str, options: dict[str, Any], device: str) -> "Model":
     check_channels(model.descriptor.in_channels, model.name)
     check_backend(model.device)
     wanted, scale = options.get("network_g", {}).get("type"), int(options.get("scale", model.descriptor.scale))
-    found = model.identified.architecture.name
+    found = model.architecture
     if (wanted or found, scale) != (found, model.descriptor.scale):
         raise UsageError(
             f"The recipe is for {wanted or found} x{scale}, but {name} is {found} x{model.descriptor.scale}.",

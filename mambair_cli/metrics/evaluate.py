@@ -154,6 +154,6 @@ def published(entry: catalog.Entry | None, name: str) -> float | None:
 def entry_of(model: Model) -> catalog.Entry | None:
     """The catalogue's entry of a model: by its name, else the only one of its network and scale."""
     named = catalog.by_name(model.name)
-    network, scale = model.identified.architecture.name, model.descriptor.scale
+    network, scale = model.architecture, model.descriptor.scale
     alike = [entry for entry in catalog.entries() if (entry.arch, entry.scale) == (network, scale)]
     return named or (alike[0] if len(alike) == 1 else None)

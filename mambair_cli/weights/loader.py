@@ -37,6 +37,11 @@ class Model:
         """What inference has to know about the network."""
         return self.identified.descriptor
 
+    @property
+    def architecture(self) -> str:
+        """Name of the network's class."""
+        return self.identified.architecture.name
+
 
 def resolve_device(name: str) -> torch.device:
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... as a device that is there.
