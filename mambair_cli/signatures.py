@@ -20,6 +20,7 @@ class Signature:
         doc: docstring.
         swallows: takes any further option.
         keys: options that its module reads from dictionaries.
+        bases: names of what it derives from.
         hints: types by parameter, where they are declared for recipes.
     """
 
@@ -28,6 +29,7 @@ class Signature:
     doc: str = ""
     swallows: bool = False
     keys: frozenset[str] = frozenset()
+    bases: tuple[str, ...] = ()
     hints: dict[str, Any] = field(default_factory=dict)
 
     def describe(self, parameter: str) -> str:

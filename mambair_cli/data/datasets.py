@@ -74,22 +74,22 @@ class Loaded(Section):
     """Processes that load data, for each training process."""
 
     use_shuffle: bool = True
-    """As BasicSR's recipes have it; no effect, since every epoch is drawn in an order of its own."""
+    """Whether each epoch has an order of its own; else all go through the images as they are listed."""
 
     dataset_enlarge_ratio: Positive = 1
     """How often an epoch goes through the images."""
 
     prefetch_mode: Literal["cpu", "cuda"] | None = None
-    """As BasicSR's recipes have it; no effect, since the loading processes work ahead by themselves."""
+    """Carried by BasicSR's recipes; no effect, which is said: the loading processes work ahead by themselves."""
 
     num_prefetch_queue: Positive = 1
-    """As BasicSR's recipes have it; no effect."""
+    """Carried by BasicSR's recipes; no effect, which is said."""
 
     pin_memory: bool = False
     """Load into page-locked memory; quicker on its way to a GPU."""
 
     persistent_workers: bool = False
-    """Carried by published recipes; loading processes live as long as the training."""
+    """Carried by published recipes; no effect, which is said: loading processes live as long as the training."""
 
 
 class Augmented(Section):

@@ -108,8 +108,11 @@ class Trainer:
         world = self.processes.world
         stop = self.samples + (self.total - self.iteration) * self.batch * world
         seed, rank = self.options["manual_seed"], self.processes.rank
-        stream = sampling.Stream(self.epoch_size, self.batch, seed, self.samples, stop, rank, world)
-        loader = sampling.loader(self.dataset, self.options["datasets"]["train"], stream)
+        options = self.options["datasets"]["train"]
+        stream = sampling.Stream(
+            self.epoch_size, self.batch, seed, self.samples, stop, rank, world, shuffle=options["use_shuffle"]
+        )
+        loader = sampling.loader(self.dataset, options, stream)
         with sampling.workers_ended(iter(loader)) as source:
             yield from self._loaded(source)
 

@@ -1,8 +1,8 @@
 """Which samples a step sees and what chance does to them: functions of (seed, epoch, index) alone.
 
-All epochs are one endless stream, each a permutation of its own; a step takes the next samples of it, whoever loads
-them. A position in the stream is one number, nothing is dropped at the end of an epoch, and the samples of a step do
-not depend on how many processes share it.
+All epochs are one endless stream, each a permutation of its own (or none, if the recipe does not shuffle); a step takes
+the next samples of it, whoever loads them. A position in the stream is one number, nothing is dropped at the end of an
+epoch, and the samples of a step do not depend on how many processes share it.
 """
 
 import random
@@ -30,15 +30,30 @@ class Stream(Sampler[list[Key]]):
     Args:
         size: samples in an epoch.
         batch: samples per process and step.
+        shuffle: whether epochs have an order of their own; else all have that of the data set.
     """
 
-    def __init__(self, size: int, batch: int, seed: int, start: int, stop: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        batch: int,
+        seed: int,
+        start: int,
+        stop: int,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        shuffle: bool = True,
+    ) -> None:
         self.size, self.batch, self.seed = size, batch, seed
         self.start, self.stop, self.rank, self.world = start, stop, rank, world
+        self.shuffle = shuffle
         self._order = lru_cache(maxsize=2)(self._permutation)
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng((self.seed, epoch)).permutation(self.size)
+        return (
+            np.random.default_rng((self.seed, epoch)).permutation(self.size) if self.shuffle else np.arange(self.size)
+        )
 
     def _key(self, position: int) -> Key:
         epoch, place = divmod(position, self.size)

@@ -102,3 +102,8 @@ def test_workers_leave_interruptions_to_the_main_process(monkeypatch: pytest.Mon
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])
     assert alarms == [sampling.GRACE]
+
+
+def test_without_shuffling_epochs_follow_the_list() -> None:
+    stream = Stream(5, 2, 7, 0, 8, shuffle=False)
+    assert [key for batch in stream for key in batch] == [(0, k) for k in range(5)] + [(1, k) for k in range(3)]

@@ -36,6 +36,14 @@ def registered(room: str) -> dict[str, Signature]:
     return {found.name: found for file in sorted((folder / room).glob("*.py")) for found in _module(file)}
 
 
+def model_keys(kind: str) -> frozenset[str]:
+    """Options that a model and those that it derives from read."""
+    known = registered("models")
+    if kind not in known:
+        return frozenset()
+    return known[kind].keys.union(*(model_keys(base) for base in known[kind].bases))
+
+
 def _module(file: Path) -> Iterator[Signature]:
     source = file.read_text(encoding="utf-8")
     keys = frozenset(name for match in KEY_READ.findall(source) for name in match if name)
@@ -56,12 +64,13 @@ def _signature(node: ast.ClassDef | ast.FunctionDef, name: str, keys: frozenset[
     doc = ast.get_docstring(node) or ""
     if isinstance(node, ast.FunctionDef):
         return Signature(name, _defaults(node.args), doc, node.args.kwarg is not None, keys)
+    bases = tuple(ast.unparse(base) for base in node.bases)
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.name == "__init__":
             defaults = _defaults(member.args)
             del defaults["self"]
-            return Signature(name, defaults, doc, member.args.kwarg is not None, keys)
-    return Signature(name, {}, doc, swallows=True, keys=keys)
+            return Signature(name, defaults, doc, member.args.kwarg is not None, keys, bases)
+    return Signature(name, {}, doc, swallows=True, keys=keys, bases=bases)
 
 
 def _defaults(arguments: ast.arguments) -> dict[str, Any]:

@@ -276,6 +276,20 @@ def unused(recipe: View) -> Iterator[Finding]:
         for path in (("network_d",), ("train", "gan_opt"), ("train", "optim_d")):
             if recipe.get(*path):
                 yield path, f"{kind} has no discriminator, so {dotted(path)} does nothing", "Delete it."
+        for name, idle in (("net_d_iters", 1), ("net_d_init_iters", 0)):
+            if recipe.get("train", name) not in (None, idle):
+                yield ("train", name), f"{kind} has no discriminator, so train.{name} does nothing", "Delete it."
+    if recipe.get("path", "pretrain_network_d") and not recipe.get("network_d"):
+        what = "the recipe has no network_d that path.pretrain_network_d could start"
+        yield ("path", "pretrain_network_d"), what, "Delete it."
+    if recipe.get("train", "ema_warmup") and not recipe.get("train", "ema_decay"):
+        what = "train.ema_warmup does nothing without train.ema_decay"
+        yield ("train", "ema_warmup"), what, "Add ema_decay: 0.999, say, or delete it."
+    for name in recipe.mapping("datasets"):
+        own = recipe.get("datasets", name, "scale")
+        if own is not None and recipe.scale and own != recipe.scale:
+            what = f"datasets.{name}.scale is {shown(own)}, but the scale of the recipe is {recipe.scale}"
+            yield ("datasets", name, "scale"), what, "Delete it; the recipe's own counts."
     if recipe.get("logger", "wandb", "project"):
         what = "Weights & Biases is not written to"
         yield ("logger", "wandb"), what, "Delete it, or write use_tb_logger: true for TensorBoard."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UsageError
 from .locations import Document, override, read
 from .mistakes import Mistake, RecipeError, nearest
+from .view import View
 
 if TYPE_CHECKING:
     from .schema import RecipeModel
@@ -79,7 +80,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UsageError: there is no such file, or it cannot be read.
         RecipeError: the recipe or an override is wrong; holds all mistakes.
     """
-    from . import checking, messages, published
+    from . import checking, idle, messages, published
 
     found = find(path)
     source = str(path) if Path(path).is_file() else str(found)
@@ -98,6 +99,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     wrong += checking.mistakes(document, {mistake.path for mistake in wrong})
     if wrong or model is None:
         raise RecipeError(source, wrong)
+    if without_effect := idle.note(View(document.data)):
+        notes.append(f"{source}: {without_effect}")
     return Recipe(found, model, text, tuple(notes))
 
 

@@ -152,7 +152,7 @@ class Val(Procedure):
     """Added to the names of result images; by default the recipe's name."""
 
     pbar: bool = False
-    """Carried by BasicSR's recipes; progress follows the command's flags."""
+    """Carried by BasicSR's recipes; no effect, which is said: progress follows the command's flags."""
 
     metrics: dict[str, Metric] | None = None
     """Figures to compute, under names of your choice."""
@@ -185,13 +185,13 @@ class Logger(Section):
 
 
 class DistParams(Section):
-    """Several processes."""
+    """Carried by BasicSR's recipes for several processes; no effect, and other values than these are told."""
 
     backend: Literal["nccl", "gloo"] = "nccl"
-    """nccl for GPUs, gloo for CPUs; chosen by the device when it cannot be used."""
+    """Chosen by the device: nccl for GPUs, gloo for CPUs."""
 
     port: Positive = 29500
-    """TCP port at which the processes meet."""
+    """Chosen by torchrun or --nproc."""
 
 
 class Paths(Procedure):

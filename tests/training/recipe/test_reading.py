@@ -305,9 +305,35 @@ def test_reading_needs_no_import_of_basicsr(tmp_path: Path) -> None:
         (("model_type=SRModel", "train.clip_grad_norm=1.0"), "SRModel does not know train.clip_grad_norm"),
         (("model_type=SRModel", "train.accumulate=2"), "SRModel does not know train.accumulate"),
         (("train.optim_d={type: Adam, lr: 1e-4}",), "train.optim_d does nothing"),
+        (("train.net_d_init_iters=5",), "train.net_d_init_iters does nothing"),
+        (("path.pretrain_network_d=net_d.pth",), "no network_d"),
+        (("train.ema_decay=0", "train.ema_warmup=true", "model_type=MambaIRModel"), "without train.ema_decay"),
+        (("datasets.train.scale=3",), "datasets.train.scale is 3, but the scale of the recipe is 2"),
         (("logger.wandb={project: p}",), "Weights & Biases is not written to"),
     ],
 )
 def test_no_key_is_taken_and_ignored(tmp_path: Path, overrides: tuple[str, ...], told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         read_recipe(write(tmp_path), overrides)
+
+
+def test_keys_without_effect_are_told_in_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert read_recipe(path).notes == ()
+    quiet = [
+        "datasets.train.prefetch_mode=cpu",
+        "dist_params={backend: nccl, port: 1234}",
+        "val={val_freq: 5, pbar: true}",
+    ]
+    [note] = read_recipe(path, quiet).notes
+    assert note == f"{path}: no effect here: datasets.train.prefetch_mode, dist_params.port, val.pbar."
+
+
+def test_keys_of_other_models_are_told(tmp_path: Path) -> None:
+    gan = ["model_type=ESRGANModel", "train.gan_opt={type: GANLoss, gan_type: vanilla}", "gan_gt_usm=false"]
+    gan += [
+        "network_d={type: VGGStyleDiscriminator, num_in_ch: 3, num_feat: 4}",
+        "train.optim_d={type: Adam, lr: 1e-4}",
+    ]
+    [note] = read_recipe(write(tmp_path), gan).notes
+    assert note.endswith("no effect here: gan_gt_usm.")
