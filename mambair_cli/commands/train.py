@@ -37,6 +37,9 @@ def _train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe and data, time one step, train nothing.")
     ] = False,
+    no_data_check: Annotated[
+        bool, typer.Option("--no-data-check", help="Do not look at the images before the first step.")
+    ] = False,
     nproc: Annotated[int, typer.Option("--nproc", min=1, metavar="N", help="Processes that train together.")] = 1,
     schema: Annotated[
         bool,
@@ -70,16 +73,19 @@ def _train(
     if dry_run:
         from ..training.rehearsal import rehearse
 
-        rehearse(parsed.model, place, console)
+        rehearse(parsed.model, place, console, look=not no_data_check)
     elif nproc > 1 and "RANK" not in os.environ:
-        _launch(nproc, _arguments(console, recipe, changes or [], place, resume))
+        flags = ["--no-data-check"] * no_data_check
+        _launch(nproc, _arguments(console, recipe, flags, changes or [], place, resume))
     else:
         from ..training.start import train
 
-        train(parsed.model, place, resume, console)
+        train(parsed.model, place, resume, console, look=not no_data_check)
 
 
-def _arguments(console: Console, recipe: str, changes: list[str], root: Path, resume: bool | None) -> list[str]:
+def _arguments(
+    console: Console, recipe: str, more: list[str], changes: list[str], root: Path, resume: bool | None
+) -> list[str]:
     """The same command for each of several processes."""
     flags = {
         "json": console.json,
@@ -90,7 +96,7 @@ def _arguments(console: Console, recipe: str, changes: list[str], root: Path, re
     arguments = ["train", *(f"--{name}" for name, wanted in flags.items() if wanted), "--root", str(root)]
     if resume is not None:
         arguments.append("--resume" if resume else "--no-resume")
-    return [*arguments, "--", recipe, *changes]
+    return [*arguments, *more, "--", recipe, *changes]
 
 
 def _launch(count: int, arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import InputError
-from ..images.formats import is_image
+from .photos import is_photo
 
 
 def pair(paths: Sequence[Path], folder: Path, template: str, scale: int) -> dict[Path, Path]:
@@ -17,7 +17,7 @@ def pair(paths: Sequence[Path], folder: Path, template: str, scale: int) -> dict
     """
     if not folder.is_dir():
         raise InputError(f"The folder {folder} does not exist.", "Check the path, or prepare the data first.")
-    there = {path.stem: path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)}
+    there = {path.stem: path for path in sorted(folder.iterdir()) if is_photo(path)}
     found = {path: there.get(template.format(path.stem)) for path in paths}
     if missing := [template.format(path.stem) for path, low in found.items() if low is None]:
         raise InputError(
@@ -29,6 +29,32 @@ def pair(paths: Sequence[Path], folder: Path, template: str, scale: int) -> dict
     return partners
 
 
+def in_folders(good: Path, low: Path, template: str) -> list[tuple[Path, Path]]:
+    """Images of one folder beside those of another, in the order of their names.
+
+    The name of a low-quality image is ``template`` with ``{}`` for the good one's without suffix; its suffix may be
+    another, but one with the same suffix comes first.
+
+    Raises:
+        InputError: an image of either has no partner; all of them are named.
+    """
+    there: dict[str, list[Path]] = {}
+    for path in sorted(filter(is_photo, low.iterdir())):
+        there.setdefault(path.stem, []).append(path)
+    found, missing = [], []
+    for path in sorted(filter(is_photo, good.iterdir())):
+        name = template.format(path.stem)
+        partners = there.pop(name, [])
+        if partners:
+            found.append((path, next((one for one in partners if one.suffix == path.suffix), partners[0])))
+        else:
+            missing.append(f"{path} has no partner {name}")
+    missing += [f"{path} has no partner in {good}" for paths in there.values() for path in paths]
+    if missing:
+        raise InputError(f"Images have no partner: {_some(missing)}.", "Check the folders and filename_tmpl.")
+    return found
+
+
 def pair_haze(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """The clear photo of every hazy image: RESIDE makes several of one, ``1400_1`` to ``1400_10`` of ``1400``.
 
@@ -36,7 +62,7 @@ def pair_haze(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
         InputError: a hazy image has no clear one, or one of another size; all of them are named.
     """
     clear = {path.stem: path for path in paths}
-    hazy = [path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)]
+    hazy = [path for path in sorted(folder.iterdir()) if is_photo(path)]
     found = {path: clear.get(path.stem, clear.get(path.stem.partition("_")[0])) for path in hazy}
     if missing := [path.name for path, photo in found.items() if photo is None]:
         raise InputError(

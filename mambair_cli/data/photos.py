@@ -31,10 +31,15 @@ def find(folders: str | Path | Iterable[str | Path]) -> list[Path]:
     for root in roots:
         if not root.is_dir():
             raise InputError(f"The folder {root} does not exist.", "Check the path, or fetch the images first.")
-    paths = [path for root in roots for path in sorted(root.rglob("*")) if path.is_file() and is_image(path)]
+    paths = [path for root in roots for path in sorted(root.rglob("*")) if is_photo(path)]
     if not paths:
         raise InputError(f"There is no image in {', '.join(map(str, roots))}.", "Put photos there, or change the path.")
     return paths
+
+
+def is_photo(path: Path) -> bool:
+    """Whether it is a file with the suffix of an image, and none that a system hides beside images."""
+    return not path.name.startswith(".") and is_image(path) and path.is_file()
 
 
 def check_sizes(paths: Sequence[Path], least: int) -> None:

@@ -5,13 +5,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from ..data import photos
 from ..errors import InputError
-from ..images import formats
 
 SHOWN = 8
-END_OF_PNG = b"IEND"
+END_OF_PNG, END_OF_JPEG = b"IEND", b"\xff\xd9"
+TAIL = 1 << 16
+"""Bytes at the end of a JPEG file in which its end is looked for; some programs add things."""
+
+PAIRED = ("PairedImageDataset", "RealESRGANPairedDataset")
+SINGLE = ("PhotoPatchDataset", "PhotoFolderDataset", "SingleImageDataset", "RealESRGANDataset")
+"""Data sets of which it is known how they find their images; of others (of videos, say) only folders are looked at."""
+
+Head = tuple[int, int, int]
+"""Width and height of the upright picture, and how it is turned (EXIF, 1 is not at all)."""
 
 
 @dataclass
@@ -51,13 +62,15 @@ def examine(options: dict[str, Any]) -> Report:
         return report
     need = int(options.get("gt_size") or 0) if options["phase"] == "train" else 0
     scale = int(options.get("scale") or 1)
-    if high and low:
+    if options.get("type", PAIRED[0]) not in (*PAIRED, *SINGLE):
+        report.images = sum(len(_images(folder)) for folder in (high or low))
+    elif high and low and options.get("type") != "PhotoFolderDataset":
         _pairs(report, options, high, low, need, scale)
     else:
-        images = [image for folder in high or low for image in _images(folder)]
+        images = [image for folder in high or low for image in _named(report, options, folder)]
         report.images = len(images)
         for image in images:
-            _size(report, image, need)
+            _head(report, image, need)
     if not report.images and not report.mistakes:
         report.mistakes.append(f"{', '.join(map(str, (*high, *low))) or 'no folder is given: it'} holds no image")
     return report
@@ -76,7 +89,21 @@ def _lmdb_images(folders: Sequence[Path]) -> int:
 def _images(folder: Path) -> list[Path]:
     if folder.is_file():
         return [folder]
-    return sorted(path for path in folder.rglob("*") if path.is_file() and formats.is_image(path))
+    return sorted(filter(photos.is_photo, folder.rglob("*")))
+
+
+def _named(report: Report, options: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """The images of a folder, or those of it that a list names."""
+    listing = options.get("meta_info")
+    if not listing:
+        yield from _images(folder)
+        return
+    for line in Path(listing).read_text(encoding="utf-8").splitlines():
+        image = folder / line.split(",")[0].split(" ")[0]
+        if image.is_file():
+            yield image
+        elif line.strip():
+            report.mistakes.append(f"{image}, which {listing} names, does not exist")
 
 
 def _pairs(
@@ -84,14 +111,19 @@ def _pairs(
 ) -> None:
     template = options.get("filename_tmpl") or "{}"
     for gt_folder, lq_folder in zip(high, low, strict=False):
-        partners = {path.stem: path for path in _images(lq_folder)}
+        if listing := options.get("meta_info"):
+            for line in filter(None, Path(listing).read_text(encoding="utf-8").splitlines()):
+                good, _, poor = line.partition(", ")
+                _pair(report, gt_folder / good, lq_folder / poor, need, scale)
+            continue
+        partners = {path.stem: path for path in sorted(filter(photos.is_photo, lq_folder.iterdir()))}
         for image in _listed(options, gt_folder):
-            report.images += 1
             partner = partners.pop(template.format(image.stem), None)
             if partner is None:
+                report.images += 1
                 report.mistakes.append(f"{image} has no partner {template.format(image.stem)} in {lq_folder}")
-                continue
-            _compare(report, _size(report, image, need), _size(report, partner, 0), scale, image, partner)
+            else:
+                _pair(report, image, partner, need, scale)
         if not options.get("meta_info_file"):
             report.mistakes += [f"{path} has no partner in {gt_folder}" for path in partners.values()]
 
@@ -101,38 +133,51 @@ def _listed(options: dict[str, Any], folder: Path) -> Iterator[Path]:
         lines = Path(listing).read_text(encoding="utf-8").splitlines()
         yield from (folder / line.split(" ")[0] for line in lines if line.strip())
     else:
-        yield from _images(folder)
+        yield from sorted(filter(photos.is_photo, folder.iterdir()))
 
 
-def _compare(
-    report: Report, gt: tuple[int, int] | None, lq: tuple[int, int] | None, scale: int, image: Path, partner: Path
-) -> None:
+def _pair(report: Report, image: Path, partner: Path, need: int, scale: int) -> None:
     """A training pair fits exactly; of a test image BasicSR cuts off the rest of the division."""
+    report.images += 1
+    gt, lq = _head(report, image, need), _head(report, partner, 0)
     if gt is None or lq is None:
         return
-    if any(not 0 <= a - b * scale < scale for a, b in zip(gt, lq, strict=True)):
+    if gt[2] != lq[2]:
+        turned, plain = (image, partner) if gt[2] != 1 else (partner, image)
+        report.mistakes.append(
+            f"{turned} is turned by its EXIF orientation {max(gt[2], lq[2])}, and {plain} is not; store it upright"
+        )
+    elif any(not 0 <= a - b * scale < scale for a, b in zip(gt[:2], lq[:2], strict=True)):
         report.mistakes.append(
             f"{image} is {gt[0]}x{gt[1]}, not {scale} times {partner} with {lq[0]}x{lq[1]}",
         )
 
 
-def _size(report: Report, path: Path, need: int) -> tuple[int, int] | None:
-    """Width and height; None, and a mistake noted, if the file is damaged. ``need``: the smallest edge wanted."""
+def _head(report: Report, path: Path, need: int) -> Head | None:
+    """None, and a mistake noted, if the file is damaged. ``need``: the smallest edge wanted."""
     try:
         with Image.open(path) as image:
-            size = image.size
-        damaged = path.suffix.lower() == ".png" and not _is_whole(path)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-        damaged, size = True, (0, 0)
-    if damaged:
+            width, height = image.size
+            turned = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+            whole = _is_whole(path, image.format)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
+        whole, turned, width, height = False, 1, 0, 0
+    if not whole:
         report.mistakes.append(f"{path} cannot be read")
         return None
-    if min(size) < need:
-        report.mistakes.append(f"{path} is {size[0]}x{size[1]}, smaller than gt_size {need}")
-    return size
+    if turned > 4:
+        width, height = height, width
+    if min(width, height) < need:
+        report.mistakes.append(f"{path} is {width}x{height}, smaller than gt_size {need}")
+    return width, height, turned
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(path: Path, kind: str | None) -> bool:
+    """Whether the file has its end; a JPEG file without one is decoded, to be sure."""
+    if kind not in ("PNG", "JPEG"):
+        return True
     with path.open("rb") as file:
-        file.seek(-12, 2)
-        return END_OF_PNG in file.read()
+        file.seek(-min(TAIL if kind == "JPEG" else 12, path.stat().st_size), 2)
+        if (END_OF_JPEG if kind == "JPEG" else END_OF_PNG) in file.read():
+            return True
+    return kind == "JPEG" and cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None

@@ -126,8 +126,9 @@ class Trainer:
                 raise
             except Exception as error:  # from the data set's code, perhaps by way of a worker process
                 reason = str(error).strip().splitlines() or [type(error).__name__]
+                last = reason[-1].removeprefix(f"{InputError.__module__}.InputError: ")
                 raise InputError(
-                    f"A training sample cannot be loaded: {reason[-1].rstrip('.')}.",
+                    f"A training sample cannot be loaded: {last.rstrip('.')}.",
                     "Check the images of datasets.train; --verbose shows where it happened.",
                 ) from error
             yield batch

@@ -17,7 +17,7 @@ from .recipe.schema import RecipeModel
 from .team import Processes
 
 
-def rehearse(recipe: RecipeModel, root: Path, console: Console) -> None:
+def rehearse(recipe: RecipeModel, root: Path, console: Console, look: bool = True) -> None:
     """Print the resolved recipe, the data found, the number of parameters, and time and memory of a step.
 
     Raises:
@@ -26,7 +26,7 @@ def rehearse(recipe: RecipeModel, root: Path, console: Console) -> None:
     bridge.load()
     keep_freed_memory()
     full = resolve(recipe, root, torch.cuda.is_available())
-    reports = datacheck.check(full["datasets"])
+    reports = datacheck.check(full["datasets"]) if look else []
     text = yaml.safe_dump(full, sort_keys=False)
     trainer = Trainer(full, console, Processes())
     trainer.build()

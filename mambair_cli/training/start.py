@@ -19,7 +19,7 @@ from .recipe.schema import RecipeModel
 from .team import Processes
 
 
-def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console) -> None:
+def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console, look: bool = True) -> None:
     """Train a recipe, alone or as one of the processes that torchrun started.
 
     Args:
@@ -27,6 +27,7 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
         root: the folder that data paths are relative to.
         resume: whether to go on from the last checkpoint; None goes on if there is one.
         console: where to talk.
+        look: whether to look at the images first.
 
     Raises:
         MambairError: it cannot begin, or cannot go on.
@@ -38,7 +39,7 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
     with team.joined(processes), warnings_shown(console.warn) if processes.first else nullcontext():
         full = resolve(recipe, root, torch.cuda.is_available(), processes.rank, processes.world)
         _tell(recipe, full, processes, console)
-        if processes.first:
+        if processes.first and look:
             datacheck.check(full["datasets"])
         state = state_to_resume(full, resume)
         team.gathered(None, processes)  # everybody has looked before anything is moved or written

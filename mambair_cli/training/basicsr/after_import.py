@@ -12,7 +12,7 @@ from torch import nn
 from .. import resuming
 from ..checkpoints import write
 from ..perceptual import weights
-from . import real_esrgan
+from . import data, real_esrgan
 
 
 def apply() -> None:
@@ -23,7 +23,7 @@ def apply() -> None:
     distribute_without_cuda()
     save_atomically()
     log_where_we_want()
-    pair_several_folders()
+    data.apply()
     find_in_silence()
     name_missing_features()
     real_esrgan.apply()
@@ -136,20 +136,6 @@ def log_where_we_want() -> None:
 def _state(model: Any, net: nn.Module) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = model.get_bare_model(net).state_dict()
     return state
-
-
-def pair_several_folders() -> None:
-    """Published recipes of MambaIR list several folders of pairs; BasicSR lists one of each."""
-    import basicsr.data.paired_image_dataset as module
-
-    original = module.paired_paths_from_folder
-
-    def paired_paths_from_folder(folders: Any, keys: Any, filename_tmpl: str) -> list[Any]:
-        degraded, clean = ([folder] if isinstance(folder, str) else folder for folder in folders)
-        pairs = zip(degraded, clean, strict=True)
-        return [paths for pair in pairs for paths in original(list(pair), keys, filename_tmpl)]
-
-    module.paired_paths_from_folder = paired_paths_from_folder
 
 
 def find_in_silence() -> None:

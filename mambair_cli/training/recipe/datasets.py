@@ -43,8 +43,8 @@ class PairedImageDataset(Loaded, Augmented):
     meta_info_file: str | None = None
     """A text file with a name per line; without it the folder is listed."""
 
-    color: Literal["y"] | None = None
-    """y: luminance only."""
+    color: Literal["y", "gray"] | None = None
+    """y: luma from 16 to 235; gray: from black to white, which is what networks of one channel get by default."""
 
     mean: list[float] | None = None
     """Subtracted per channel."""

@@ -8,7 +8,7 @@ from ...places import located
 from ...weights import catalog
 from .schema import RecipeModel
 
-DATA_KEYS = ("dataroot_gt", "dataroot_lq", "meta_info_file")
+DATA_KEYS = ("dataroot_gt", "dataroot_lq", "meta_info_file", "meta_info")
 WEIGHT_KEYS = ("pretrain_network", "resume_state")
 
 
@@ -25,7 +25,10 @@ def plain(recipe: RecipeModel) -> dict[str, Any]:
         del options["val"]  # an empty one asks for nothing
     if "val" in options:
         options["val"].setdefault("suffix", None)  # BasicSR reads it without asking
+    channels = options["network_g"].get("in_chans", options["network_g"].get("num_in_ch"))
     for name, dataset in options["datasets"].items():
+        if dataset["type"] == "PairedImageDataset" and channels == 1:
+            dataset.setdefault("color", "gray")
         dataset |= {"phase": name.split("_")[0], "scale": options["scale"]}
     return options
 
