@@ -19,7 +19,11 @@ COMPLAINT = re.compile(
 )
 """Texts of libjpeg, libpng, libtiff (which begins with names of functions) and OpenCV, to the end of their lines."""
 
-HARMLESS = re.compile(rb"unknown JFIF revision|Unknown Adobe color transform|Application transferred too|Unknown field")
+HARMLESS = re.compile(
+    r"unknown JFIF revision|Unknown Adobe color transform|Application transferred too|Unknown field"
+    r"|Extra compressed data|tRNS chunk has out-of-range samples"
+)
+"""Which of them say nothing against the pixels."""
 
 _lock = threading.RLock()
 _depth = 0
@@ -52,7 +56,8 @@ def listening() -> Iterator[list[str]]:
             text = file.read()
             file.close()
             complaints = [found[0] for found in COMPLAINT.finditer(text)]
-            heard += [line.decode(errors="replace").strip() for line in complaints if not HARMLESS.search(line)]
+            lines = [complaint.decode(errors="replace").strip() for complaint in complaints]
+            heard += [line for line in lines if not HARMLESS.search(line)]
             rest = text if _depth else COMPLAINT.sub(b"", text)
             if rest:
                 with suppress(OSError):

@@ -19,12 +19,13 @@ def read(name: str, data: bytes) -> Picture:
     Raises:
         InputError: it is none, or damaged.
     """
-    kind, found = "", Container(Metadata(), 1, ())
+    kind, found, pixels = "", Container(Metadata(), 1, ()), None
     with suppress(UnidentifiedImageError), container.opened(data) as image:
         kind, found = image.format or "", container.described(image)
-        image.verify()
+        if image.mode == "P" and "transparency" not in image.info:
+            pixels = container.gray_palette(image)
     try:
-        pixels = opencv.read(name, data)
+        pixels = opencv.read(name, data) if pixels is None else pixels
     except InputError:
         if kind:
             raise InputError(f"{name} is a picture of the kind {kind}, which is not supported.", CONVERT) from None

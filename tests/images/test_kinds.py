@@ -237,6 +237,26 @@ def test_edges_that_no_result_can_have_are_refused_before_decoding(size: tuple[i
         decode_bytes(data, "a", max_pixels=None)
 
 
+@pytest.mark.parametrize("gray", [False, True])
+def test_what_is_no_format_of_ours_may_be_read_all_the_same(gray: bool) -> None:
+    image = Image.new("P", (3, 2), 1)
+    image.putpalette([0, 0, 0, 90, 90, 90 if gray else 91])
+    file = io.BytesIO()
+    image.save(file, "GIF")
+    assert decode_bytes(file.getvalue(), "a.png").pixels[0, 0].tolist() == ([90] if gray else [90, 90, 91])
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "TGA")
+    with pytest.raises(InputError, match="a picture of the kind TGA, which is not supported"):
+        decode_bytes(file.getvalue(), "a.png")
+
+
+def test_bytes_behind_the_pixels_of_a_png_are_no_damage(rgb: NDArray[np.uint8]) -> None:
+    whole = foreign.png(rgb)
+    end = whole.rindex(b"IEND") - 4
+    data = whole[:end] + foreign.chunk(b"IDAT", b"x") + whole[end:]
+    assert decode_bytes(data, "a", strict=True).notes == ()
+
+
 def test_text_of_many_bytes_is_no_damage(rgb: NDArray[np.uint8]) -> None:
     profile = foreign.SRGB + bytes(2 << 20)
     profile = struct.pack(">I", len(profile)) + profile[4:]
