@@ -36,6 +36,7 @@ class Format:
     Attributes:
         name: as the user calls it.
         kind: a picture in it, for messages.
+        mime: types by which desktops know its files (IANA, media types).
         suffixes: those that its files have; the first is the one that is written.
         content: matches the first ``HEAD`` bytes of its files.
         read: ``(name, data) -> Picture``, upright, ``name`` being for messages.
@@ -60,6 +61,7 @@ class Format:
 
     name: str
     kind: str
+    mime: tuple[str, ...]
     suffixes: tuple[str, ...]
     content: re.Pattern[bytes]
     read: Function
@@ -101,6 +103,7 @@ FORMATS: list[Format] = [
     Format(
         name="png",
         kind="a PNG picture",
+        mime=("image/png",),
         suffixes=(".png",),
         content=_starts(rb"\x89PNG\r\n\x1a\n"),
         read="png:read",
@@ -115,6 +118,7 @@ FORMATS: list[Format] = [
     Format(
         name="jpg",
         kind="a JPEG picture",
+        mime=("image/jpeg",),
         suffixes=(".jpg", ".jpeg", ".jfif", ".jpe", ".jif"),
         content=_starts(rb"\xff\xd8\xff"),
         read="jpeg:read",
@@ -130,6 +134,7 @@ FORMATS: list[Format] = [
     Format(
         name="webp",
         kind="a WebP picture",
+        mime=("image/webp",),
         suffixes=(".webp",),
         content=_starts(rb"RIFF....WEBP"),
         read="webp:read",
@@ -147,6 +152,7 @@ FORMATS: list[Format] = [
     Format(
         name="tif",
         kind="a TIFF picture",
+        mime=("image/tiff",),
         suffixes=(".tif", ".tiff"),
         content=_starts(rb"II[*+]\0|MM\0[*+]"),
         read="tiff:read",
@@ -163,6 +169,7 @@ FORMATS: list[Format] = [
     Format(
         name="bmp",
         kind="a BMP picture",
+        mime=("image/bmp",),
         suffixes=(".bmp",),
         content=_starts(rb"BM.{12}[\x0c-\x7c]\0\0\0"),
         read="bmp:read",
@@ -172,6 +179,7 @@ FORMATS: list[Format] = [
     Format(
         name="avif",
         kind="an AVIF picture",
+        mime=("image/avif",),
         suffixes=(".avif",),
         content=_starts(rb"....ftyp(?:....){0,12}?avi[fs]"),
         read="avif:read",
@@ -188,6 +196,7 @@ FORMATS: list[Format] = [
     Format(
         name="heic",
         kind="a HEIC picture",
+        mime=("image/heic", "image/heif"),
         suffixes=(".heic", ".heif", ".hif"),
         content=_starts(rb"....ftyp(?:....){0,12}?(?:hei[cmsx]|hev[cx]|mif1|msf1)"),
         read="heif:read",
@@ -205,6 +214,7 @@ FORMATS: list[Format] = [
     Format(
         name="jxl",
         kind="a JPEG XL picture",
+        mime=("image/jxl",),
         suffixes=(".jxl",),
         content=_starts(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
         read="jxl:read",

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from ..errors import MambairError
-
-MIME = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp", "image/avif")
+from ..images import formats
 
 
 def install() -> Path:
@@ -28,9 +27,10 @@ def install() -> Path:
     else:
         data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
         target = data / "applications/mambair.desktop"
+        types = "".join(f"{mime};" for row in formats.FORMATS if row.installed for mime in row.mime)
         content = (
             "[Desktop Entry]\nType=Application\nName=mambair\nComment=Restore and enlarge pictures\n"
-            f'Exec="{program}" ui %F\nTerminal=true\nCategories=Graphics;\nMimeType={";".join(MIME)};\n'
+            f'Exec="{program}" ui %F\nTerminal=true\nCategories=Graphics;\nMimeType={types}\n'
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(content, encoding="utf-8", newline="")

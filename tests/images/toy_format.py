@@ -32,6 +32,7 @@ image_format(
     Format(
         name="toy",
         kind="a toy picture",
+        mime=(),
         suffixes=(".toy",),
         content=re.compile(b"TOY1"),
         read=read,
