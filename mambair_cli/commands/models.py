@@ -1,7 +1,7 @@
 """``mambair models``: what is known and what a file holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,10 +44,36 @@ def _list(console: Console) -> None:
 
 def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")]) -> None:
     """Say which network a model file holds."""
-    from dataclasses import asdict
-
     from rich.table import Table
     from rich.text import Text
+
+    record = _of_onnx(file) if file.lower().endswith(".onnx") else _of_weights(file)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in record.items():
+        shown = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(
+            key, Text(f"{value:,}" if isinstance(value, int) else harmless(shown))
+        )  # as it stands, not as markup
+    console.table(table, record)
+
+
+def _of_onnx(file: str) -> dict[str, Any]:
+    from ..weights import loader
+
+    model = loader.load(file)
+    return {
+        "name": model.name,
+        "file": file,
+        "network": model.architecture,
+        "task": model.task or sorted(model.descriptor.tasks),
+        "scale": model.descriptor.scale,
+        "channels": model.descriptor.in_channels,
+        "tile": model.descriptor.tile,
+    }
+
+
+def _of_weights(file: str) -> dict[str, Any]:
+    from dataclasses import asdict
 
     from mambair_archs import complexity
 
@@ -58,7 +84,7 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
     name, task = (entry.name, entry.task) if entry else loader.recognise(Path(path), metadata)
     network = found.build("meta")
     descriptor = found.descriptor
-    record = {
+    return {
         "name": name,
         "file": str(path),
         "network": found.architecture.name,
@@ -71,13 +97,6 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
         "options": asdict(found.config),
         "metadata": metadata,
     }
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for key, value in record.items():
-        shown = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(
-            key, Text(f"{value:,}" if isinstance(value, int) else harmless(shown))
-        )  # as it stands, not as markup
-    console.table(table, record)
 
 
 def _export(

@@ -31,7 +31,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="Model by name (see mambair models list), or a .safetensors or .pth file. Default: one that is installed.",
+        help="Model by name (see mambair models list), or a .safetensors, .pth or .onnx file. Default: one installed.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -41,6 +41,15 @@ Device = Annotated[
         "--device",
         metavar="DEVICE",
         help="auto, cpu, cuda, cuda:1, ... Several share the pictures: cuda:0,cuda:1.",
+        rich_help_panel=MODEL,
+    ),
+]
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="What runs an .onnx file: cpu, cuda, openvino, dml, coreml, ... Default: cpu.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -212,6 +221,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "max_pixels": (MaxPixels, MAX_PIXELS),
     "model": (ModelName, None),
     "device": (Device, "auto"),
+    "provider": (Provider, None),
     "precision": (PrecisionOption, Precision.fp32),
     "tile": (Tile, None),
     "overlap": (Overlap, None),

@@ -44,6 +44,7 @@ def _restore(
     output: str | None,
     model: str | None,
     device: str,
+    provider: str | None,
     suffix: str | None,
     format: str | None,
     recursive: bool,
@@ -62,13 +63,16 @@ def _restore(
     to_size = bool(choices.width or choices.height)
     name = default_model(task.name, choices.scale, to_size) if model is None else known_model(model)
     from ..restoration.memory import keep_freed_memory
-    from ..restoration.model import settings
+    from ..restoration.model import check_precision, settings
     from ..restoration.one import Restorer
     from ..restoration.plan import Naming, ending, plan
     from ..weights.loader import load
 
     keep_freed_memory()
-    loaded = load(name, device if len(devices) == 1 else "cpu")
+    loaded = load(name, device if len(devices) == 1 else "cpu", provider)
+    if len(devices) > 1 and not loaded.autocast:
+        raise UsageError(f"{name} is run by onnxruntime, not by several devices.", "Leave out --device.")
+    check_precision(loaded, choices.precision)
     check_model(console, loaded, task.name, choices)
     _check_backends(devices, loaded)
     if choices.scale == loaded.descriptor.scale:

@@ -1,9 +1,7 @@
 """Models as files of ONNX, compared with our own networks before they are written."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,10 +11,7 @@ from ..weights.loader import Model
 from ..weights.loader import load as load_model
 from . import session
 from .extra import load
-
-SUFFIX = ".onnx"
-KEY = "mambair"
-"""Of the metadata that say what inference has to know: an object of JSON."""
+from .onnx_model import KEY, SUFFIX, about
 
 SIZES = ((19, 45), (33, 32), (8, 61))
 """Heights and widths at which a file is compared; none was traced."""
@@ -79,21 +74,11 @@ def serialised(model: Model) -> bytes:
             "Export one of MambaIR, MambaIRv2 or MambaIRNano.",
         ) from error
     graph.producer_name = KEY
-    graph.metadata_props[KEY] = json.dumps(about(model), sort_keys=True)
+    graph.metadata_props[KEY] = about(model)
     written = onnx_ir.to_proto(graph)
     onnx.checker.check_model(written)
     content: bytes = written.SerializeToString()
     return content
-
-
-def about(model: Model) -> dict[str, Any]:
-    """What inference has to know of a model, for JSON."""
-    known = model.descriptor
-    facts = {name: getattr(known, name) for name in FACTS}
-    return facts | {"name": model.name, "task": model.task, "network": model.architecture}
-
-
-FACTS = ("scale", "in_channels", "size_multiple", "tile", "bytes_per_pixel", "minimum_size", "global_view")
 
 
 def compared(content: bytes, model: Model) -> tuple[float, ...]:

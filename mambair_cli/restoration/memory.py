@@ -16,13 +16,14 @@ RESERVE = 192 << 20
 """Bytes left for code, buffers of the scan and the allocator."""
 
 SIGNS = (
+    "Failed to allocate memory",
     "can't allocate memory",
     "std::bad_alloc",
     "could not create a memory object",
     "out of memory",
     "STATUS_ALLOC_FAILED",
 )
-"""What the allocators of torch, C++, oneDNN, CUDA, cuDNN and cuBLAS say in a plain RuntimeError."""
+"""What the allocators of torch, C++, oneDNN, CUDA, cuDNN, cuBLAS and onnxruntime say in a plain RuntimeError."""
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)

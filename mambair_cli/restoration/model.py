@@ -45,6 +45,7 @@ def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, st
     Raises:
         UsageError: a value is out of range.
     """
+    check_precision(model, precision)
     average = symmetries.ensemble if ensemble else _as_it_is
     if model.descriptor.global_view:
         assert isinstance(model.network, GlobalView)
@@ -52,6 +53,16 @@ def prepared(model: Model, report: Report, *, ensemble: bool, precision: str, st
         # seen is divided by the little light that gets through the haze, which takes full precision.
         return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))
     return blended(average(mixed(model.network, precision, report)), strength, model.descriptor.scale)
+
+
+def check_precision(model: Model, precision: str) -> None:
+    """Refuse half precision for what torch does not run.
+
+    Raises:
+        UsageError: it is asked for.
+    """
+    if precision != "fp32" and not model.autocast:
+        raise UsageError(f"{model.path} computes in the numbers it was exported with.", "Leave out the precision.")
 
 
 def _as_it_is(network: Network) -> Network:

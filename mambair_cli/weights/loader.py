@@ -9,7 +9,7 @@ from torch import nn
 
 from mambair_archs import ARCHITECTURES, Descriptor, Identified, UnknownWeightsError, identify
 
-from ..errors import DeviceError, ModelError
+from ..errors import DeviceError, ModelError, UsageError
 from . import catalog, files
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -23,24 +23,19 @@ class Model:
     Attributes:
         name: name in the catalogue, else the file's name.
         task: what it was trained for, or None if the file does not say.
+        architecture: name of the network.
+        descriptor: what inference has to know about the network.
+        autocast: whether torch can run it in half precision.
     """
 
     name: str
     path: Path
     task: str | None
-    identified: Identified
+    architecture: str
+    descriptor: Descriptor
     network: nn.Module
     device: torch.device
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """What inference has to know about the network."""
-        return self.identified.descriptor
-
-    @property
-    def architecture(self) -> str:
-        """Name of the network's class."""
-        return self.identified.architecture.name
+    autocast: bool = True
 
 
 def resolve_device(name: str) -> torch.device:
@@ -107,17 +102,26 @@ def recognise(path: Path, metadata: dict[str, str]) -> tuple[str, str | None]:
     return name, metadata.get("task") or (entry.task if entry else None)
 
 
-def load(name: str | Path, device: str = "auto") -> Model:
+def load(name: str | Path, device: str = "auto", provider: str | None = None) -> Model:
     """Load a model by catalogue name or from a file.
+
+    ``provider`` of onnxruntime runs a file of ONNX; the processor does by itself.
 
     Raises:
         ModelError: it cannot be found, read or recognised.
-        DeviceError: the device is not there.
+        DeviceError: the device or the provider is not there.
+        UsageError: a provider is given for weights, or a device for a file of ONNX.
     """
+    if Path(name).suffix.lower() == ".onnx":
+        from ..export import onnx_model
+
+        return onnx_model.load(Path(name), device, provider)
+    if provider is not None:
+        raise UsageError(f"{name} is no file of ONNX, so no provider can run it.", "Leave out --provider.")
     target = resolve_device(device)
     path, entry = locate(str(name))
     identified, tensors, metadata = inspect(path)
     network = identified.build().eval()
     network.load_state_dict(tensors)
     known, task = (entry.name, entry.task) if entry else recognise(path, metadata)
-    return Model(known, path, task, identified, network.to(target), target)
+    return Model(known, path, task, identified.architecture.name, identified.descriptor, network.to(target), target)

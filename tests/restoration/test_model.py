@@ -119,7 +119,7 @@ def local(scale: int) -> Model:
     for value in network.parameters():
         value.data += 0.1 * torch.randn(value.shape)
     found = registry.identify(network.state_dict())
-    return Model("local", Path("local"), None, found, network, torch.device("cpu"))
+    return Model("local", Path("local"), None, "MambaIRNano", found.descriptor, network, torch.device("cpu"))
 
 
 def test_refusals(enlarging: Model, keeping: Model, picture: Pixels) -> None:
