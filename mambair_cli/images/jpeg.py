@@ -39,6 +39,9 @@ LONGEST_HEAD = 16 << 20
 NEXT = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 """The marker that ends the data of a scan (B.1.1.5)."""
 
+PADDING = "extraneous bytes before marker 0xd9"
+"""What libjpeg says of bytes between the last pixel and the end marker."""
+
 NO_END = "the end of the file is missing, but nothing of the picture"
 TRUNCATED = "{} is damaged or truncated."
 
@@ -103,7 +106,7 @@ def read(name: str, data: bytes) -> Picture:
         data = data.rstrip(b"\xff") + MARK_OF_END
     with listening() as heard:
         pixels = opencv.read(name, data)
-    if heard and not ended:
+    if not (ended or all(PADDING in line for line in heard)):
         raise InputError(TRUNCATED.format(name), AGAIN)
     with container.opened(data) as image:
         around = container.described(image)

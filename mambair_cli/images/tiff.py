@@ -114,7 +114,9 @@ def _planes(name: str, data: bytes, layout: Layout) -> Pixels:
             numbers = tags.numbers(tag)
             each = len(numbers) // layout.channels
             parts[tag] = Value.of(tags.order, long, *numbers[channel * each : (channel + 1) * each])
-        planes.append(opencv.read(name, with_directory(data, Directory(tags.order, common | parts))))
+        directory = Directory(tags.order, common | parts)
+        plane, own = with_directory(data, directory), Layout.of(directory)
+        planes.append(_shallow(name, plane, own)[0] if own.bits == 8 else _deep(name, plane, own))
     return _straight(np.concatenate(planes, axis=2), layout)
 
 

@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -149,7 +149,11 @@ def unfilter(kind: int, line: list[int], above: list[int], step: int) -> list[in
 
 
 def tiff(
-    pixels: Pixels, order: Literal["<", ">"] = "<", tags: Mapping[int, tuple[int, Any]] | None = None, strips: int = 2
+    pixels: Pixels,
+    order: Literal["<", ">"] = "<",
+    tags: Mapping[int, tuple[int, Any]] | None = None,
+    strips: int = 2,
+    without: Collection[int] = (),
 ) -> bytes:
     """Any depth and channels, without compression; further ``tags`` as (type, numbers or bytes)."""
     height, width, channels = pixels.shape
@@ -172,6 +176,7 @@ def tiff(
     if channels in (2, 4):
         entries[338] = (3, [2])
     entries |= tags or {}
+    entries = {key: entry for key, entry in entries.items() if key not in without}
     data = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 0) + b"".join(parts)
     table = b""
     for key, (kind, values) in sorted(entries.items()):

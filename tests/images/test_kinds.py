@@ -165,6 +165,13 @@ def test_a_jpeg_that_lacks_its_end_marker_is_whole(progressive: bool, cut: int, 
         decode_bytes(whole[:-cut], "a", strict=True)
 
 
+def test_a_jpeg_without_end_marker_may_be_padded(rgb: NDArray[np.uint8]) -> None:
+    whole = jpg(rgb)
+    found = decode_bytes(whole[:-2] + bytes(500), "a")
+    assert np.array_equal(found.pixels, decode_bytes(whole, "a").pixels)
+    assert jpeg.NO_END in found.notes
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_jpeg_that_lacks_more_is_refused(progressive: bool, rgb: NDArray[np.uint8]) -> None:
     whole = jpg(rgb, progressive=progressive)

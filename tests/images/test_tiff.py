@@ -112,6 +112,23 @@ def test_planes(kind: Any, channels: int, orientation: int, rng: np.random.Gener
     assert np.array_equal(decode_bytes(data, "a").pixels, expected)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_planes_in_tiles(kind: Any, rng: np.random.Generator) -> None:
+    """Each plane two tiles of 16 x 16 side by side (TIFF 6.0, section 15)."""
+    pixels = noise(rng, 3, np.uint8).astype(kind)
+    pixels = (pixels / 255 if kind == np.float32 else pixels).astype(kind)
+    padded = np.pad(pixels, ((0, 4), (0, 12), (0, 0)))
+    tiles = [padded[:, left : left + 16, channel].tobytes() for channel in range(3) for left in (0, 16)]
+    size = len(tiles[0])
+    tags: Tags = {284: (3, [2]), 322: (4, [16]), 323: (4, [16])}
+    tags |= {324: (4, [8 + size * k for k in range(6)]), 325: (4, [size] * 6)}
+    data = foreign.tiff(
+        np.zeros((16, 32, 3), kind), tags=tags | {256: (4, [20]), 257: (4, [12])}, without=(273, 278, 279)
+    )
+    data = data[:8] + b"".join(tiles) + data[8 + 6 * size :]
+    assert np.array_equal(decode_bytes(data, "a").pixels, pixels)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_big_tiff(order: Literal["<", ">"], channels: int, dtype: Any, rng: np.random.Generator) -> None:
