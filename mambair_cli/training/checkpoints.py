@@ -6,6 +6,7 @@ goes on with what the other wrote. The state is written last: where it is, the c
 
 import os
 import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from ..errors import ModelError, OutputError
+from ..weights import files
 
 PART = ".part"
 
@@ -65,7 +67,7 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(
             f"The training state {path} is damaged ({type(error).__name__}).",
-            "Delete it to go on from the one before, or start over with --no-resume.",
+            "Go on from another one with path.resume_state, or start over with --no-resume.",
         ) from error
     if not isinstance(content, dict) or not {"iter", "optimizers", "schedulers"} <= content.keys():
         raise ModelError(f"{path} is no training state.", "Give a .state file to path.resume_state.")
@@ -78,10 +80,35 @@ def numbers(experiment: Path) -> list[int]:
     return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
-def newest(experiment: Path) -> Path | None:
-    """The training state to go on from, or None."""
-    found = numbers(experiment)
-    return experiment / "training_states" / f"{found[-1]}.state" if found else None
+def newest(experiment: Path, warn: Callable[[str], None]) -> Path | None:
+    """The last training state that is whole, with all the weights beside it; None if there is no state at all.
+
+    Args:
+        experiment: its folder.
+        warn: is told of each that is not.
+
+    Raises:
+        ModelError: none of several is whole.
+    """
+    last: ModelError | None = None
+    for number in reversed(numbers(experiment)):
+        state = experiment / "training_states" / f"{number}.state"
+        try:
+            for label in read(state).get("mambair", {}).get("networks", ["g"]):
+                files.read(weights_beside(state, label, number))
+        except ModelError as error:
+            warn(f"the checkpoint of iteration {number} cannot be used: {error.message}")
+            last = last or error
+        else:
+            return state
+    if last:
+        raise last
+    return None
+
+
+def weights_beside(state: Path, label: str, iteration: int) -> Path:
+    """The file of network ``label`` that belongs to a training state."""
+    return state.parent.parent / "models" / f"net_{label}_{iteration}.pth"
 
 
 def prune(experiment: Path, keep: int) -> None:
@@ -109,10 +136,10 @@ def point_to_weights(options: dict[str, Any], state: Path, iteration: int) -> No
         label = key.removeprefix("network_")
         if key in ignored:
             continue
-        path = state.parent.parent / "models" / f"net_{label}_{iteration}.pth"
+        path = weights_beside(state, label, iteration)
         if not path.is_file():
             raise ModelError(
                 f"The weights {path} of the training state {state} are missing.",
-                "Delete the state to go on from the one before, or start over with --no-resume.",
+                "Go on from another one with path.resume_state, or start over with --no-resume.",
             )
         options["path"] |= {f"pretrain_{key}": str(path), f"strict_load_{label}": True, f"param_key_{label}": "params"}

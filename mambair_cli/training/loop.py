@@ -65,7 +65,7 @@ class Trainer:
                 resuming.check(before, self.recipe)
                 self.news = list(resuming.changes(before, self.recipe))
             checkpoints.point_to_weights(self.options, state, saved["iter"])
-        self.model = build_model(self.options)
+        self.model = bridge.build_model(self.options)
         train = self.options["datasets"]["train"]
         self.dataset = bridge.build_dataset(train)
         self.epoch_size = len(self.dataset) * train["dataset_enlarge_ratio"]
@@ -254,6 +254,7 @@ class Trainer:
             "samples": self.samples,
             "best": self.best,
             "recipe": self.recipe,
+            "networks": [key.removeprefix("network_") for key in self.options if key.startswith("network_")],
             "kinds": [type(optimizer).__name__ for optimizer in self.model.optimizers],
             "meter": {"sums": self.meter.sums, "count": self.meter.count},
             "model": {name: plain(getattr(self.model, name)) for name in KEPT if hasattr(self.model, name)},
@@ -302,25 +303,6 @@ class Trainer:
         if self.journal:
             self.console.note(text)
             self.journal.say(text)
-
-
-def build_model(options: dict[str, Any]) -> Any:
-    """The recipe's model, its weights read where the recipe names some.
-
-    Raises:
-        MambairError: the weights are those of another network.
-    """
-    try:
-        return bridge.build_model(options)
-    except RuntimeError as error:
-        if "state_dict" not in str(error):
-            raise
-        lines = [line.strip() for line in str(error).splitlines()[1:3]]
-        raise InputError(
-            f"The weights {options['path'].get('pretrain_network_g')} are not those of the recipe's network: "
-            f"{' '.join(lines)}",
-            "Give the network's own weights, path.strict_load_g=false to take what fits, or --no-resume.",
-        ) from error
 
 
 def validation_loader(options: dict[str, Any]) -> DataLoader[Any]:

@@ -1,6 +1,7 @@
 """How a run begins: options complete, data looked at, the checkpoint to go on from chosen."""
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
         _tell(recipe, full, processes, console)
         if processes.first and look:
             datacheck.check(full["datasets"])
-        state = state_to_resume(full, resume)
+        state = state_to_resume(full, resume, console.warn if processes.first else _silent)
         team.gathered(None, processes)  # everybody has looked before anything is moved or written
         trainer = Trainer(full, console, processes)
         trainer.build(state)
@@ -57,10 +58,13 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
         trainer.run()
 
 
-def state_to_resume(options: dict[str, Any], resume: bool | None) -> Path | None:
+def state_to_resume(options: dict[str, Any], resume: bool | None, warn: Callable[[str], None]) -> Path | None:
     """The training state to go on from: the one the recipe names, else the newest; the newest with ``resume``.
 
+    A newest one that is damaged is passed over for the one before it, which ``warn`` is told.
+
     Raises:
+        ModelError: there are checkpoints, and none is whole.
         UsageError: a checkpoint is asked for and there is none.
     """
     if resume is False:
@@ -68,7 +72,7 @@ def state_to_resume(options: dict[str, Any], resume: bool | None) -> Path | None
     experiment = Path(options["path"]["experiments_root"])
     if (named := options["path"].get("resume_state")) and not resume:
         return Path(named)
-    newest = checkpoints.newest(experiment)
+    newest = checkpoints.newest(experiment, warn)
     if resume and newest is None:
         raise UsageError(f"There is no checkpoint in {experiment} to go on from.", "Leave out --resume.")
     return newest
@@ -78,6 +82,10 @@ def archive(experiment: Path) -> None:
     """Move what an earlier run left out of the way, as BasicSR does; never delete it."""
     if experiment.exists():
         experiment.rename(experiment.with_name(f"{experiment.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}"))
+
+
+def _silent(text: str) -> None:
+    """The first process speaks for all."""
 
 
 def _tell(given: RecipeModel, full: dict[str, Any], processes: Processes, console: Console) -> None:

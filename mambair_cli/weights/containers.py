@@ -11,6 +11,8 @@ from typing import Any
 from torch import Tensor
 
 Tensors = dict[str, Tensor]
+Place = tuple[str, ...]
+"""Keys of a file that lead to a set, and the parts of its prefix."""
 
 NAMES = ("params", "state_dict", "model", "generator", "net_g", "net", "network")
 """Of containers and prefixes, the likelier first."""
@@ -22,7 +24,7 @@ SIBLINGS = 4
 """A wrapper holds at most so many modules beside each other; what holds more is a network."""
 
 
-def candidates(content: Any) -> list[Tensors]:
+def candidates(content: Any) -> list[tuple[Place, Tensors]]:
     """Sets of tensors with their names inside the set, averaged weights first, then the likelier and the larger.
 
     Args:
@@ -31,10 +33,10 @@ def candidates(content: Any) -> list[Tensors]:
     found = [
         ((*place, *prefix), part) for place, tensors in _mappings(content, ()) for prefix, part in _inside(tensors, ())
     ]
-    return [tensors for _, tensors in sorted(found, key=lambda one: (*_rank(one[0]), -len(one[1])))]
+    return sorted(found, key=lambda one: (*_rank(one[0]), -len(one[1])))
 
 
-def _mappings(content: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensors]]:
+def _mappings(content: Any, place: Place) -> Iterator[tuple[Place, Tensors]]:
     """Every mapping that holds tensors, with the keys that lead to it."""
     if not isinstance(content, Mapping) or len(place) > DEPTH:
         return
@@ -45,7 +47,7 @@ def _mappings(content: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str,
         yield from _mappings(value, (*place, str(key)))
 
 
-def _inside(tensors: Tensors, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensors]]:
+def _inside(tensors: Tensors, prefix: Place) -> Iterator[tuple[Place, Tensors]]:
     """The tensors themselves, and those below each prefix that can be a wrapper's."""
     yield prefix, tensors
     modules: dict[str, Tensors] = {}
@@ -59,7 +61,7 @@ def _inside(tensors: Tensors, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[s
         yield from _inside(part, (*prefix, module))
 
 
-def _rank(place: tuple[str, ...]) -> tuple[bool, int]:
+def _rank(place: Place) -> tuple[bool, int]:
     """Averaged first, then by name."""
     averaged = any("ema" in part.lower().split("_") for part in place)
     known = min((NAMES.index(part.lower()) for part in place if part.lower() in NAMES), default=len(NAMES))

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelError
 from . import containers
-from .containers import Tensors
+from .containers import Place, Tensors
 from .digest import KEY, digest
 
 MAX_BYTES = 4 << 30
@@ -25,7 +25,13 @@ AGAIN = "Download it again."
 
 
 def read(path: Path) -> tuple[list[Tensors], dict[str, str]]:
-    """Sets of tensors that a file of safetensors or of torch holds, and its metadata.
+    """Sets of tensors that a file of safetensors or of torch holds, and its metadata; see :func:`read_placed`."""
+    found, metadata = read_placed(path)
+    return [tensors for _, tensors in found], metadata
+
+
+def read_placed(path: Path) -> tuple[list[tuple[Place, Tensors]], dict[str, str]]:
+    """Sets of tensors that a file of safetensors or of torch holds, each with where it is, and the file's metadata.
 
     What kind of file it is, its content says, not its name. A checkpoint can hold several sets, and one set below a
     prefix; see :mod:`.containers` for their order.
@@ -47,7 +53,7 @@ def read(path: Path) -> tuple[list[Tensors], dict[str, str]]:
         raise ModelError(
             f"The model file {path} holds no set of tensors, but {inside or 'nothing'}.", "Give a file of weights."
         )
-    _check_tensors(path, found)
+    _check_tensors(path, [tensors for _, tensors in found])
     return found, metadata
 
 

@@ -14,7 +14,7 @@ STATE = {"epoch": 0, "iter": 5, "optimizers": [], "schedulers": []}
 
 def make(folder: Path, *numbers: int) -> None:
     for number in numbers:
-        checkpoints.write(folder / "models" / f"net_g_{number}.pth", {})
+        checkpoints.write(folder / "models" / f"net_g_{number}.pth", {"params": {"w": torch.ones(4)}})
         checkpoints.write(folder / "training_states" / f"{number}.state", STATE | {"iter": number})
 
 
@@ -41,10 +41,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_the_newest_is_the_highest_number_not_the_last_name(tmp_path: Path) -> None:
-    assert checkpoints.newest(tmp_path) is None
+    assert checkpoints.newest(tmp_path, pytest.fail) is None
     make(tmp_path, 5, 1000, 999)
     (tmp_path / "training_states" / "2000.state.part").touch()
-    assert checkpoints.newest(tmp_path) == tmp_path / "training_states" / "1000.state"
+    assert checkpoints.newest(tmp_path, pytest.fail) == tmp_path / "training_states" / "1000.state"
     checkpoints.sweep(tmp_path)
     assert not list(tmp_path.rglob("*.part"))
 
@@ -82,3 +82,30 @@ def test_a_state_without_weights_is_told(tmp_path: Path) -> None:
     options: dict[str, Any] = {"network_g": {}, "path": {}}
     with pytest.raises(ModelError, match=r"net_g_5\.pth .* missing"):
         checkpoints.point_to_weights(options, tmp_path / "training_states" / "5.state", 5)
+
+
+@pytest.mark.parametrize("victim", ["training_states/10.state", "models/net_g_10.pth"])
+@pytest.mark.parametrize("harm", ["cut", "changed", "gone"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, victim: str, harm: str) -> None:
+    make(tmp_path, 5, 10)
+    path, warnings = tmp_path / victim, list[str]()
+    content = bytearray(path.read_bytes())
+    if harm == "changed":
+        place = content.find(b"iter" if "state" in victim else torch.ones(4).numpy().tobytes())
+        content[place] ^= 1
+    path.write_bytes(content[: len(content) // 2] if harm == "cut" else content)
+    if harm == "gone" and "state" not in victim:
+        path.unlink()
+    elif harm == "gone":
+        path.write_bytes(b"")
+    assert checkpoints.newest(tmp_path, warnings.append) == tmp_path / "training_states" / "5.state"
+    [warning] = warnings
+    assert warning.startswith("the checkpoint of iteration 10 cannot be used: ")
+
+
+def test_checkpoints_none_of_which_is_whole_are_an_error(tmp_path: Path) -> None:
+    make(tmp_path, 5, 10)
+    for state in (tmp_path / "training_states").iterdir():
+        state.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"10\.state"):
+        checkpoints.newest(tmp_path, list[str]().append)

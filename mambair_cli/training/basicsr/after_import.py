@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import resuming
+from .. import pretrained, resuming
 from ..checkpoints import write
 from ..perceptual import weights
 from . import data, real_esrgan
@@ -19,6 +19,7 @@ def apply() -> None:
     """All of them."""
     resume_without_cuda()
     resume_by_the_recipe()
+    read_any_weights()
     whole_jpeg_quality()
     distribute_without_cuda()
     save_atomically()
@@ -57,6 +58,18 @@ def resume_by_the_recipe() -> None:
         resuming.carry_over(self.optimizers, resume_state)
 
     BaseModel.resume_training = resume_training
+
+
+def read_any_weights() -> None:
+    """BasicSR knows one layout of one kind of file, and of what does not fit loads nothing without a word."""
+    from basicsr.models.base_model import BaseModel
+
+    def load_network(
+        self: Any, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
+    ) -> None:
+        pretrained.load(self.get_bare_model(net), Path(load_path), strict, param_key)
+
+    BaseModel.load_network = load_network
 
 
 def whole_jpeg_quality() -> None:

@@ -6,7 +6,6 @@ Loaded by the bridge, which has made BasicSR importable.
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from mambair_archs import registry
 from ...errors import NumericalError
 from ...restoration.engine import Settings, restore
 from ...restoration.model import DEFAULT_OVERLAP
-from ...weights.files import read
 from ..recipe.components import SCHEDULERS
 
 USUAL_TILE, USUAL_OVERLAP = 256, 32
@@ -46,16 +44,6 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         self.skipped = [0, 0]
         if train["compile"]:
             self.get_bare_model(self.net_g).compile()
-
-    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = "params") -> None:
-        """BasicSR's checkpoints, and .safetensors files such as those that come with the package."""
-        if not load_path.endswith(".safetensors"):
-            super().load_network(net, load_path, strict, param_key)
-            return
-        own = self.get_bare_model(net).state_dict().keys()
-        tensors = max(read(Path(load_path))[0], key=lambda tensors: len(own & tensors.keys()))
-        self._print_different_keys_loading(net, tensors, strict)
-        self.get_bare_model(net).load_state_dict(tensors, strict=strict)
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
         """Any optimiser of torch, not Adam alone."""
