@@ -17,26 +17,23 @@ def _list(console: Console) -> None:
     from dataclasses import asdict
 
     from rich.table import Table
+    from rich.text import Text
 
     from ..weights import catalog
 
-    table = Table(
-        "Name",
-        "Task",
-        "Scale",
-        "Installed",
-        "PSNR",
-        "s/Mpx",
-        "Licence",
-        box=None,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    titles = ("Name", "Task", "Scale", "Installed", "PSNR", "s/Mpx", "Licence")
+    table = Table(*titles, box=None, pad_edge=False, collapse_padding=True)
+    groups: dict[str, list[catalog.Entry]] = {}
     for entry in catalog.entries():
-        score = next((f"{value:.2f} dB on {name}" for name, value in entry.psnr.items()), "")
-        speed = f"{entry.seconds:.1f}" if entry.seconds is not None else ""
-        installed = "bundled" if entry.bundled else "yes" if entry.installed else "no"
-        table.add_row(entry.name, entry.task, f"x{entry.scale}", installed, score, speed, entry.licence)
+        groups.setdefault("Come with mambair" if entry.bundled else entry.arch, []).append(entry)
+    for group, members in groups.items():
+        table.add_row(Text(group, style="bold"))
+        for entry in members:
+            score = next((f"{value:.2f} dB on {name}" for name, value in entry.psnr.items()), "")
+            speed = f"{entry.seconds:.1f}" if entry.seconds is not None else ""
+            installed = "bundled" if entry.bundled else "yes" if entry.installed else "no"
+            row = (entry.task, f"x{entry.scale}", installed, score, speed, entry.licence)
+            table.add_row(f"  {entry.name}", *row)
     records = [asdict(entry) | {"installed": entry.installed} for entry in catalog.entries()]
     console.table(table, {"models": records})
     console.note("s/Mpx: seconds per million pixels of input. mambair fetch NAME gets a model that is not installed.")
