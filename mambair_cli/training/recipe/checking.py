@@ -297,7 +297,7 @@ def unused(recipe: View) -> Iterator[Finding]:
 
 def batch_degradations(recipe: View) -> Iterator[Finding]:
     """Models that degrade whole batches have no defaults for it."""
-    kind = recipe.get("model_type")
+    kind = str(recipe.get("model_type"))
     if kind not in DEGRADING or not recipe.get("train"):
         return
     rounds = [name + number for number in ("", "2") for name in TWICE]
@@ -317,7 +317,7 @@ def places_of_losses(recipe: View) -> Iterator[Finding]:
     """Losses between features and those between pixels have places of their own."""
     if (kind := recipe.get("train", "pixel_opt", "type")) in OF_FEATURES:
         yield ("train", "pixel_opt", "type"), f"{kind} compares features, not pixels", "Write it as perceptual_opt."
-    kind = recipe.get("train", "perceptual_opt", "type")
+    kind = str(recipe.get("train", "perceptual_opt", "type"))
     if kind in registered("losses") and kind not in OF_FEATURES:
         what = f"{kind} compares no features"
         yield ("train", "perceptual_opt", "type"), what, f"Use one of {', '.join(OF_FEATURES)}, or pixel_opt."

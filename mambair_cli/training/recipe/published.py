@@ -9,6 +9,20 @@ from .mistakes import Path as KeyPath
 from .mistakes import Place, dotted
 from .schema import OWN_MODEL
 
+RENAMED = {
+    "path": {
+        "pretrain_model_g": "pretrain_network_g",
+        "pretrain_model_d": "pretrain_network_d",
+        "strict_load": "strict_load_g",
+    },
+    "datasets": {"use_flip": "use_hflip"},
+    "model_type": {"BasicVSRModel": "VideoRecurrentModel"},
+}
+"""Names that BasicSR had before 1.3, in its own recipes to this day."""
+
+UNREAD_BY = {"Vimeo90KRecurrentDataset": ("interval_list",)}
+"""Keys that BasicSR's recipes give to data sets which read no such key."""
+
 MODELS = ("MambaIRv2Model", "MambaIRv2LightModel")
 """Copies of MambaIRModel under other names."""
 
@@ -38,10 +52,22 @@ def translate(document: Document) -> list[str]:
     if data.get("model_type") in MODELS:
         note(("model_type",), f"{data['model_type']} is {OWN_MODEL} here")
         data["model_type"] = OWN_MODEL
+    if newer := RENAMED["model_type"].get(str(data.get("model_type"))):
+        note(("model_type",), f"{data['model_type']} is {newer} by now")
+        data["model_type"] = newer
+    _renamed(data, ("path",), RENAMED["path"], note)
+    if "save_img" in data:
+        note(("save_img",), "ignored, as BasicSR does; val.save_img counts")
+        del data["save_img"]
     _network(_mapping(data.get("network_g")), note)
     for name, dataset in _mapping(data.get("datasets")).items():
         _dataset(name, _mapping(dataset), note)
         _folders(name, _mapping(dataset), note)
+        _renamed(data, ("datasets", name), RENAMED["datasets"], note)
+        for key in UNREAD_BY.get(str(_mapping(dataset).get("type")), ()):
+            if key in dataset:
+                note(("datasets", name, key), f"{dataset['type']} has no such option; ignored, as BasicSR does")
+                del dataset[key]
     val = _mapping(data.get("val"))
     for name in [name for name in UNREAD if name in val]:
         note(("val", name), "ignored, as published code does")
@@ -51,6 +77,17 @@ def translate(document: Document) -> list[str]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _renamed(data: dict[str, Any], place: KeyPath, names: dict[str, str], note: Note) -> None:
+    """Keys under the names of today."""
+    section = data
+    for key in place:
+        section = _mapping(section.get(str(key)))
+    for old, new in names.items():
+        if old in section and new not in section:
+            note((*place, old), f"{new} by now")
+            section[new] = section.pop(old)
 
 
 def _network(options: dict[str, Any], note: Note) -> None:

@@ -80,11 +80,12 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UsageError: there is no such file, or it cannot be read.
         RecipeError: the recipe or an override is wrong; holds all mistakes.
     """
-    from . import checking, idle, messages, published
+    from . import checking, foreign, idle, messages, published
 
     found = find(path)
     source = str(path) if Path(path).is_file() else str(found)
     text = _text(found)
+    foreign.refuse_text(found, text)
     document = read(text, source)
     if not isinstance(document.data, dict):
         if not document.mistakes:
@@ -92,6 +93,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(source, document.mistakes)
     for each in overrides:
         override(document, each)
+    foreign.refuse(found, document.data)
     _load_plugins(document, found.parent)
     notes = published.translate(document)
     model, found_wrong = messages.validated(document)
