@@ -144,7 +144,7 @@ def _load(name: str, options: dict[str, Any], device: str) -> "Model":
     from .defaults import known_model
 
     keep_freed_memory()
-    model = load(known_model(name), device)
+    model = _recipes_own(name, options, device) or load(known_model(name), device)
     check_channels(model.descriptor.in_channels, model.name)
     check_backend(model.device)
     wanted, scale = options.get("network_g", {}).get("type"), int(options.get("scale", model.descriptor.scale))
@@ -155,6 +155,19 @@ def _load(name: str, options: dict[str, Any], device: str) -> "Model":
             "Give the recipe of this model, or another --model.",
         )
     return model
+
+
+def _recipes_own(name: str, options: dict[str, Any], device: str) -> "Model | None":
+    """A network of BasicSR with the recipe's options, if that is what the recipe tests."""
+    from mambair_archs import ARCHITECTURES
+
+    wanted = options.get("network_g", {}).get("type")
+    if wanted is None or wanted in {known.name for known in ARCHITECTURES} or not Path(name).is_file():
+        return None
+    from ..training.basicsr import trained
+    from ..weights.loader import resolve_device
+
+    return trained.load(Path(name), resolve_device(device), {"scale": 1, **options})
 
 
 def _measure(model: "Model", options: dict[str, Any]) -> "Measure":

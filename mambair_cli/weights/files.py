@@ -21,6 +21,9 @@ ZIP, PICKLE = b"PK", b"\x80"
 SHARED = 4
 """Tensors may share memory, as layers that are listed twice do, but not without limit."""
 
+NETWORK = "network"
+"""Key under which a trainer says in words what network the tensors are of."""
+
 AGAIN = "Download it again."
 
 
@@ -47,6 +50,8 @@ def read_placed(path: Path) -> tuple[list[tuple[Place, Tensors]], dict[str, str]
         raise ModelError(f"The model file {path} is damaged or no file of safetensors.", AGAIN)
     else:
         content = _pickle(path)
+        if isinstance(content, Mapping) and isinstance(said := content.get(NETWORK), str):
+            metadata[NETWORK] = said
     found = containers.candidates(content)
     if not found:
         inside = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__

@@ -120,8 +120,20 @@ def load(name: str | Path, device: str = "auto", provider: str | None = None) ->
         raise UsageError(f"{name} is no file of ONNX, so no provider can run it.", "Leave out --provider.")
     target = resolve_device(device)
     path, entry = locate(str(name))
-    identified, tensors, metadata = inspect(path)
+    try:
+        identified, tensors, metadata = inspect(path)
+    except ModelError:
+        if other := _other(path, target):
+            return other
+        raise
     network = identified.build().eval()
     network.load_state_dict(tensors)
     known, task = (entry.name, entry.task) if entry else recognise(path, metadata)
     return Model(known, path, task, identified.architecture.name, identified.descriptor, network.to(target), target)
+
+
+def _other(path: Path, device: torch.device) -> Model | None:
+    """A network that is not ours, of a file that says what it is."""
+    from ..training.basicsr import trained
+
+    return trained.load(path, device)

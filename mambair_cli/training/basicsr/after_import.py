@@ -12,7 +12,7 @@ from torch import nn
 from .. import pretrained, resuming
 from ..checkpoints import write
 from ..perceptual import weights
-from . import data, real_esrgan
+from . import data, real_esrgan, trained
 
 
 def apply() -> None:
@@ -105,17 +105,20 @@ def distribute_without_cuda() -> None:
 def save_atomically() -> None:
     """BasicSR writes over files in place and goes on when that fails; a crash then leaves half a checkpoint.
 
-    The content is BasicSR's own. What a model holds in ``extra_state`` is added to its training state.
+    The content is BasicSR's own, and what :mod:`.trained` adds. What a model holds in ``extra_state`` is added to its
+    training state.
     """
     from basicsr.models.base_model import BaseModel
     from basicsr.utils.dist_util import master_only
 
     def save_network(self: Any, net: Any, net_label: str, current_iter: int, param_key: Any = "params") -> None:
         nets, keys = (net, param_key) if isinstance(net, list) else ([net], [param_key])
-        content = {
+        content: dict[str, Any] = {
             key: {name.removeprefix("module."): value.cpu() for name, value in _state(self, one).items()}
             for one, key in zip(nets, keys, strict=True)
         }
+        if net_label == "net_g":
+            content |= trained.noted(self.opt["network_g"], self.opt.get("scale", 1))
         number = "latest" if current_iter == -1 else current_iter
         write(Path(self.opt["path"]["models"], f"{net_label}_{number}.pth"), content)
 

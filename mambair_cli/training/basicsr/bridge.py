@@ -93,4 +93,6 @@ def build_model(options: dict[str, Any]) -> Any:
     register()
     from basicsr.models import build_model as build
 
-    return build(options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.meshgrid")  # of SwinIR, a spelling of 2022 that still works
+        return build(options)

@@ -1,0 +1,99 @@
+"""Networks of BasicSR that were trained here, restored with like ours: their files say what was built.
+
+Nothing but a constructor's name and plain options is stored, under :data:`KEY`, beside what BasicSR stores.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mambair_archs import ARCHITECTURES, Descriptor
+
+from ...errors import ModelError
+from ...weights import files
+from ...weights.loader import Model
+from .. import pretrained
+
+KEY = files.NETWORK
+USUAL_TILE = 256
+
+
+def noted(network: Mapping[str, Any], scale: int) -> dict[str, str]:
+    """What a file of weights says of a network of BasicSR; nothing of ours, which are known by their tensors."""
+    if network["type"] in {architecture.name for architecture in ARCHITECTURES}:
+        return {}
+    return {KEY: json.dumps({"network_g": dict(network), "scale": scale}, sort_keys=True)}
+
+
+def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None) -> Model | None:
+    """The model of a file that says what it is; None if it does not.
+
+    Args:
+        path: of the weights.
+        device: to run on.
+        said: ``network_g`` and ``scale`` of a recipe, for a file that does not say it.
+
+    Raises:
+        ModelError: the network cannot be built, or the weights are not its own.
+        MambairError: BasicSR is not installed.
+    """
+    said = said or _read(path)
+    if said is None or not _known(said):
+        return None
+    options = dict(said["network_g"])
+    network = _built(path, options)
+    pretrained.load(network, path, strict=True, key="params_ema")
+    described = _described(options, int(said["scale"]))
+    name = str(options["type"])
+    return Model(path.stem, path, None, name, described, network.eval().to(device), device)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    text = files.read(path)[1].get(KEY)
+    try:
+        said = json.loads(text) if text else None
+        return said if said and isinstance(said["network_g"]["type"], str) and int(said["scale"]) > 0 else None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"What {path} says of its network cannot be read.", "Save the weights again.") from None
+
+
+def _known(said: Mapping[str, Any]) -> bool:
+    from .signatures import registered
+
+    return said["network_g"]["type"] in registered("archs")
+
+
+def _built(path: Path, options: dict[str, Any]) -> nn.Module:
+    from . import bridge
+
+    bridge.load()
+    from basicsr.archs import build_network
+
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about spellings of 2022 that still work
+            network: nn.Module = build_network(dict(options))
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ModelError(
+            f"The network {options['type']} of {path} cannot be built: {error}.", "Train it anew."
+        ) from None
+    return network
+
+
+def _described(options: Mapping[str, Any], scale: int) -> Descriptor:
+    """What inference has to know; the memory is that of a few copies of the features."""
+    channels = int(options.get("in_chans", options.get("num_in_ch", 3)))
+    width = int(options.get("embed_dim", options.get("num_feat", 64)))
+    window = int(options.get("window_size", 1))
+    return Descriptor(
+        scale=scale,
+        in_channels=channels,
+        size_multiple=window,
+        minimum_size=window,
+        tile=USUAL_TILE,
+        bytes_per_pixel=4 * (24 * width + 128 * scale**2),
+    )
