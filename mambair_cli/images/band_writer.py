@@ -113,7 +113,7 @@ def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
     row = formats.by_suffix(wanted.suffix)
     assert row is not None
     assert row.saver is not None
-    options = dict(row.saver[1]) | {
+    options = dict(row.saver.options) | {
         "keep": sum(bit for block, (_, bit) in KEEP.items() if getattr(wanted.metadata, block))
     }
     if row.name == "tif":
@@ -122,7 +122,7 @@ def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
         options |= {"Q": wanted.quality} | ({"lossless": False} if "lossless" in options else {})
     target = vips.load().Target.new_to_descriptor(file.fileno())
     try:
-        getattr(image, f"{row.saver[0]}_target")(target, **options)
+        getattr(image, f"{row.saver.operation}_target")(target, **options)
     except vips.load().Error as error:
         if "write" in vips.reason(error):
             file.seek(0, os.SEEK_END)

@@ -29,6 +29,19 @@ Function = Callable[..., Any] | str
 """A function, or ``module:function`` of this package, which is imported when it is needed."""
 
 
+ALL = frozenset({"exif", "icc", "xmp"})
+"""Blocks of :class:`.picture.Metadata`."""
+
+
+@dataclass(frozen=True)
+class Saver:
+    """How libvips writes a format from top to bottom: its operation, options, and the blocks that it writes."""
+
+    operation: str
+    options: Mapping[str, Any]
+    carries: frozenset[str] = ALL
+
+
 @dataclass(frozen=True, kw_only=True)
 class Format:
     """What there is to know about a file format.
@@ -54,7 +67,7 @@ class Format:
         longest_block: most bytes of blocks, where there is a limit.
         module: what has to be installed beside this package.
         read_in_bands: whether libvips reads the same pixels from it.
-        saver: libvips' operation that writes it, and its options; None: it is only written as a whole.
+        saver: how it is written in bands; None: only as a whole.
         at_once: whether any decoder has to unpack the whole picture before the first row.
         encoder: bytes per pixel that the encoder takes, measured on noise without loss, beside those of the picture.
     """
@@ -78,7 +91,7 @@ class Format:
     longest_block: Mapping[str, int] = field(default_factory=dict)
     module: str | None = None
     read_in_bands: bool = False
-    saver: tuple[str, Mapping[str, Any]] | None = None
+    saver: Saver | None = None
     at_once: bool = False
     encoder: int = 0
 
@@ -97,8 +110,6 @@ def _starts(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern, re.DOTALL)
 
 
-ALL = frozenset({"exif", "icc", "xmp"})
-
 FORMATS: list[Format] = [
     Format(
         name="png",
@@ -113,7 +124,7 @@ FORMATS: list[Format] = [
         gray_alpha=True,
         carries=ALL,
         read_in_bands=True,
-        saver=("pngsave", {"filter": "sub"}),
+        saver=Saver("pngsave", {"filter": "sub"}),
     ),
     Format(
         name="jpg",
@@ -129,7 +140,7 @@ FORMATS: list[Format] = [
         carries=ALL,
         longest_block={"exif": 65527, "xmp": 65504},  # a segment of 65535 less its length and its name
         read_in_bands=True,
-        saver=("jpegsave", {"Q": 95, "subsample_mode": "off"}),
+        saver=Saver("jpegsave", {"Q": 95, "subsample_mode": "off"}),
     ),
     Format(
         name="webp",
@@ -145,7 +156,7 @@ FORMATS: list[Format] = [
         longest=16383,  # 14 bits
         carries=ALL,
         read_in_bands=True,
-        saver=("webpsave", {"lossless": True, "exact": True}),
+        saver=Saver("webpsave", {"lossless": True, "exact": True}),
         at_once=True,
         encoder=48,
     ),
@@ -164,7 +175,7 @@ FORMATS: list[Format] = [
         gray_alpha=True,
         carries=ALL,
         read_in_bands=True,
-        saver=("tiffsave", {"compression": "lzw", "predictor": "horizontal"}),
+        saver=Saver("tiffsave", {"compression": "lzw", "predictor": "horizontal"}, ALL - {"exif"}),
     ),
     Format(
         name="bmp",

@@ -10,7 +10,7 @@ from ..errors import InputError, OutOfMemoryError
 from ..images import band_writer, container, formats, header, vips
 from ..images.bands import Bands, opened
 from ..images.decode import usable
-from ..images.encode import check_size, fit
+from ..images.encode import BLOCKS, check_size, fit, written
 from ..images.header import Header
 from ..images.picture import Metadata, Picture
 from ..weights.loader import Model
@@ -127,8 +127,12 @@ def restore_file(
 def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
     """Metadata for the result, and what has to be said about it and the input."""
     metadata, notes = usable(rows.metadata, strip)
-    if metadata.exif and suffix in (".tif", ".tiff"):
-        metadata, notes = replace(metadata, exif=b""), (*notes, "EXIF is not written to TIFF files larger than memory")
+    row = written(suffix)
+    assert row.saver is not None
+    for block in BLOCKS.keys() - row.saver.carries:
+        if getattr(metadata, block):
+            metadata = replace(metadata, **{block: b""})
+            notes = (*notes, f"{BLOCKS[block]} cannot be written to {suffix} files larger than memory")
     return metadata, rows.notes + notes
 
 
@@ -145,12 +149,12 @@ def _tiling(model: Model, choices: Choices, shape: sizes.Shape, report: Report) 
 
 def _obstacle(source: Path, suffix: str, head: Header, scale: float, room: int) -> tuple[str, str] | None:
     """Why a picture cannot be streamed, and what helps."""
-    read, written = formats.by_suffix(source.suffix), formats.by_suffix(suffix)
+    read, write = formats.by_suffix(source.suffix), formats.by_suffix(suffix)
     if read is None or not read.read_in_bands:
         return f"{source.suffix} files are only read as a whole", "Convert it to .tif or .png."
     if footprint.decoding(head) > room:
         return "files of its kind are unpacked as a whole", "Convert it to .tif, or to .png without interlacing."
-    if written is None or written.saver is None or footprint.encoding(head, scale, suffix) > room:
+    if write is None or write.saver is None or footprint.encoding(head, scale, suffix) > room:
         return f"{suffix} files are only written as a whole", "Write a .tif or .png file with -o."
     if not vips.available():
         return "what works on such pictures in bands is not installed", vips.HINT
