@@ -103,7 +103,7 @@ def theirs(model: Any) -> list[tuple[float, float]]:
 def ours(model: Any, recipe: Recipe) -> list[tuple[float, float]]:
     """Our loop."""
     with watched(model) as times:
-        start.train(recipe.model, Path.cwd(), False, Console(quiet=True))
+        start.train(recipe, Path.cwd(), False, Console(quiet=True))
     return times
 
 

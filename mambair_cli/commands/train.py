@@ -80,7 +80,7 @@ def _train(
     else:
         from ..training.start import train
 
-        train(parsed.model, place, resume, console, look=not no_data_check)
+        train(parsed, place, resume, console, look=not no_data_check)
 
 
 def _arguments(

@@ -21,9 +21,14 @@ class Interruption:
         self._since = 0.0
         self._before: dict[int, Any] = {}
 
-    def _note(self, number: int, frame: object) -> None:
+    def take(self, number: int) -> None:
+        """A signal came, to this process or to another one of the same training."""
         if not self.number:
             self.number, self._since = number, time.monotonic()
+
+    def _note(self, number: int, frame: object) -> None:
+        if not self.number:
+            self.take(number)
         elif time.monotonic() - self._since > ECHO:
             self.act()
 

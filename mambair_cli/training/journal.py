@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,9 +57,9 @@ class Journal:
         self.curves = _curves(folder / "tb_logger", iteration) if tensorboard else None
 
     def row(self, **values: Any) -> None:
-        """Add a row; numbers beside ``iter`` become points of curves."""
+        """Add a row; numbers beside ``iter`` become points of curves. What JSON lacks, NaN and infinity, is null."""
         with self.rows.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps({name: _finite(value) for name, value in values.items()}, allow_nan=False) + "\n")
         if self.curves:
             for name, value in values.items():
                 if isinstance(value, float):
@@ -83,13 +84,20 @@ def _curves(folder: Path, iteration: int) -> "SummaryWriter":
     return SummaryWriter(str(folder), purge_step=iteration + 1)
 
 
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _cut(path: Path, iteration: int) -> None:
     """Keep whole rows up to ``iteration``: a killed run got further than its last checkpoint, perhaps into a line."""
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["iter"] > iteration:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
+            if not line.endswith("\n") or json.loads(line)["iter"] > iteration:
+                break
+        except (ValueError, LookupError, TypeError):  # after a power failure, zeros say
             break
         kept.append(line)
     temporary = path.with_suffix(".part")

@@ -175,7 +175,7 @@ class Trainer:
                 self._after_step(show)
                 number = team.largest(interruption.number, self.processes, self.model.device)
                 if number and self.iteration < self.total:
-                    interruption.number = number
+                    interruption.take(number)
                     self.save()
                     self._say(f"interrupted after iteration {self.iteration}; the same command goes on from there.")
                     interruption.act()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,21 @@ import torch
 from ..console import Console
 from ..errors import UsageError
 from ..restoration.memory import keep_freed_memory
-from . import checkpoints, datacheck, team
+from . import checkpoints, claim, datacheck, team
 from .basicsr import bridge
 from .journal import warnings_shown
 from .loop import Trainer
+from .recipe.reading import Recipe
 from .recipe.resolving import resolve
 from .recipe.schema import RecipeModel
 from .team import Processes
 
 
-def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console, look: bool = True) -> None:
+def train(given: Recipe, root: Path, resume: bool | None, console: Console, look: bool = True) -> None:
     """Train a recipe, alone or as one of the processes that torchrun started.
 
     Args:
-        recipe: without mistakes.
+        given: a recipe without mistakes.
         root: the folder that data paths are relative to.
         resume: whether to go on from the last checkpoint; None goes on if there is one.
         console: where to talk.
@@ -36,9 +37,13 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
     bridge.load()
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True  # else a resumed run may differ in the last bit
-    processes = team.here()
-    with team.joined(processes), warnings_shown(console.warn) if processes.first else nullcontext():
-        full = resolve(recipe, root, torch.cuda.is_available(), processes.rank, processes.world)
+    recipe, processes = given.model, team.here()
+    full = resolve(recipe, root, torch.cuda.is_available(), processes.rank, processes.world)
+    with ExitStack() as stack:
+        stack.enter_context(team.joined(processes))
+        if processes.first:
+            stack.enter_context(warnings_shown(console.warn))
+            stack.enter_context(claim.claimed(Path(full["path"]["experiments_root"]), console.note))
         _tell(recipe, full, processes, console)
         if processes.first and look:
             datacheck.check(full["datasets"])
@@ -55,6 +60,8 @@ def train(recipe: RecipeModel, root: Path, resume: bool | None, console: Console
             console.note(f"going on from iteration {trainer.iteration} ({state})")
             for change in trainer.news:
                 console.note(f"changed since then: {change}")
+        if processes.first:
+            claim.record(trainer.folder, given, trainer.iteration)
         trainer.run()
 
 

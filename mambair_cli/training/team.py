@@ -1,6 +1,9 @@
 """The processes that train together, and the few things they have to agree on."""
 
 import os
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +18,12 @@ from ..errors import DeviceError
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for the first one while it validates; a process that died is noticed at once."""
+
+LOOK = 0.5
+"""Seconds between two looks for the process that started this one."""
+
+GRACE = 120
+"""Seconds to save once it is gone."""
 
 GONE = "Another process of this training is gone"
 
@@ -64,6 +73,7 @@ def joined(processes: Processes) -> Iterator[None]:
                 "Give a smaller --nproc or --nproc-per-node.",
             )
         torch.cuda.set_device(processes.local_rank)
+    _end_with(os.getppid())
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy, no more
     try:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
@@ -78,6 +88,20 @@ def joined(processes: Processes) -> Iterator[None]:
         dist.barrier()  # nobody hangs up on the first one, which has more to write
     finally:
         dist.destroy_process_group()
+
+
+def _end_with(launcher: int) -> None:
+    """Have a thread end this process, saved, once the one that started it is gone: nobody could end it any more."""
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(LOOK)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(128 + signal.SIGTERM)  # it waits for another process that is gone, too
+
+    if launcher > 1 and os.name == "posix":
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def largest(value: int, processes: Processes, device: torch.device) -> int:

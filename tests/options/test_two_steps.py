@@ -79,5 +79,5 @@ def test_a_recipe_of_each_family_trains(stem: str, root: Path, tmp_path: Path, m
 
     monkeypatch.chdir(tmp_path)
     recipe = read_recipe(f"options/{stem}.yml", [*SMALL, *FAMILIES[stem]])
-    start.train(recipe.model, root, None, Console(quiet=True))
+    start.train(recipe, root, None, Console(quiet=True))
     assert (tmp_path / "experiments" / stem / "models" / "net_g_2.pth").is_file()

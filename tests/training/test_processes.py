@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from mambair_cli.errors import DeviceError, MambairError
 from mambair_cli.training import launch, team
+from mambair_cli.training.interruption import deferred
 
 from .conftest import checkpoint, differences, edsr, mambair, start, train
 
@@ -60,6 +62,27 @@ def test_an_interruption_reaches_all(place: Path) -> None:
     assert process.wait(180) == 143, said()
     [state] = Path("experiments/tiny/training_states").glob("*.state")
     assert len(torch.load(state, weights_only=True)["mambair"]["random"]) == 2
+
+
+def test_a_killed_launcher_takes_its_processes_along(place: Path) -> None:
+    recipe = edsr(train__total_iter=100_000, val={}, logger__save_checkpoint_freq=100_000)
+    process = together(recipe)
+    log = Path("experiments/tiny/log.jsonl")
+    while not log.exists() and process.poll() is None:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    ranks = psutil.Process(process.pid).children()
+    assert len(ranks) >= 2
+    process.kill()
+    assert psutil.wait_procs(ranks, timeout=60)[1] == []
+    assert len(list(Path("experiments/tiny/training_states").glob("*.state"))) == 1, said()
+
+
+def test_a_signal_that_follows_that_of_another_process_is_its_echo() -> None:
+    with deferred() as interruption:
+        interruption.take(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert interruption.number == signal.SIGTERM
 
 
 def test_the_cause_is_told_not_what_others_noticed(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Recipe:
         path: the file.
         model: what it says, overrides applied.
         text: the file's content.
+        overrides: as given.
         notes: what was understood differently from how it is written, one sentence with a place for each.
     """
 
@@ -33,6 +34,7 @@ class Recipe:
     model: "RecipeModel"
     text: str
     notes: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(source, wrong)
     if without_effect := idle.note(View(document.data)):
         notes.append(f"{source}: {without_effect}")
-    return Recipe(found, model, text, tuple(notes))
+    return Recipe(found, model, text, tuple(notes), tuple(overrides))
 
 
 def _load_plugins(document: Document, beside: Path) -> None:
