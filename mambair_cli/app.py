@@ -15,6 +15,7 @@ from .commands.restore import restoring
 from .commands.test import test
 from .commands.train import train
 from .commands.ui import ui
+from .commands.watch import watch
 from .tasks import TASKS
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ def root(
 
 for task in TASKS:
     app.command(task.name, rich_help_panel=RESTORE)(restoring(task))
+app.command("watch", rich_help_panel=RESTORE)(watch)
 app.command("ui", rich_help_panel=RESTORE)(ui)
 app.command("train", rich_help_panel=TRAIN)(train)
 app.command("test", rich_help_panel=TRAIN)(test)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,7 +19,7 @@ from .outcome import Outcome
 
 if TYPE_CHECKING:
     from ..restoration.one import Restorer
-    from ..restoration.plan import Plan
+    from ..restoration.plan import Naming, Plan
     from ..restoration.result import Job
     from ..weights.loader import Model
 
@@ -36,23 +36,56 @@ def restoring(task: Task) -> Callable[..., None]:
     return command(run, extensible=True)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that is known of a run before its pictures are.
+
+    Attributes:
+        model: name or file, as other processes load it.
+    """
+
+    restorer: "Restorer"
+    naming: "Naming"
+    devices: list[str]
+    model: str
+
+
 def _restore(
+    console: Console, task: Task, *, inputs: list[str], output: str | None, recursive: bool, **given: Any
+) -> None:
+    prepared = prepare(console, task, **given)
+    from ..restoration import pipes
+    from ..restoration.plan import plan
+
+    todo = plan(inputs, output, prepared.naming, recursive)
+    announce(console, todo)
+    pipes.check(todo.jobs)
+    check_quality({job.target.suffix.lower() for job in todo.jobs}, prepared.restorer.choices)
+    outcome = work(console, prepared, todo.jobs)
+    if outcome.failed and len(todo.jobs) > 1:
+        names = ", ".join(outcome.failed)
+        raise MambairError(
+            f"{len(outcome.failed)} of {len(todo.jobs)} files failed: {names}.", "See the messages above."
+        )
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def prepare(
     console: Console,
     task: Task,
     *,
-    inputs: list[str],
-    output: str | None,
     model: str | None,
     device: str,
     provider: str | None,
     suffix: str | None,
     format: str | None,
-    recursive: bool,
     whole: bool,
     wrap: bool,
     wrap_x: bool,
     **chosen: Any,
-) -> None:
+) -> Prepared:
+    """Load the model, and refuse what does not go with it or with itself."""
     row = formats.by_name(format) if format else None
     examine = task.estimated and (console.verbose or console.json)
     axes = "xy" if wrap else "x" if wrap_x else "none"
@@ -65,7 +98,7 @@ def _restore(
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import check_precision, settings
     from ..restoration.one import Restorer
-    from ..restoration.plan import Naming, ending, plan
+    from ..restoration.plan import Naming, ending
     from ..weights.loader import load
 
     keep_freed_memory()
@@ -81,7 +114,11 @@ def _restore(
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task.name, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=row.name if row else None, compare=choices.compare)
-    todo = plan(inputs, output, naming, recursive)
+    return Prepared(Restorer(loaded, choices), naming, devices, name)
+
+
+def announce(console: Console, todo: "Plan") -> None:
+    """Say what is left out, and which results have names that nobody expects."""
     if todo.left_out:
         console.note(f"Left out, being results of earlier runs: {', '.join(map(str, todo.left_out))}.")
     if todo.unread:
@@ -89,8 +126,6 @@ def _restore(
         console.note(f"Left out, being no pictures that are read: {kinds}.")
     for job in todo.renamed:
         console.note(f"{job.source} becomes {job.target.name}, since another picture has its name without the suffix.")
-    _check_outputs(todo, choices)
-    _run(console, Restorer(loaded, choices), todo.jobs, devices, name)
 
 
 def _check_backends(devices: list[str], loaded: "Model") -> None:
@@ -113,11 +148,8 @@ def _choices(whole: bool, chosen: dict[str, Any]) -> Choices:
     return replace(choices, tile=0) if whole else choices
 
 
-def _check_outputs(todo: "Plan", choices: Choices) -> None:
-    from ..restoration import pipes
-
-    pipes.check(todo.jobs)
-    suffixes = {job.target.suffix.lower() for job in todo.jobs}
+def check_quality(suffixes: set[str], choices: Choices) -> None:
+    """Refuse a quality for formats that have none."""
     lossy = [row for row in formats.writable() if row.lossy]
     if choices.quality is not None and not any(suffixes.intersection(row.suffixes) for row in lossy):
         raise UsageError(
@@ -126,13 +158,15 @@ def _check_outputs(todo: "Plan", choices: Choices) -> None:
         )
 
 
-def _run(console: Console, restorer: "Restorer", jobs: "list[Job]", devices: list[str], model: str) -> None:
+def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
+    """Restore pictures, and tell of each."""
     from ..restoration import pipes
     from ..restoration.folders import Folders
 
+    restorer, devices = prepared.restorer, prepared.devices
     resume = restorer.choices.resume
     folders = Folders.of(jobs)
-    if resume or len(jobs) > 1 or folders.recorded:
+    if restorer.recipe is None and (resume or len(jobs) > 1 or folders.recorded):
         restorer.recipe = _recipe(restorer)
     if any(job.piped_in for job in jobs):
         restorer.piped = pipes.read()
@@ -142,7 +176,7 @@ def _run(console: Console, restorer: "Restorer", jobs: "list[Job]", devices: lis
     if thorough:
         folders.sweep()
     if len(devices) > 1:
-        _by_several(console, restorer, outcome, devices, model)
+        _by_several(console, prepared, outcome)
     else:
         _by_one(console, restorer, outcome)
     if thorough:
@@ -151,11 +185,7 @@ def _run(console: Console, restorer: "Restorer", jobs: "list[Job]", devices: lis
     if not (resume or outcome.failed):
         folders.forget()
     outcome.summary()
-    if outcome.failed and len(jobs) > 1:
-        names = ", ".join(outcome.failed)
-        raise MambairError(f"{len(outcome.failed)} of {len(jobs)} files failed: {names}.", "See the messages above.")
-    if outcome.failed:
-        raise typer.Exit(1)
+    return outcome
 
 
 def _recipe(restorer: "Restorer") -> str:
@@ -184,14 +214,15 @@ def _by_one(console: Console, restorer: "Restorer", outcome: Outcome) -> None:
     )
 
 
-def _by_several(console: Console, restorer: "Restorer", outcome: Outcome, devices: list[str], model: str) -> None:
+def _by_several(console: Console, prepared: Prepared, outcome: Outcome) -> None:
     import torch
 
     from ..restoration.workers import Orders, Team
 
     if any(job.piped_in or job.piped_out for job in outcome.jobs):
         raise UsageError("One picture in a pipe cannot be shared by several devices.", "Give one --device.")
+    restorer, devices = prepared.restorer, prepared.devices
     threads = max(1, torch.get_num_threads() // len(devices))
-    orders = Orders(model, restorer.choices, restorer.recipe, threads)
+    orders = Orders(prepared.model, restorer.choices, restorer.recipe, threads)
     with console.progress(", ".join(devices), "pictures") as progress:
         Team(devices, orders, restorer).run(outcome.jobs, outcome.tell, progress)

@@ -239,7 +239,7 @@ def _check(jobs: Iterable[Job], naming: Naming) -> None:
     sources = {_real(job.source): job.source for job in jobs if not job.piped_in}
     targets: dict[Path, Path] = {}
     for job in jobs:
-        _check_format(job.target, naming)
+        check_format(job.target, naming)
         for place in [job.target, *([job.compare] if job.compare else [])]:
             target = _real(place)
             if target in sources:
@@ -252,7 +252,8 @@ def _check(jobs: Iterable[Job], naming: Naming) -> None:
             targets[target] = job.source
 
 
-def _check_format(target: Path, naming: Naming) -> None:
+def check_format(target: Path, naming: Naming) -> None:
+    """Refuse an output that cannot be written here, or is not of the format that was asked for."""
     row = formats.by_suffix(target.suffix)
     if row is None or row not in formats.writable():
         known = ", ".join(sorted(suffix for each in formats.writable() for suffix in each.suffixes))
