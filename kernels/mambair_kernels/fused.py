@@ -182,6 +182,10 @@ def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
         return y
     if len(bias) == 1:
         return _attend(qkv, bias)
+    if torch.compiler.is_exporting():  # a picture may have one row or column of windows, or more
+        last_row, last_column = (torch.arange(size, device=bias.device) == size - 1 for size in (rows, columns))
+        variant = 2 * last_row.long()[:, None] + last_column.long()
+        return _attend(qkv, bias[variant.expand(batch, -1, -1).flatten()])
     parts = [[_attend(qkv[:, y, x], bias[2 * i + j, None]) for j, x in enumerate(ENDS)] for i, y in enumerate(ENDS)]
     return torch.cat([torch.cat(row, 2) for row in parts], 1)
 

@@ -32,7 +32,8 @@ def trace(network: nn.Module, channels: int) -> ir.Model:
         RuntimeError: torch cannot trace it, or knows no operators for a part of it.
     """
     picture = torch.rand(1, channels, *TRACED)
-    sizes = {2: torch.export.Dim("height", min=1), 3: torch.export.Dim("width", min=1)}
+    # Whether a tensor of few windows is a view is decided by guards on sizes, which changes no result.
+    sizes = dict.fromkeys((2, 3), torch.export.Dim.DYNAMIC)
     with _plain_torch(), _quiet(), torch.no_grad():
         exported = torch.export.export(network.eval(), (picture,), dynamic_shapes=(sizes,))
         exported = exported.run_decompositions(
@@ -40,6 +41,7 @@ def trace(network: nn.Module, channels: int) -> ir.Model:
                 torch.ops.mambair.chunked_scan_2d.default: _scan_2d,
                 torch.ops.mambair.chunked_selective_scan.default: _selective_scan,
                 torch.ops.aten.remainder.Scalar: _remainder,
+                torch.ops.aten.argsort.stable: _argsort,
             }
         )
         program = torch.onnx.export(
@@ -52,6 +54,7 @@ def trace(network: nn.Module, channels: int) -> ir.Model:
             nodes, result = OPERATORS[node.op_type](node)
             ir.convenience.replace_nodes_and_values(model.graph, node, [node], nodes, [node.outputs[0]], [result])
     model.opset_imports.pop(DOMAIN, None)
+    model.graph.inputs[0].shape = ir.Shape([1, channels, "height", "width"])
     return model
 
 
@@ -68,6 +71,24 @@ def _selective_scan(*given: Any) -> tuple[Tensor, Tensor]:
 def _remainder(x: Tensor, divisor: Any) -> Tensor:
     """As a tensor the divisor may be a size that is not known, for which torch's exporter has no other form."""
     return torch.remainder(x, torch.full((), divisor, dtype=x.dtype))
+
+
+def _argsort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False) -> Tensor:
+    """Stable order of integers by ONNX's TopK, whatever a provider does with equal values: there are none."""
+    if x.is_floating_point() or descending:
+        raise NotImplementedError("only integers are sorted, in rising order")
+    length = x.shape[dim]
+    shape = [length if axis == dim % x.dim() else 1 for axis in range(x.dim())]
+    keys = x * length + torch.arange(length).reshape(shape)
+    order: Tensor = torch.onnx.ops.symbolic_multi_out(
+        "TopK",
+        [keys, torch.full((1,), length)],
+        {"axis": dim, "largest": 0, "sorted": 1},
+        dtypes=[torch.int64, torch.int64],
+        shapes=[x.shape, x.shape],
+        version=OPSET,
+    )[1]
+    return order
 
 
 def _stand_in(name: str, tensors: list[Tensor | None], attributes: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 import mambair_cli
+from mambair_archs import MambaIRNano, MambaIRv2Light
 from mambair_cli.export import onnx, session
 from mambair_cli.weights.loader import Model
 from mambair_kernels import CROSS_SCAN, scan_2d, selective_scan
 from mambair_kernels import Path as ScanPath
 from mambair_kernels.paths import SNAKE
 from tests.cli.run import run
+from tests.conftest import TINY_V2
 
 pytest.importorskip("onnxruntime")
 import onnx as standard
@@ -51,6 +53,24 @@ def test_a_file_gives_the_pixels_of_the_model_at_any_size(small: Path, tmp_path:
             wanted = model.network(image)
         (got,) = session.run(ready, image=image)
         np.testing.assert_allclose(got, wanted.numpy(), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: MambaIRv2Light(**TINY_V2),
+        lambda: MambaIRNano(embed_dim=8, depth=1, scan_after=(1,), scan_dim=8, upscale=2),
+    ],
+    ids=["MambaIRv2", "MambaIRNano"],
+)
+def test_other_networks_equal_ours(network: Callable[[], nn.Module]) -> None:
+    ours = network().eval()
+    for value in ours.parameters():
+        value.data += 0.05 * torch.randn(value.shape)
+    pictures = [torch.rand(1, 3, height, width) for height, width in ((1, 1), (4, 4), (9, 18))]
+    for got, picture in zip(outputs(ours, 3, *pictures), pictures, strict=True):
+        with torch.inference_mode():
+            np.testing.assert_allclose(got, ours(picture).numpy(), rtol=1e-4, atol=1e-5)
 
 
 class Scans(nn.Module):

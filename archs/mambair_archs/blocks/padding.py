@@ -13,6 +13,11 @@ def _mirror(length: int, padded: int, repeat_edge: bool, device: torch.device) -
     return torch.minimum(positions, (2 * length - 1 if repeat_edge else period) - positions)
 
 
+def _up(length: int, multiple: int) -> int:
+    """The next multiple; without negative numbers, whose division ONNX rounds towards zero."""
+    return (length + multiple - 1) // multiple * multiple
+
+
 def pad_to_multiple(x: Tensor, multiple: int, repeat_edge: bool) -> Tensor:
     """Pad (batch, height, width, channels) at the bottom and right up to multiples of ``multiple``.
 
@@ -23,9 +28,9 @@ def pad_to_multiple(x: Tensor, multiple: int, repeat_edge: bool) -> Tensor:
     # An exported network takes any size, so the choice must not be made while it is being traced.
     always = multiple > 1 and torch.compiler.is_exporting()
     if always or height % multiple:
-        x = x[:, _mirror(height, -(-height // multiple) * multiple, repeat_edge, x.device)]
+        x = x[:, _mirror(height, _up(height, multiple), repeat_edge, x.device)]
     if always or width % multiple:
-        x = x[:, :, _mirror(width, -(-width // multiple) * multiple, repeat_edge, x.device)]
+        x = x[:, :, _mirror(width, _up(width, multiple), repeat_edge, x.device)]
     return x
 
 
@@ -41,7 +46,7 @@ def pad_axes(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
     """Mirror (batch, channels, ...) at the end of every further axis up to a multiple of its number."""
     for axis, multiple in enumerate(multiples, start=2):
         if (multiple > 1 and torch.compiler.is_exporting()) or x.shape[axis] % multiple:
-            padded = -(-x.shape[axis] // multiple) * multiple
+            padded = _up(x.shape[axis], multiple)
             x = x.index_select(axis, _mirror(x.shape[axis], padded, False, x.device))
     return x
 

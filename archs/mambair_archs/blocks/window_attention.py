@@ -54,15 +54,14 @@ class WindowAttention(nn.Module):
         Returns:
             (batch, height, width, dim).
         """
-        batch, height, width, channels = x.shape
-        window = self.window
+        window, channels = self.window, x.shape[-1]
         if shift:
             x = x.roll((-shift, -shift), (1, 2))
-        grid = x.view(batch, height // window, window, width // window, window, channels).transpose(2, 3)
+        grid = x.unflatten(2, (-1, window)).unflatten(1, (-1, window)).transpose(2, 3)
         tokens = grid.reshape(*grid.shape[:3], window**2, channels)
         qkv = norm_linear(norm, wqkv, tokens).unflatten(-1, (3, self.heads, -1))
         out = apply_linear(self.proj, window_attention(qkv, self._bias(index, shift, x)))
-        out = out.view(*grid.shape).transpose(2, 3).reshape(batch, height, width, channels)
+        out = out.unflatten(3, (window, window)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return out.roll((shift, shift), (1, 2)) if shift else out
 
     def _bias(self, index: Tensor, shift: int, like: Tensor) -> Tensor:
