@@ -62,7 +62,8 @@ class WindowAttention(nn.Module):
         qkv = norm_linear(norm, wqkv, tokens).unflatten(-1, (3, self.heads, -1))
         out = apply_linear(self.proj, window_attention(qkv, self._bias(index, shift, x)))
         out = out.unflatten(3, (window, window)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        return out.roll((shift, shift), (1, 2)) if shift else out
+        rolled: Tensor = out.roll((shift, shift), (1, 2)) if shift else out
+        return rolled
 
     def _bias(self, index: Tensor, shift: int, like: Tensor) -> Tensor:
         """(variants, heads, tokens, tokens): only windows of the last row and column touch the seam of the shift."""
