@@ -26,7 +26,7 @@ from .team import Processes
 
 BLINK = 0.1
 """Seconds between two looks of the display."""
-KEPT = ("skipped", "best_metric_results")
+KEPT = ("skipped", "best_metric_results", "scaler_state")
 """What models count beside their weights."""
 
 

@@ -3,8 +3,9 @@
 Loaded by the bridge, which has made BasicSR importable.
 """
 
+import fnmatch
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from mambair_archs import registry
 
-from ...errors import NumericalError
+from ...errors import NumericalError, UsageError
 from ...restoration.engine import Settings, restore
 from ...restoration.model import DEFAULT_OVERLAP
+from .. import batches
 from ..recipe.components import SCHEDULERS
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 USUAL_TILE, USUAL_OVERLAP = 256, 32
 
 
@@ -33,17 +36,47 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         skipped: steps left out because their gradients were not finite: in a row, and in all.
     """
 
+    lq: Tensor
+    gt: Tensor
+
     def init_training_settings(self) -> None:
         """Losses, optimiser and schedulers as BasicSR's, then our own settings."""
-        super().init_training_settings()
         train = self.opt["train"]
+        self._freeze(train.get("freeze") or ())
+        super().init_training_settings()
         self.accumulate = train["accumulate"]
         self.max_norm = train.get("clip_grad_norm") or float("inf")
         self.max_skipped = train["nan_guard"]["max_skipped"]
-        self.half = train["precision"] == "bf16"
+        self.precision = PRECISIONS[train["precision"]]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.skipped = [0, 0]
         if train["compile"]:
             self.get_bare_model(self.net_g).compile()
+
+    def _freeze(self, patterns: Iterable[str]) -> None:
+        named = dict(self.get_bare_model(self.net_g).named_parameters())
+        for pattern in patterns:
+            found = fnmatch.filter(named, pattern)
+            if not found:
+                raise UsageError(
+                    f"train.freeze: no parameter of the network is called {pattern}.",
+                    f"Give names or patterns, such as {next(iter(named))}.",
+                )
+            for name in found:
+                named[name].requires_grad = False
+        if not any(parameter.requires_grad for parameter in named.values()):
+            raise UsageError("train.freeze leaves nothing to train.", "Name fewer parameters.")
+
+    @property
+    def scaler_state(self) -> dict[str, Any]:
+        """What the scaling of the loss has come to; it goes into checkpoints."""
+        state: dict[str, Any] = self.scaler.state_dict()
+        return state
+
+    @scaler_state.setter
+    def scaler_state(self, state: dict[str, Any]) -> None:
+        if state:
+            self.scaler.load_state_dict(state)
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
         """Any optimiser of torch, not Adam alone."""
@@ -66,18 +99,30 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         Raises:
             NumericalError: too many steps in a row were left out.
         """
+        self._prepare(current_iter)
         self.optimizer_g.zero_grad(set_to_none=True)
         self.log_dict = self.reduce_loss_dict(self._backward())
+        self.scaler.unscale_(self.optimizer_g)
         # Equal in all processes, since their gradients are; so they agree whether to step.
         norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), self.max_norm)
         self.log_dict["grad_norm"] = norm.item()
         if not torch.isfinite(norm):
+            self.scaler.update()
             self._skip(current_iter)
             return
         self.skipped[0] = 0
-        self.optimizer_g.step()
+        self.scaler.step(self.optimizer_g)
+        self.scaler.update()
         if self.ema_decay > 0:
             self.model_ema(decay=self._decay(current_iter))
+
+    def _prepare(self, current_iter: int) -> None:
+        train = self.opt["train"]
+        if stage := batches.stage(train.get("progressive") or (), current_iter):
+            size = stage["batch"], stage["gt_size"], self.opt["scale"]
+            self.lq, self.gt = batches.reduced(self.lq, self.gt, *size)
+        if mixup := train.get("mixup"):
+            self.lq, self.gt = batches.mixed(self.lq, self.gt, mixup["beta"], mixup["probability"])
 
     def _decay(self, step: int) -> float:
         """Of the averaged weights; warmed up, they do not remember the initial ones."""
@@ -103,7 +148,7 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
                 losses = self._losses(lq, gt)
                 mean = torch.stack(list(losses.values())).sum() / self.accumulate
                 # Losses can be NaN with finite gradients (L1's are signs), and only gradients reach other processes.
-                (mean * torch.where(mean.isfinite(), 1.0, torch.nan)).backward()
+                self.scaler.scale(mean * torch.where(mean.isfinite(), 1.0, torch.nan)).backward()
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + value.detach() / self.accumulate
         return total
@@ -115,7 +160,7 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
             yield lq, gt, number == count
 
     def _losses(self, lq: Tensor, gt: Tensor) -> "OrderedDict[str, Tensor]":
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
             self.output = self.net_g(lq)
         output, losses = self.output.float(), OrderedDict()
         if self.cri_pix:

@@ -306,6 +306,23 @@ def batch_degradations(recipe: View) -> Iterator[Finding]:
             yield (name,), f"the recipe lacks {name!r}, which {kind} needs", "Add it beside model_type."
 
 
+def stages(recipe: View) -> Iterator[Finding]:
+    """Patches in stages are cut from those of the data set."""
+    size = recipe.number("datasets", "train", "gt_size")
+    parts = int(recipe.number("train", "accumulate") or 1)
+    batch = int(recipe.number("datasets", "train", "batch_size_per_gpu") or 1) * parts
+    if not recipe.sound("train", "progressive") or not size:
+        return
+    for number, stage in enumerate(recipe.get("train", "progressive") or ()):
+        path = ("train", "progressive", number)
+        if stage["gt_size"] > size or stage["gt_size"] % (recipe.scale or 1):
+            what = f"gt_size {stage['gt_size']} is no multiple of the scale up to datasets.train.gt_size, {size}"
+            yield (*path, "gt_size"), what, "Change it, or raise that of the data set."
+        if stage["batch"] > batch or stage["batch"] % parts:
+            what = f"batch {stage['batch']} is no multiple of accumulate up to {batch}, the samples of a step"
+            yield (*path, "batch"), what, "Change it, or raise batch_size_per_gpu."
+
+
 def losses(recipe: View) -> Iterator[Finding]:
     """Something must be minimised."""
     train = recipe.mapping("train")
@@ -361,6 +378,7 @@ CHECKS = (
     basicsr_models,
     unused,
     batch_degradations,
+    stages,
     losses,
     places_of_losses,
     validation,

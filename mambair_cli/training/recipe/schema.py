@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from ...declaration import Above0, Count, Counts, Names, Numbers, OneOf, Positive, Section, whole
+from ...declaration import Above0, Count, Counts, Names, Numbers, OneOf, Positive, Probability, Section, whole
 from ..basicsr import signatures
 from . import components
 from .datasets import Dataset
@@ -77,14 +77,38 @@ class NanGuard(Section):
     """Steps in a row that may be left out before training stops."""
 
 
+class Mixup(Section):
+    """Blends of the samples of a batch."""
+
+    beta: Above0 = 1.2
+    """Both parameters of the Beta distribution of their shares."""
+
+    probability: Probability = 0.5
+    """How often a batch is mixed."""
+
+
+class Stage(Section):
+    """A part of the training with smaller patches than datasets.train gives."""
+
+    steps: Positive
+    """How long; the last stage lasts until the end."""
+
+    gt_size: Positive
+    """Side of the clean patch, a multiple of the scale, at most that of datasets.train."""
+
+    batch: Positive
+    """Samples of a step and process, at most batch_size_per_gpu times accumulate, and a multiple of accumulate."""
+
+
 class OwnTrain(Procedure):
     """What MambaIRModel alone takes."""
 
     ema_warmup: bool = False
     """Average over few steps at first: decay (1 + step) / (10 + step) until that reaches ema_decay."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes in half the bits where that is safe; scans keep 32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 and fp16 compute in half the bits where that is safe; scans keep 32. fp16 is for cards without bf16, and
+    scales the loss so that gradients do not vanish."""
 
     accumulate: Positive = 1
     """Batches whose gradients are added up for one step."""
@@ -94,6 +118,15 @@ class OwnTrain(Procedure):
 
     compile: bool = False
     """Compile the network with torch.compile."""
+
+    freeze: list[str] | None = None
+    """Parameters of network_g that keep their values, by name or pattern: 'conv_first.*'."""
+
+    mixup: Mixup | None = None
+    """Blend samples of a batch, as published training of real denoising does."""
+
+    progressive: Annotated[list[Stage], Field(min_length=1)] | None = None
+    """Grow the patches in stages, as published training of real denoising does."""
 
     nan_guard: NanGuard = Field(default_factory=NanGuard)
     """Patience with gradients that are not finite."""

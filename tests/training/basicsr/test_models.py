@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from mambair_cli.errors import NumericalError
+from mambair_cli.errors import NumericalError, UsageError
 from mambair_cli.training.basicsr import bridge
 from mambair_cli.training.recipe.resolving import resolve
 from mambair_cli.training.recipe.schema import RecipeModel
@@ -145,3 +145,62 @@ def test_weights_that_ship_are_a_start() -> None:
         fitting = [key for key, value in shipped.items() if found[key].shape == value.shape]
         assert [key for key in shipped if key not in fitting] == ([] if scale == 2 else TAIL)
         assert all(torch.equal(found[key], shipped[key].float()) for key in fitting)
+
+
+def test_fp16_scales_the_loss_and_stays_near_fp32() -> None:
+    plain, half = model(network=MAMBAIR), model(network=MAMBAIR, precision="fp16")
+    assert half.scaler_state["scale"] == 65536
+    for number in (1, 2, 3):
+        step(plain, number)
+        step(half, number)
+    assert half.skipped[1] == 0
+    assert half.log_dict["grad_norm"] == pytest.approx(plain.log_dict["grad_norm"], rel=0.05)
+    assert half.log_dict["l_pix"] == pytest.approx(plain.log_dict["l_pix"], rel=0.01)
+
+
+def test_fp16_lowers_the_scale_when_a_gradient_overflows_and_checkpoints_keep_it() -> None:
+    subject = model(network=MAMBAIR, precision="fp16")
+    step(subject)
+    before = deepcopy(weights(subject)["net"])
+    step(subject, 2, HIGH * float("inf"))
+    assert subject.skipped == [1, 1]
+    assert subject.scaler_state["scale"] == 32768
+    assert differences(weights(subject)["net"], before) == []
+    other = model(network=MAMBAIR, precision="fp16")
+    other.scaler_state = subject.scaler_state
+    assert other.scaler_state == subject.scaler_state
+
+
+def test_frozen_parameters_keep_their_values() -> None:
+    subject = model(freeze=["body.*", "conv_first.weight"])
+    before = deepcopy(weights(subject)["net"])
+    step(subject)
+    moved = {name for name, value in weights(subject)["net"].items() if not torch.equal(value, before[name])}
+    assert moved
+    assert not any(name.startswith("body.") for name in moved)
+    assert "conv_first.weight" not in moved
+    assert "conv_first.bias" in moved
+    with pytest.raises(UsageError, match=r"no parameter of the network is called nose\.\*"):
+        model(freeze=["nose.*"])
+    with pytest.raises(UsageError, match="leaves nothing to train"):
+        model(freeze=["*"])
+
+
+def test_patches_grow_in_stages_from_the_same_places_of_both() -> None:
+    stages = [{"steps": 2, "gt_size": 4, "batch": 3}, {"steps": 1, "gt_size": 16, "batch": 2}]
+    subject = model(progressive=stages)
+    high = LOW.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    for number, shape in ((1, (3, 3, 2, 2)), (2, (3, 3, 2, 2)), (3, (2, 3, 8, 8)), (9, (2, 3, 8, 8))):
+        step(subject, number, high)
+        assert subject.lq.shape == shape
+        assert torch.equal(subject.gt, subject.lq.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_mixed_samples_are_blends_of_two_with_the_same_share_in_both() -> None:
+    subject = model(mixup={"beta": 1.2, "probability": 1.0})
+    high = LOW.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    step(subject, 1, high)
+    assert not torch.equal(subject.lq, LOW)
+    torch.testing.assert_close(subject.gt, subject.lq.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    torch.testing.assert_close(subject.lq.mean(0), LOW.mean(0))
+    assert torch.equal(step(model(mixup={"beta": 1.2, "probability": 0.0}), 1, high).lq, LOW)

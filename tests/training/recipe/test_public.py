@@ -54,3 +54,12 @@ def test_recipes_of_other_toolkits_are_recognised(kind: str, tmp_path: Path) -> 
 def test_a_recipe_of_ours_may_be_json(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps(recipes.KINDS["EDSR, test (6)"]))
     assert read_recipe(tmp_path / "r.json").options["name"] == "published"
+
+
+def test_stages_that_the_data_do_not_hold_are_mistakes(tmp_path: Path) -> None:
+    recipe = recipes.KINDS["EDSR, train (6)"] | {"model_type": "MambaIRModel"}
+    stages = [{"steps": 9, "gt_size": 132, "batch": 2}, {"steps": 9, "gt_size": 30, "batch": 3}]
+    taken, said = recipes.said(recipe | {"train": recipe["train"] | {"progressive": stages}})
+    assert not taken
+    assert said.count("is no multiple of the scale up to datasets.train.gt_size, 128") == 2
+    assert said.count("is no multiple of accumulate up to 2") == 1
