@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,12 @@ UNSEEN = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(
 WIDE = 200
 """Columns of tables that go into a file or another program, so that nothing of them is cut off."""
 
+NAME, BAR, ETA = 16, 20, 9
+"""Columns for what is counted, for a bar, and for the remaining time in hours, minutes and seconds."""
+
+ROOMY = 120
+"""Columns from which on a line of many figures also gets a bar."""
+
 
 def harmless(text: str) -> str:
     """Text from outside (names, metadata) so that a terminal shows it and obeys none of it."""
@@ -42,8 +48,8 @@ class Advance(Protocol):
 class Count(Protocol):
     """Reports progress that has more to tell than a number."""
 
-    def __call__(self, done: int, status: str) -> None:
-        """Show that ``done`` are finished, and ``status`` beside it."""
+    def __call__(self, done: int, status: Sequence[str]) -> None:
+        """Show that ``done`` are finished, and of ``status``, most important first, what there is room for."""
 
 
 @dataclass
@@ -184,17 +190,31 @@ class Console:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        name = description if len(description) <= NAME else description[: NAME - 1] + "…"
+        drawn = BAR if console.width >= ROOMY else 0
+        taken = len(name) + drawn + 2 * len(str(total)) + len("/") + ETA + len("    ")
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            TextColumn(name, markup=False),
+            *((BarColumn(bar_width=drawn),) if drawn else ()),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[status]}", markup=False),
         )
         bar = Progress(*columns, console=console, transient=True, speed_estimate_period=300)
         with self._shown(bar):
-            task = bar.add_task(description, total=total, status="")
-            yield lambda done, status: bar.update(task, completed=done, status=status)
+            task = bar.add_task("", total=total, status="")
+            yield lambda done, status: bar.update(task, completed=done, status=_fitting(status, console.width - taken))
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """As many of the first parts as fit into ``width`` columns."""
+    text = ""
+    for part in parts:
+        longer = f"{text} · {part}" if text else part
+        if len(longer) > width:
+            break
+        text = longer
+    return text
 
 
 def _columns(unit: str) -> "list[ProgressColumn]":

@@ -200,15 +200,16 @@ class Trainer:
     def _due(self, every: float) -> bool:
         return self.iteration % int(every) == 0 or self.iteration == self.total
 
-    def _status(self) -> str:
+    def _status(self) -> list[str]:
+        """What a line of figures shows, most important first."""
         rate = self.clock.steps / max(self.clock.seconds, 1e-9)
-        loss = self.model.get_current_log().get("l_pix")
-        parts = [f"loss {loss:.4f}"] if loss is not None else []
+        losses = {name: value for name, value in self.model.get_current_log().items() if name.startswith("l_")}
+        name = "l_pix" if "l_pix" in losses else next(iter(losses), None)
+        parts = [f"loss {losses[name]:.4f}"] if name else []
+        parts += [f"{rate:.2f} it/s", f"lr {self.model.get_current_learning_rate()[0]:.2e}"]
         if self.best:
             parts.append(f"best {self.best['metric']} {self.best['value']:.2f}")
-        lr = self.model.get_current_learning_rate()[0]
-        size = memory(self.model.device) / 2**30
-        return " · ".join([*parts, f"lr {lr:.2e}", f"{rate:.2f} it/s", f"{size:.1f} GiB"])
+        return [*parts, f"{memory(self.model.device) / 2**30:.1f} GiB"]
 
     def _report(self) -> None:
         rate = self.clock.take()

@@ -74,6 +74,7 @@ def test_a_killed_launcher_takes_its_processes_along(place: Path) -> None:
     ranks = psutil.Process(process.pid).children()
     assert len(ranks) >= 2
     process.kill()
+    process.wait()
     assert psutil.wait_procs(ranks, timeout=60)[1] == []
     assert len(list(Path("experiments/tiny/training_states").glob("*.state"))) == 1, said()
 
