@@ -21,7 +21,7 @@ __all__ = ["__version__", "load_model", "restore"]
 
 
 def load_model(model: "str | Path", device: str = "auto") -> "Model":
-    """Load a model by catalogue name or from a .safetensors, .pth or .onnx file.
+    """Load a model by catalogue name or from a .safetensors, .pth or .onnx file, or a folder of the Hugging Face hub.
 
     Args:
         model: name as in ``mambair models list``, or a path.

@@ -99,18 +99,27 @@ def _of_weights(file: str) -> dict[str, Any]:
 def _export(
     console: Console,
     source: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A model.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where to write it.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors|FOLDER", help="Where to write it.")],
     name: Annotated[str | None, typer.Option("--name", help="Name it carries. Default: the one it has.")] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="What it is for: upscale, denoise, dejpeg or dehaze.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store 16-bit floats: half the size.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Write a folder for the Hugging Face hub: weights, config.json and a card.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Write a model as .safetensors: tensors alone, the averaged ones if there are any, with its name and task.
 
     Example: mambair models export net_g_latest.pth mine.safetensors --task upscale --half
     """
+    if hub:
+        from ..export import hub as folders
+
+        written = folders.export(source, target, name=name, task=task, half=half, overwrite=overwrite)
+        console.data(str(target), {"output": str(target), "files": [str(path) for path in written]})
+        return
     from ..weights.export import export
 
     export(source, target, name=name, task=task, half=half, overwrite=overwrite)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import MambairError
 
-EXTRAS = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
+EXTRAS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "hub": ("huggingface_hub",)}
 """Packages of each extra, by what is imported."""
 
 

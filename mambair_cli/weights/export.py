@@ -1,14 +1,36 @@
 """Write a model as safetensors: tensors alone, and what they are for."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
+from mambair_archs import Identified
+
 from ..errors import OutputError, UsageError
 from ..images.files import check_new, publish, reserved
 from . import loader
 from .digest import KEY, digest
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file of safetensors, and what is known of it.
+
+    Attributes:
+        data: the file.
+        found: the network.
+        about: its metadata, ``name`` and maybe ``task`` among them.
+        licence: of a model in the catalogue.
+        psnr: published scores of a model in the catalogue.
+    """
+
+    data: bytes
+    found: Identified
+    about: dict[str, str]
+    licence: str | None = None
+    psnr: dict[str, float] = field(default_factory=dict)
 
 
 def export(source: str, target: Path, *, name: str | None, task: str | None, half: bool, overwrite: bool) -> None:
@@ -31,6 +53,13 @@ def export(source: str, target: Path, *, name: str | None, task: str | None, hal
         raise UsageError(f"{target} does not end in .safetensors.", "Give it that ending.")
     if not overwrite:
         check_new(target)
+    made = content(source, name=name, task=task, half=half)
+    with reserved(target) as temporary:
+        publish(temporary, target, made.data, overwrite)
+
+
+def content(source: str, *, name: str | None, task: str | None, half: bool) -> Content:
+    """A model as safetensors, see :func:`export`."""
     path, entry = loader.locate(source)
     found, tensors, metadata = loader.inspect(path)
     known, trained = (entry.name, entry.task) if entry else loader.recognise(path, metadata)
@@ -43,9 +72,8 @@ def export(source: str, target: Path, *, name: str | None, task: str | None, hal
     about = metadata | {"name": name or known} | ({"task": task} if task else {})
     # The format has no tensors of two names, which networks have that list a layer twice.
     apart = {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
-    content = save(apart, metadata=about | {KEY: digest(apart)})
-    with reserved(target) as temporary:
-        publish(temporary, target, content, overwrite)
+    data = save(apart, metadata=about | {KEY: digest(apart)})
+    return Content(data, found, about, entry.licence if entry else None, dict(entry.psnr) if entry else {})
 
 
 def _half(key: str, value: torch.Tensor) -> torch.Tensor:

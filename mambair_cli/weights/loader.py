@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,9 @@ from mambair_archs import ARCHITECTURES, Descriptor, Identified, UnknownWeightsE
 
 from ..errors import DeviceError, ModelError, UsageError
 from . import catalog, files
+
+WEIGHTS = "model.safetensors"
+"""In a folder as the Hugging Face hub has them."""
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Kinds of devices that can be asked for by name."""
@@ -36,6 +40,13 @@ class Model:
     network: nn.Module
     device: torch.device
     autocast: bool = True
+
+    @staticmethod
+    def from_pretrained(name: str, device: str = "auto", **options: Any) -> "Model":
+        """A model of a folder or of the Hugging Face hub, see :func:`mambair_cli.export.hub.from_pretrained`."""
+        from ..export.hub import from_pretrained
+
+        return from_pretrained(name, device, **options)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -67,7 +78,8 @@ def locate(name: str) -> tuple[Path, catalog.Entry | None]:
     """
     entry = catalog.by_name(name)
     if entry is None:
-        return Path(name), None
+        path = Path(name)
+        return path / WEIGHTS if (path / WEIGHTS).is_file() else path, None
     if not entry.installed:
         raise ModelError(f"The model {name} has not been downloaded to {entry.path}.", f"Get it with {entry.download}.")
     return entry.path, entry
