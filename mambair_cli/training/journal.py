@@ -1,15 +1,14 @@
-"""What a run writes down: a log for people, rows for programs, curves for TensorBoard."""
+"""What a run writes down: a log for people, rows for programs, curves for trackers."""
 
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from .trackers import Picture, Tracker
 
 ROWS = "log.jsonl"
 LOG = "train.log"
@@ -44,27 +43,30 @@ class Journal:
     Args:
         folder: of the experiment.
         iteration: the one to go on from; rows and curves after it are removed.
-        tensorboard: whether to draw curves.
+        trackers: are given the numbers, too.
     """
 
-    def __init__(self, folder: Path, iteration: int, tensorboard: bool) -> None:
+    def __init__(self, folder: Path, iteration: int, trackers: Sequence[Tracker] = ()) -> None:
         self.rows = folder / ROWS
         _cut(self.rows, iteration)
         self.logger = logging.getLogger("basicsr")
         self.handler = logging.FileHandler(folder / LOG, encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
         self.logger.addHandler(self.handler)
-        self.curves = _curves(folder / "tb_logger", iteration) if tensorboard else None
+        self.trackers = trackers
 
     def row(self, **values: Any) -> None:
         """Add a row; numbers beside ``iter`` become points of curves. What JSON lacks, NaN and infinity, is null."""
         with self.rows.open("a", encoding="utf-8") as file:
             file.write(json.dumps({name: _finite(value) for name, value in values.items()}, allow_nan=False) + "\n")
-        if self.curves:
-            for name, value in values.items():
-                if isinstance(value, float):
-                    group = "losses/" if name.startswith("l_") else ""
-                    self.curves.add_scalar(group + name, value, values["iter"])
+        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+        for tracker in self.trackers:
+            tracker.numbers(values["iter"], numbers)
+
+    def picture(self, iteration: int, name: str, picture: Picture) -> None:
+        """Have those that show pictures show one."""
+        for tracker in self.trackers:
+            tracker.picture(iteration, name, picture)
 
     def say(self, text: str) -> None:
         """Add a line to the log."""
@@ -74,14 +76,8 @@ class Journal:
         """Give up the files."""
         self.logger.removeHandler(self.handler)
         self.handler.close()
-        if self.curves:
-            self.curves.close()
-
-
-def _curves(folder: Path, iteration: int) -> "SummaryWriter":
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder), purge_step=iteration + 1)
+        for tracker in self.trackers:
+            tracker.close()
 
 
 def _finite(value: Any) -> Any:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ..console import Console, Count
 from ..errors import InputError, MambairError, OutOfMemoryError
 from ..restoration.memory import is_out_of_memory
-from . import checkpoints, randomness, resuming, sampling, team
+from . import checkpoints, randomness, resuming, samples, sampling, team, trackers
 from .basicsr import bridge
 from .interruption import deferred
 from .journal import Journal
@@ -26,6 +26,9 @@ from .team import Processes
 
 BLINK = 0.1
 """Seconds between two looks of the display."""
+SHOWN = 4
+"""Pictures of each validation set that are shown beside the curves."""
+
 KEPT = ("skipped", "best_metric_results", "scaler_state")
 """What models count beside their weights."""
 
@@ -229,8 +232,11 @@ class Trainer:
     def validate(self) -> None:
         """All validation sets; the first metric of the first set decides which weights are the best."""
         for number, loader in enumerate(self.validations):
-            self.model.validation(loader, self.iteration, None, self.val["save_img"])
+            with samples.seen(self.model, SHOWN if self.journal and self.journal.trackers else 0) as seen:
+                self.model.validation(loader, self.iteration, None, self.val["save_img"])
             if self.journal:
+                for name, picture in seen.items():
+                    self.journal.picture(self.iteration, f"{loader.dataset.opt['name']}/{name}", picture)  # type: ignore[attr-defined]
                 results = dict(getattr(self.model, "metric_results", {}))
                 self._note_results(loader.dataset.opt["name"], results, decisive=number == 0)  # type: ignore[attr-defined]
 
@@ -273,8 +279,8 @@ class Trainer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoints.sweep(self.folder)
-        curves = self.options["logger"]["use_tb_logger"]
-        self.journal = Journal(self.folder, self.iteration, curves)
+        shown = trackers.chosen(self.options, self.recipe, self.iteration, self.console.warn)
+        self.journal = Journal(self.folder, self.iteration, shown)
         try:
             yield
         finally:

@@ -70,7 +70,7 @@ def strict(text: str) -> Any:
 
 
 def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
-    book = journal.Journal(tmp_path, 0, tensorboard=False)
+    book = journal.Journal(tmp_path, 0)
     book.row(iter=1, l_pix=float("nan"), psnr=float("inf"), lr=0.1)
     book.close()
     row = strict((tmp_path / "log.jsonl").read_text(encoding="utf-8"))

@@ -290,9 +290,6 @@ def unused(recipe: View) -> Iterator[Finding]:
         if own is not None and recipe.scale and own != recipe.scale:
             what = f"datasets.{name}.scale is {shown(own)}, but the scale of the recipe is {recipe.scale}"
             yield ("datasets", name, "scale"), what, "Delete it; the recipe's own counts."
-    if recipe.get("logger", "wandb", "project"):
-        what = "Weights & Biases is not written to"
-        yield ("logger", "wandb"), what, "Delete it, or write use_tb_logger: true for TensorBoard."
 
 
 def batch_degradations(recipe: View) -> Iterator[Finding]:

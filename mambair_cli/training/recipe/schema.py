@@ -198,7 +198,14 @@ class Wandb(Section):
     """Project there; empty for none."""
 
     resume_id: str | None = None
-    """Run there to go on with."""
+    """Run there to go on with; by itself a resumed training goes on with its own."""
+
+
+class Trackio(Section):
+    """Trackio."""
+
+    project: str
+    """Project there."""
 
 
 class Logger(Section):
@@ -211,10 +218,13 @@ class Logger(Section):
     """Steps between checkpoints."""
 
     use_tb_logger: bool = False
-    """Write for TensorBoard."""
+    """Write curves and validation pictures for TensorBoard."""
 
     wandb: Wandb | None = None
-    """Write for Weights & Biases."""
+    """Write for Weights & Biases; needs pip install 'mambair[wandb]'."""
+
+    trackio: Trackio | None = None
+    """Write for Trackio; needs pip install 'mambair[trackio]'."""
 
 
 class DistParams(Section):

@@ -309,7 +309,6 @@ def test_reading_needs_no_import_of_basicsr(tmp_path: Path) -> None:
         (("path.pretrain_network_d=net_d.pth",), "no network_d"),
         (("train.ema_decay=0", "train.ema_warmup=true", "model_type=MambaIRModel"), "without train.ema_decay"),
         (("datasets.train.scale=3",), "datasets.train.scale is 3, but the scale of the recipe is 2"),
-        (("logger.wandb={project: p}",), "Weights & Biases is not written to"),
     ],
 )
 def test_no_key_is_taken_and_ignored(tmp_path: Path, overrides: tuple[str, ...], told: str) -> None:
