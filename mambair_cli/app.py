@@ -11,6 +11,7 @@ from .commands.common import Json, NoProgress, Quiet, Verbose
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.fetch import fetch
+from .commands.finetune import finetune
 from .commands.restore import restoring
 from .commands.test import test
 from .commands.train import train
@@ -54,6 +55,7 @@ for task in TASKS:
 app.command("watch", rich_help_panel=RESTORE)(watch)
 app.command("ui", rich_help_panel=RESTORE)(ui)
 app.command("train", rich_help_panel=TRAIN)(train)
+app.command("finetune", rich_help_panel=TRAIN)(finetune)
 app.command("test", rich_help_panel=TRAIN)(test)
 app.command("fetch", rich_help_panel=DATA)(fetch)
 app.command("export", rich_help_panel=DATA)(export)
