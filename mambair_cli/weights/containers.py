@@ -1,11 +1,13 @@
 """Finds sets of tensors in what trainers save: under which key, and below which prefix of the names.
 
 BasicSR writes ``params`` and ``params_ema``, Lightning ``state_dict`` with the attribute of the module before each
-name, torch.compile puts ``_orig_mod.`` there, DataParallel ``module.``, GAN trainers one network beside another, tools
-for averages ``ema_model.``. Which of the sets is a network, the registry can tell; here they are put into an order.
+name, torch.compile puts ``_orig_mod.`` there or inside, DataParallel ``module.``, GAN trainers one network beside
+another, tools for averages ``ema_model.``. Which of the sets is a network, the registry can tell; here they are put
+into an order.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +19,13 @@ Place = tuple[str, ...]
 NAMES = ("params", "state_dict", "model", "generator", "net_g", "net", "network")
 """Of containers and prefixes, the likelier first."""
 
-DEPTH = 4
+WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+"""Modules of torch and Lightning that hold another one, anywhere in a name."""
+
+AVERAGED = {"ema", "averaged", "avg", "swa", "shadow"}
+"""Words in the names of averaged weights."""
+
+DEPTH = 8
 """Mappings inside mappings, and parts of a prefix, that are looked at."""
 
 SIBLINGS = 4
@@ -31,13 +39,18 @@ def candidates(content: Any) -> list[tuple[Place, Tensors]]:
         content: what a checkpoint holds: tensors by name, or mappings of such.
     """
     found = [
-        ((*place, *prefix), part) for place, tensors in _mappings(content, ()) for prefix, part in _inside(tensors, ())
+        ((*place, *prefix), part)
+        for place, tensors in _mappings(content, ())
+        for unwrapped in _unwrapped(tensors)
+        for prefix, part in _inside(unwrapped, ())
     ]
     return sorted(found, key=lambda one: (*_rank(one[0]), -len(one[1])))
 
 
 def _mappings(content: Any, place: Place) -> Iterator[tuple[Place, Tensors]]:
     """Every mapping that holds tensors, with the keys that lead to it."""
+    if isinstance(content, Sequence) and not isinstance(content, str | bytes) and len(content) <= SIBLINGS:
+        content = dict(enumerate(content))
     if not isinstance(content, Mapping) or len(place) > DEPTH:
         return
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
@@ -45,6 +58,14 @@ def _mappings(content: Any, place: Place) -> Iterator[tuple[Place, Tensors]]:
         yield place, tensors
     for key, value in content.items():
         yield from _mappings(value, (*place, str(key)))
+
+
+def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
+    """The tensors themselves, and under their names without wrappers."""
+    yield tensors
+    shorter = {".".join(p for p in key.split(".") if p not in WRAPPERS): value for key, value in tensors.items()}
+    if len(shorter) == len(tensors) and shorter.keys() != tensors.keys():
+        yield shorter
 
 
 def _inside(tensors: Tensors, prefix: Place) -> Iterator[tuple[Place, Tensors]]:
@@ -63,6 +84,6 @@ def _inside(tensors: Tensors, prefix: Place) -> Iterator[tuple[Place, Tensors]]:
 
 def _rank(place: Place) -> tuple[bool, int]:
     """Averaged first, then by name."""
-    averaged = any("ema" in part.lower().split("_") for part in place)
+    words = {word.lower() for part in place for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", part)}
     known = min((NAMES.index(part.lower()) for part in place if part.lower() in NAMES), default=len(NAMES))
-    return not averaged, known
+    return words.isdisjoint(AVERAGED), known

@@ -1,6 +1,7 @@
 """Open weight files without trusting them: safetensors, and pickles restricted to tensors."""
 
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelError
 from . import containers
+from .bystanders import bystanders
 from .containers import Place, Tensors
 from .digest import KEY, digest
 
@@ -23,6 +25,23 @@ SHARED = 4
 
 NETWORK = "network"
 """Key under which a trainer says in words what network the tensors are of."""
+
+PACKED = 16
+"""An archive unpacks to at most so many times its size; torch packs nothing, and numbers hardly shrink."""
+
+KINDS = {
+    b"GGUF": "a GGUF file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "packed with gzip",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x08\x07\x12": "an ONNX file",
+    b"\x08\x08\x12": "an ONNX file",
+}
+"""Files that are taken for weights, by their first bytes."""
 
 AGAIN = "Download it again."
 
@@ -93,6 +112,11 @@ def _checked(path: Path) -> bytes:
         raise ModelError(
             f"{path} stands for a model that git did not fetch.", "Run git lfs pull, or download the file itself."
         )
+    kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), None)
+    if head[257:262] == b"ustar":
+        kind = "a tar archive"
+    if kind:
+        raise ModelError(f"{path} is {kind}, no file of weights.", "Unpack archives; give a .safetensors or .pth file.")
     return head
 
 
@@ -112,15 +136,21 @@ def _safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 def _pickle(path: Path) -> Any:
     try:
         _check_archive(path)
-        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):  # of a path, torch heeds the suffix
+        with (
+            path.open("rb") as file,  # of a path, torch heeds the suffix
+            warnings.catch_warnings(action="ignore"),
+            torch.serialization.safe_globals(bystanders(file)),
+        ):
             return torch.load(file, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):
+        if named := re.search(r"GLOBAL (\S+)", str(error)):
             raise ModelError(
-                f"The model file {path} holds Python objects, which could run any code; it was not loaded.",
-                "Use a file that holds only tensors, best a .safetensors file.",
+                f"The model file {path} holds Python objects ({named[1]}),"
+                " which could run any code; it was not loaded.",
+                "Use a file that holds only tensors; the program that made it can write one:"
+                " torch.save(network.state_dict(), FILE).",
             ) from None
         raise ModelError(f"The model file {path} is not a file of weights; it was not loaded.", AGAIN) from None
     except Exception as error:  # damage shows in any of a dozen ways, each of them a reason not to use the file
@@ -133,11 +163,27 @@ def _check_archive(path: Path) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        if sum(member.file_size for member in members) > MAX_BYTES:
-            raise ModelError(f"The model file {path} unpacks to more than any known model.", "Do not use it.")
+        if sum(member.file_size for member in members) > min(MAX_BYTES, PACKED * path.stat().st_size):
+            raise ModelError(f"The model file {path} unpacks to more than any model of its size.", "Do not use it.")
+        _check_members(path, [member.filename for member in members])
         wrong = [member for member in members if not _whole(archive, member)]
     if wrong and len(wrong) < len(members):  # all of them: torch was told to save without checksums
         raise ModelError(f"The model file {path} is damaged: {wrong[0].filename} in it was changed.", AGAIN)
+
+
+def _check_members(path: Path, names: list[str]) -> None:
+    """Refuse archives of other programs."""
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise ModelError(
+            f"The model file {path} is a TorchScript program; it was not loaded.",
+            f"If you trust it, save its weights: torch.save(torch.jit.load({path.name!r}).state_dict(), 'new.pth').",
+        )
+    if not any(name.endswith("data.pkl") for name in names):
+        inside = [name for name in names if name.lower().endswith(SUFFIXES)]
+        raise ModelError(
+            f"{path} is an archive, but no checkpoint of torch.",
+            f"Unpack it, and give {inside[0]}." if inside else "Give a .safetensors or .pth file.",
+        )
 
 
 def _whole(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
@@ -156,14 +202,14 @@ def _check_tensors(path: Path, found: list[Tensors]) -> None:
     """Refuse tensors that are not plain numbers, or that a small file makes large by views of the same memory."""
     shown, stored = 0, {}
     for key, value in {id(value): (key, value) for tensors in found for key, value in tensors.items()}.values():
-        if value.layout != torch.strided or value.is_complex() or value.is_quantized:
+        if value.is_meta or value.layout != torch.strided or value.is_complex() or value.is_quantized:
             raise ModelError(f"The model file {path} holds {key} as no plain tensor of numbers.", "Give plain weights.")
         storage = value.untyped_storage()
         stored[storage.data_ptr()] = storage.nbytes()
         shown += value.nbytes
         if value.nbytes > storage.nbytes():
             raise ModelError(
-                f"The model file {path} holds {key} with {value.nbytes >> 20} MiB, made from less by repetition.",
+                f"The model file {path} holds {key} with {value.nbytes:,} bytes, made from less by repetition.",
                 "Do not use it.",
             )
     if shown > SHARED * sum(stored.values()):

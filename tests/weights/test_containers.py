@@ -1,9 +1,13 @@
 """Weights are found in what trainers save, whatever lies around them."""
 
+import argparse
+from collections import defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -53,6 +57,16 @@ WRAPS: dict[str, Wrap] = {
     "GAN in one mapping": lambda t: {"state_dict": below("generator.", t) | {"disc.a.weight": torch.ones(2)}},
     "GAN in two": lambda t: {"netG": t, "netD": {"conv.weight": torch.ones(2), "conv.bias": torch.ones(2)}},
     "nested": lambda t: {"state": {"networks": {"g": {"params": t}}}},
+    "a pair": lambda t: (t, {"epoch": 3}),
+    "deeper": lambda t: {"a": {"b": {"c": {"d": {"e": below("model.module._orig_mod.net.", t)}}}}},
+    "compiled layers": lambda t: {key.replace("layers.0.", "layers.0._orig_mod."): value for key, value in t.items()},
+    "checkpointed layers": lambda t: below(
+        "_fsdp_wrapped_module.",
+        {key.replace(".blocks.0.", ".blocks.0._checkpoint_wrapped_module."): value for key, value in t.items()},
+    ),
+    "settings": lambda t: {"model": t, "args": argparse.Namespace(out=Path("x"), when=datetime(2020, 1, 1))},
+    "scores": lambda t: {"model": t, "best": np.float64(3), "history": np.arange(3.0)},
+    "tensors in a defaultdict": lambda t: {"nets": defaultdict(dict, {"g": t})},
     "numbers beside the tensors": lambda t: {**t, "epoch": 3},
 }
 
@@ -79,6 +93,8 @@ def test_averaged_weights_come_first(network: MambaIR, tmp_path: Path) -> None:
         {"state_dict": below("net_g.", tensors) | below("net_g_ema.", averaged)},
         Averaged(network, average).state_dict(),
         {"model": tensors, "model_ema": averaged},
+        {"net": tensors, "netEMA": averaged},
+        {"model": tensors, "averaged_model": below("module.", averaged) | {"n_averaged": torch.tensor(3)}},
     ):
         torch.save(content, tmp_path / "a.pth")
         found = loader.load(tmp_path / "a.pth", "cpu").network.state_dict()

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from mambair_cli.errors import ModelError
-from mambair_cli.weights import digest, files
+from mambair_cli.weights import bystanders, digest, files
 
 TENSORS = {"a.weight": torch.arange(4.0), "b": torch.ones(2, 3)}
 
@@ -199,3 +199,66 @@ def test_sizes_are_capped_before_anything_is_read(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(files, "MAX_BYTES", 1 << 19)
     with pytest.raises(ModelError, match="unpacks to more"):
         files.read(path)
+
+
+def packed(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_archives_that_unpack_to_much_are_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1 << 20)}, tmp_path / "plain.pth")
+    with zipfile.ZipFile(tmp_path / "plain.pth") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    packed(tmp_path / "a.pth", members)
+    with pytest.raises(ModelError, match="unpacks to more than any model of its size"):
+        files.read(tmp_path / "a.pth")
+
+
+def test_archives_of_other_kinds_say_what_they_are(tmp_path: Path) -> None:
+    packed(tmp_path / "a.pth", {"x/net.pth": b"weights"})
+    with pytest.raises(ModelError, match="is an archive, but no checkpoint") as caught:
+        files.read(tmp_path / "a.pth")
+    assert caught.value.hint == "Unpack it, and give x/net.pth."
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(2)).save(tmp_path / "b.pt")
+    with pytest.raises(ModelError, match="is a TorchScript program"):
+        files.read(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"GGUF\x03\0\0\0", "a GGUF file"),
+        (b"\x1f\x8b\x08\0", "packed with gzip"),
+        (b"\x08\x07\x12\x07pytorch", "an ONNX file"),
+        (bytes(257) + b"ustar", "a tar archive"),
+    ],
+)
+def test_files_of_other_kinds_say_what_they_are(head: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(head + bytes(600))
+    with pytest.raises(ModelError, match=kind):
+        files.read(tmp_path / "a.pth")
+
+
+def test_tensors_without_numbers(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(3, device="meta")}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match="holds a as no plain tensor"):
+        files.read(tmp_path / "a.pth")
+
+
+def test_objects_beside_the_tensors_are_not_made(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(3), "where": Path("/x")}, tmp_path / "a.pth")
+    with (tmp_path / "a.pth").open("rb") as file:
+        stand_ins = bystanders.bystanders(file)
+        assert file.tell() == 0
+    assert stand_ins
+    assert all(stand_in is bystanders.Bystander for stand_in, _ in stand_ins)  # type: ignore[misc]
+    assert files.read(tmp_path / "a.pth")[0][0].keys() == {"a"}
+
+
+def test_a_whole_network_is_named(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"torch\.nn\.modules\.linear\.Linear") as caught:
+        files.read(tmp_path / "a.pth")
+    assert "state_dict" in caught.value.hint
