@@ -37,6 +37,9 @@ def _train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe and data, time one step, train nothing.")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time of a step goes, write a trace, train nothing.")
+    ] = False,
     no_data_check: Annotated[
         bool, typer.Option("--no-data-check", help="Do not look at the images before the first step.")
     ] = False,
@@ -74,6 +77,10 @@ def _train(
         from ..training.rehearsal import rehearse
 
         rehearse(parsed.model, place, console, look=not no_data_check)
+    elif profile:
+        from ..training import profiling
+
+        profiling.write(parsed.model, place, console, look=not no_data_check)
     elif nproc > 1 and "RANK" not in os.environ:
         flags = ["--no-data-check"] * no_data_check
         _launch(nproc, _arguments(console, recipe, flags, changes or [], place, resume))

@@ -170,6 +170,9 @@ class Trainer:
             deferred() as interruption,
             closing(self.batches()) as batches,
         ):
+            if self._exhausted():
+                self._say(f"ended early before, after iteration {self.iteration}; val.patience=null goes on.")
+                return
             randomness.restore(self.random)  # libraries that are imported late (rich, say) draw numbers
             self.clock.resume()
             for batch in batches:
@@ -182,9 +185,12 @@ class Trainer:
                     self.save()
                     self._say(f"interrupted after iteration {self.iteration}; the same command goes on from there.")
                     interruption.act()
+                if self._ends_early():
+                    self.save()
+                    break
                 self.clock.resume()
             self.model.save(-1, -1)
-            self._say(f"done: {self.total} iterations, {self.folder / 'models' / 'net_g_latest.pth'}")
+            self._say(f"done: {self.iteration} iterations, {self.folder / 'models' / 'net_g_latest.pth'}")
 
     def _after_step(self, show: Count) -> None:
         logger = self.options["logger"]
@@ -199,6 +205,22 @@ class Trainer:
                 self.validate()
         if self._due(logger["save_checkpoint_freq"]):
             self.save()
+
+    def _exhausted(self) -> bool:
+        """Whether validations have brought nothing for longer than the recipe waits."""
+        patience = self.val.get("patience")
+        if not patience or not self.best:
+            return False
+        return bool(self.iteration - self.best["iter"] >= patience * int(self.val["val_freq"]))
+
+    def _ends_early(self) -> bool:
+        """The same for all processes, of which the first one alone knows what validations brought."""
+        if not self.val.get("patience") or not self._due(self.val["val_freq"]) or self.iteration == self.total:
+            return False
+        if not team.largest(int(self._exhausted()), self.processes, self.model.device):
+            return False
+        self._say(f"{self.val['patience']} validations without a better {self.best.get('metric')}: ending early.")
+        return True
 
     def _due(self, every: float) -> bool:
         return self.iteration % int(every) == 0 or self.iteration == self.total

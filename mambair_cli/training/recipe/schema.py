@@ -178,6 +178,9 @@ class Val(Procedure):
     val_freq: Positive | None = None
     """Steps between validations."""
 
+    patience: Positive | None = None
+    """Validations without a better first metric of the first set after which training ends; none by default."""
+
     save_img: bool = False
     """Keep the result images."""
 
