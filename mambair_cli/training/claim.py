@@ -5,7 +5,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def claimed(experiment: Path, note: Callable[[str], None]) -> Iterator[None]:
     import filelock
 
     experiment.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(experiment.with_name(f".{experiment.name}.lock"))  # beside it: it may be moved away
+    path = experiment.with_name(f".{experiment.name}.lock")  # beside it: it may be moved away
+    held = filelock.FileLock(path, thread_local=False)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
@@ -45,6 +46,8 @@ def claimed(experiment: Path, note: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # on Windows it stays
+            path.unlink()  # while it is held: filelock takes no lock on a file that has lost its name
         held.release()
 
 

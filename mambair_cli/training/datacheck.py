@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..data import photos
+from ..data import missing, photos
 from ..errors import InputError
 
 SHOWN = 8
@@ -27,10 +27,11 @@ Head = tuple[int, int, int]
 
 @dataclass
 class Report:
-    """One data set: its name, how many images it has, and what is wrong, one sentence each."""
+    """One data set: its name, how many images it has, folders that are not there, and what is wrong."""
 
     name: str
     images: int = 0
+    missing: list[Path] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
 
 
@@ -46,19 +47,26 @@ def check(datasets: dict[str, dict[str, Any]]) -> list[Report]:
         more = f"; and {len(mistakes) - SHOWN} more" if len(mistakes) > SHOWN else ""
         raise InputError(
             f"The data cannot be used: {'; '.join(mistakes[:SHOWN])}{more}.",
-            "Data paths are relative to --root, $MAMBAIR_DATA or ./datasets.",
+            _way_out([folder for report in reports for folder in report.missing]),
         )
     return reports
+
+
+def _way_out(folders: Sequence[Path]) -> str:
+    fetch = missing.command(folders)
+    relative = "data paths are relative to --root, $MAMBAIR_DATA or ./datasets."
+    return f"Run {fetch}; {relative}" if fetch else relative[:1].upper() + relative[1:]
 
 
 def examine(options: dict[str, Any]) -> Report:
     """One data set: folders, pairs, sizes from the files' heads, whole files."""
     report = Report(options["name"])
     high, low = (_folders(options.get(key)) for key in ("dataroot_gt", "dataroot_lq"))
-    missing = [folder for folder in (*high, *low) if not folder.exists()]
-    report.mistakes += [f"{folder} does not exist" for folder in missing]
-    if missing or (options.get("io_backend") or {}).get("type", "disk") != "disk":
-        report.images = 0 if missing else _lmdb_images(high or low)
+    absent = [folder for folder in (*high, *low) if not folder.exists()]
+    report.missing = absent
+    report.mistakes += [f"{folder} does not exist" for folder in absent]
+    if absent or (options.get("io_backend") or {}).get("type", "disk") != "disk":
+        report.images = 0 if absent else _lmdb_images(high or low)
         return report
     need = int(options.get("gt_size") or 0) if options["phase"] == "train" else 0
     scale = int(options.get("scale") or 1)

@@ -43,10 +43,12 @@ def train(given: Recipe, root: Path, resume: bool | None, console: Console, look
         stack.enter_context(team.joined(processes))
         if processes.first:
             stack.enter_context(warnings_shown(console.warn))
-            stack.enter_context(claim.claimed(Path(full["path"]["experiments_root"]), console.note))
         _tell(recipe, full, processes, console)
         if processes.first and look:
             datacheck.check(full["datasets"])
+        if processes.first:
+            stack.enter_context(claim.claimed(Path(full["path"]["experiments_root"]), console.note))
+        team.gathered(None, processes)  # the folder is ours before anybody looks into it
         state = state_to_resume(full, resume, console.warn if processes.first else _silent)
         team.gathered(None, processes)  # everybody has looked before anything is moved or written
         trainer = Trainer(full, console, processes)
