@@ -121,7 +121,10 @@ def _pairs(
     for gt_folder, lq_folder in zip(high, low, strict=False):
         if listing := options.get("meta_info"):
             for line in filter(None, Path(listing).read_text(encoding="utf-8").splitlines()):
-                good, _, poor = line.partition(", ")
+                good, comma, poor = line.partition(", ")
+                if not comma:
+                    report.mistakes.append(f"{listing} names no pair in {line!r}, such as 'good.png, poor.png'")
+                    continue
                 _pair(report, gt_folder / good, lq_folder / poor, need, scale)
             continue
         partners = {path.stem: path for path in sorted(filter(photos.is_photo, lq_folder.iterdir()))}

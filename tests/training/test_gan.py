@@ -110,6 +110,21 @@ def latest() -> list[Any]:
     return [torch.load(path, weights_only=True) for path in paths]
 
 
+def test_pairs_of_a_list_take_the_place_of_degradations(large: Path) -> None:
+    made = recipe("RealESRGANModel", high_order_degradation=False)
+    made = {key: value for key, value in made.items() if key not in BATCHES or key.endswith("usm")}
+    (large / "pairs.txt").write_text("0.png, 0.png\n1.png, 1.png\n")
+    pairs = {**PAIRS, "type": "RealESRGANPairedDataset", "gt_size": 32, "meta_info": "pairs.txt", "use_hflip": True}
+    made["datasets"] = {"train": {"name": "d", "batch_size_per_gpu": 2, "io_backend": {"type": "disk"}, **pairs}}
+    outcome = train(made)
+    assert outcome.code == 0, outcome.err
+    (large / "pairs.txt").write_text("0.png, 0.png\n1.png, 7.png\n1.png\n")
+    outcome = train(made, "--no-resume")
+    assert outcome.code == 1
+    assert "small/7.png cannot be read" in outcome.err
+    assert "names no pair in '1.png', such as 'good.png, poor.png'" in outcome.err
+
+
 def test_a_pool_that_batches_do_not_divide_is_named(large: Path) -> None:
     made = recipe("RealESRNetModel", queue_size=3)
     outcome = train(made)

@@ -297,8 +297,10 @@ def batch_degradations(recipe: View) -> Iterator[Finding]:
     kind = str(recipe.get("model_type"))
     if kind not in DEGRADING or not recipe.get("train"):
         return
-    rounds = [name + number for number in ("", "2") for name in TWICE]
-    for name in ("gt_size", "second_blur_prob", *rounds, *DEGRADING[kind]):
+    rounds = ["gt_size", "second_blur_prob", *(name + number for number in ("", "2") for name in TWICE)]
+    if recipe.get("high_order_degradation") is False:  # pairs are given
+        rounds = []
+    for name in (*rounds, *DEGRADING[kind]):
         if recipe.get(name) is None:
             yield (name,), f"the recipe lacks {name!r}, which {kind} needs", "Add it beside model_type."
 
