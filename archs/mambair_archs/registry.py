@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -178,12 +179,18 @@ def compare(state_dict: StateDict, expected: StateDict, most: int = 3) -> list[s
     return differences[:most] + ([f"{more} more"] if more > 0 else [])
 
 
+@cache
+def _by_default(architecture: Architecture) -> StateDict:
+    """Tensors without content of the network with its default options."""
+    with torch.device("meta"):
+        return architecture.network().state_dict()
+
+
 def _closest(state_dict: StateDict) -> tuple[str | None, list[str]]:
     """The network with its default configuration that shares most keys with ``state_dict``."""
     best: tuple[float, str, StateDict] | None = None
     for architecture in ARCHITECTURES:
-        with torch.device("meta"):
-            expected = architecture.network().state_dict()
+        expected = _by_default(architecture)
         shared = len(expected.keys() & state_dict.keys()) / max(len(expected.keys() | state_dict.keys()), 1)
         if shared > 0 and (best is None or shared > best[0]):
             best = (shared, architecture.name, expected)

@@ -44,7 +44,12 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
     from rich.table import Table
     from rich.text import Text
 
-    record = _of_onnx(file) if file.lower().endswith(".onnx") else _of_weights(file)
+    from ..weights.loader import UnknownNetworkError
+
+    try:
+        record = _of_other(file) if file.lower().endswith(".onnx") else _of_weights(file)
+    except UnknownNetworkError:
+        record = _of_other(file)
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in record.items():
         shown = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
@@ -54,10 +59,11 @@ def _show(console: Console, file: Annotated[str, typer.Argument(metavar="FILE|NA
     console.table(table, record)
 
 
-def _of_onnx(file: str) -> dict[str, Any]:
+def _of_other(file: str) -> dict[str, Any]:
+    """Of a file of ONNX, or a network that is none of ours."""
     from ..weights import loader
 
-    model = loader.load(file)
+    model = loader.load(file, "cpu")
     return {
         "name": model.name,
         "file": file,

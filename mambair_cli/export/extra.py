@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import MambairError
 
-EXTRAS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "hub": ("huggingface_hub",)}
+EXTRAS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "hub": ("huggingface_hub",), "spandrel": ("spandrel",)}
 """Packages of each extra, by what is imported."""
 
 

@@ -49,6 +49,10 @@ class Model:
         return from_pretrained(name, device, **options)
 
 
+class UnknownNetworkError(ModelError):
+    """Tensors that can be read, but fit none of our networks."""
+
+
 def resolve_device(name: str) -> torch.device:
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... as a device that is there.
 
@@ -100,7 +104,7 @@ def inspect(path: Path) -> tuple[Identified, dict[str, torch.Tensor], dict[str, 
             errors.append(error)
     told = next((error for error in errors if error.closest), errors[0])
     closest = f"closest is {told.closest}" if told.closest else "nothing comes close"
-    raise ModelError(
+    raise UnknownNetworkError(
         f"The model file {path} fits no known network; {closest}: {'; '.join(told.differences)}.",
         f"Give weights of one of {', '.join(known.name for known in ARCHITECTURES)}.",
     )
@@ -134,18 +138,22 @@ def load(name: str | Path, device: str = "auto", provider: str | None = None) ->
     path, entry = locate(str(name))
     try:
         identified, tensors, metadata = inspect(path)
-    except ModelError:
-        if other := _other(path, target):
-            return other
-        raise
+    except UnknownNetworkError as error:
+        return _other(path, target, error)
     network = identified.build().eval()
     network.load_state_dict(tensors)
     known, task = (entry.name, entry.task) if entry else recognise(path, metadata)
     return Model(known, path, task, identified.architecture.name, identified.descriptor, network.to(target), target)
 
 
-def _other(path: Path, device: torch.device) -> Model | None:
-    """A network that is not ours, of a file that says what it is."""
+def _other(path: Path, device: torch.device, error: UnknownNetworkError) -> Model:
+    """A network that is not ours: the file says what it is, or spandrel knows it, if that is installed."""
+    from ..export import extra, spandrel
     from ..training.basicsr import trained
 
-    return trained.load(path, device)
+    if model := trained.load(path, device):
+        return model
+    if not extra.available("spandrel"):
+        raise ModelError(error.message, f"{error.hint[:-1]}, or pip install 'mambair[spandrel]' for others.") from None
+    found, metadata = files.read(path)
+    return spandrel.load(path, found, *recognise(path, metadata), device)
