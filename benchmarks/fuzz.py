@@ -3,17 +3,20 @@
 python -m benchmarks.fuzz weights|pictures SEEDS... [--count 2000] [--first 0] [--keep FOLDER]
 
 SEEDS are files, or folders of them. Each mutant is a seed with bytes flipped, cut out, repeated, filled or cut off, by
-a random state that is its number, so that any can be made again. A hundred share a process, which is watched;
-mutants that break a promise are printed, and kept on request.
+a random state that is its number, so that any can be made again. Of archives (torch's weights), every other mutant has
+the accidents in one member and fitting checksums, so that they reach what unpacks it. A hundred share a process, which
+is watched; mutants that break a promise are printed, and kept on request.
 """
 
 import argparse
+import io
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +28,23 @@ TOGETHER = 100
 
 
 def mutant(seed: bytes, number: int) -> bytes:
-    """A seed after one to six accidents."""
-    rng, data = np.random.default_rng(number), bytearray(seed)
+    """A seed, or a member of an archive, after one to six accidents."""
+    rng, source = np.random.default_rng(number), io.BytesIO(seed)
+    if rng.random() < 0.5 or not zipfile.is_zipfile(source):
+        return damaged(seed, rng)
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target := io.BytesIO(), "w") as repacked:
+        names = archive.namelist()
+        pickled = [name for name in names if name.endswith("data.pkl")] if rng.random() < 0.7 else []
+        hit = rng.choice(pickled or names)
+        for name in names:
+            content = archive.read(name)
+            repacked.writestr(name, damaged(content, rng) if name == hit else content)
+    return target.getvalue()
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """Some bytes after one to six accidents."""
+    data = bytearray(content)
     for _ in range(rng.integers(1, 7)):
         if not data:
             break
