@@ -73,6 +73,19 @@ def test_other_networks_equal_ours(network: Callable[[], nn.Module]) -> None:
             np.testing.assert_allclose(got, ours(picture).numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_half_is_half_as_large_and_close(small: Path, tmp_path: Path) -> None:
+    target = tmp_path / "half.onnx"
+    outcome = run("--json", "export", str(small), str(target), "--fp16")
+    assert outcome.code == 0, outcome.err
+    kinds = {value.data_type for value in standard.load(target).graph.initializer}
+    assert standard.TensorProto.FLOAT16 in kinds
+    model, image = mambair_cli.load_model(small, "cpu"), torch.rand(1, 3, 12, 20)
+    with torch.inference_mode():
+        wanted = model.network(image)
+    (got,) = session.run(session.session(target.read_bytes()), image=image)
+    assert 0 < abs(got - wanted.numpy()).max() < 5e-3
+
+
 class Scans(nn.Module):
     """Both scans with what networks do to them: static paths, paths by table, and a bias of C by step."""
 
@@ -130,8 +143,8 @@ def test_a_file_that_gives_other_pixels_is_not_written(
 ) -> None:
     serialise = onnx.serialised
 
-    def changed(model: Model) -> bytes:
-        content = serialise(model)
+    def changed(model: Model, half: bool) -> bytes:
+        content = serialise(model, half)
         with torch.no_grad():
             model.network.get_parameter("conv_first.weight").add_(0.01)
         return content
