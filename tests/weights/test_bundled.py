@@ -89,5 +89,5 @@ def test_harm_is_undone(entry: catalog.Entry) -> None:
 
 
 def test_models_list_shows_them_first() -> None:
-    lines = run("models", "list").out.splitlines()[1:]
-    assert [line.split()[0] for line in lines if line.strip()][: len(BUNDLED)] == [entry.name for entry in BUNDLED]
+    rows = [line.split() for line in run("models", "list").out.splitlines()[1:] if line.startswith("  ")]
+    assert [row[0] for row in rows][: len(BUNDLED)] == [entry.name for entry in BUNDLED]
