@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv-test
 TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
+PACKAGES = kernels/mambair_kernels archs/mambair_archs mambair_cli
 
 .PHONY: test lint docs wheel clean
 
@@ -20,6 +21,8 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 $(PACKAGES)
+	$(BIN)/mypy --platform darwin $(PACKAGES)
 
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -1,6 +1,5 @@
 """``--dry-run``: all that a training would do up to its second step, and nothing of it written."""
 
-import resource
 import time
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 import yaml
 
 from ..console import Console
-from ..restoration.memory import keep_freed_memory
+from ..restoration.memory import keep_freed_memory, peak
 from . import datacheck
 from .basicsr import bridge
 from .loop import Trainer
@@ -54,6 +53,4 @@ def _measured(trainer: Trainer) -> tuple[float, int]:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
     trainer.total = int(trainer.train["total_iter"])
-    if trainer.model.device.type == "cuda":
-        return seconds, torch.cuda.max_memory_allocated()
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return seconds, peak(trainer.model.device)

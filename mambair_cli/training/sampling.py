@@ -7,6 +7,7 @@ epoch, and the samples of a step do not depend on how many processes share it.
 
 import random
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -134,5 +135,6 @@ def _start_worker(number: int) -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda signum, frame: signal.alarm(GRACE))
+    if sys.platform != "win32":  # which ends a process without asking it
+        signal.signal(signal.SIGTERM, lambda signum, frame: signal.alarm(GRACE))
     cv2.setNumThreads(0)

@@ -18,12 +18,12 @@ def install() -> Path:
     Raises:
         MambairError: the system has no such entries that are known here.
     """
+    if sys.platform == "darwin":
+        raise MambairError("There are no such entries on a Mac.", "Make a Shortcut that runs mambair ui.")
     program = shutil.which("mambair") or str(Path(sys.argv[0]).resolve())
     if sys.platform == "win32":
         target = Path(os.environ["APPDATA"], "Microsoft/Windows/SendTo/Restore with mambair.cmd")
         content = f'@"{program}" ui %*\r\n'
-    elif sys.platform == "darwin":
-        raise MambairError("There are no such entries on a Mac.", "Make a Shortcut that runs mambair ui.")
     else:
         data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
         target = data / "applications/mambair.desktop"
