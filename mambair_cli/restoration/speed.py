@@ -3,6 +3,7 @@
 import platform
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,9 +98,11 @@ def measure(models: Sequence[Model], size: int, rounds: int) -> list[Speed]:
     image = torch.rand(1, 3, size, size, device=device)
     edsr = edsr_baseline(device)
     works: dict[str, Callable[[], object]] = {}
+    named = Counter(model.name for model in models)
     for model in models:
+        name = model.name if named[model.name] == 1 else str(model.path)
         pixels = generator.integers(0, 256, (size, size, model.descriptor.in_channels), np.uint8)
-        works[model.name] = lambda model=model, pixels=pixels: restore(pixels, model)  # type: ignore[misc]
+        works[name] = lambda model=model, pixels=pixels: restore(pixels, model)  # type: ignore[misc]
 
     def yardstick() -> float:
         with torch.inference_mode():

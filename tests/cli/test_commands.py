@@ -181,6 +181,14 @@ def test_bench_gives_one_number_per_model_beside_edsr() -> None:
     assert run("bench", "mambair-nano-x2", "--backends").code == 2
 
 
+def test_bench_tells_models_of_one_name_apart(tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    assert run("models", "export", "mambair-nano-x2", str(other)).code == 0
+    record = json.loads(run("bench", str(other), "mambair-nano-x2", "--size", "16", "--device", "cpu", "--json").out)
+    assert len(record["rows"]) == 3
+    assert record["rows"][0]["name"] == str(other)
+
+
 def test_the_version() -> None:
     assert run("--version").out == f"mambair {__version__}\n"
 
