@@ -42,12 +42,14 @@ class Prepared:
 
     Attributes:
         model: name or file, as other processes load it.
+        for_poor: likewise of the model for pictures with noise or JPEG artefacts.
     """
 
     restorer: "Restorer"
     naming: "Naming"
     devices: list[str]
     model: str
+    for_poor: str | None
 
 
 def _restore(
@@ -95,6 +97,9 @@ def prepare(
     devices = [name.strip() for name in device.split(",")]
     to_size = bool(choices.width or choices.height)
     name = default_model(task.name, choices.scale, to_size) if model is None else known_model(model)
+    from ..weights import catalog
+
+    poor = catalog.for_poor(name) if model is None else None
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import check_precision, settings
     from ..restoration.one import Restorer
@@ -114,7 +119,9 @@ def prepare(
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task.name, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=row.name if row else None, compare=choices.compare)
-    return Prepared(Restorer(loaded, choices), naming, devices, name)
+    for_poor = load(poor.name, device if len(devices) == 1 else "cpu") if poor else None
+    restorer = Restorer(loaded, choices, for_poor=for_poor)
+    return Prepared(restorer, naming, devices, name, poor.name if poor else None)
 
 
 def announce(console: Console, todo: "Plan") -> None:
@@ -195,7 +202,8 @@ def _recipe(restorer: "Restorer") -> str:
 
     model, choices = restorer.model, restorer.choices
     tiling = settings(model, choices.tile, choices.overlap)
-    return recipe(model.path, choices.recipe() | {"tile": tiling.tile, "overlap": tiling.overlap})
+    for_poor = restorer.for_poor.path if restorer.for_poor else None
+    return recipe(model.path, choices.recipe() | {"tile": tiling.tile, "overlap": tiling.overlap}, for_poor)
 
 
 def _by_one(console: Console, restorer: "Restorer", outcome: Outcome) -> None:
@@ -223,6 +231,6 @@ def _by_several(console: Console, prepared: Prepared, outcome: Outcome) -> None:
         raise UsageError("One picture in a pipe cannot be shared by several devices.", "Give one --device.")
     restorer, devices = prepared.restorer, prepared.devices
     threads = max(1, torch.get_num_threads() // len(devices))
-    orders = Orders(prepared.model, restorer.choices, restorer.recipe, threads)
+    orders = Orders(prepared.model, restorer.choices, restorer.recipe, threads, prepared.for_poor)
     with console.progress(", ".join(devices), "pictures") as progress:
         Team(devices, orders, restorer).run(outcome.jobs, outcome.tell, progress)

@@ -30,6 +30,7 @@ class Work:
     """A picture on its way.
 
     Attributes:
+        model: the one that restores it.
         stack: what is open: lock, temporary files.
         places: the temporary file for each output.
         replace: whether outputs that exist are replaced.
@@ -41,6 +42,7 @@ class Work:
 
     job: Job
     result: Result
+    model: Model
     stack: ExitStack = field(default_factory=ExitStack)
     places: dict[Path, Path] = field(default_factory=dict)
     replace: bool = False
@@ -90,12 +92,14 @@ class Restorer:
     Attributes:
         recipe: checksum of weights and choices if a record of results is to be kept, else None.
         piped: what came through standard input.
+        for_poor: takes the place of ``model``, with the same sizes, for pictures that are noisy or compressed.
     """
 
     model: Model
     choices: Choices
     recipe: str | None = None
     piped: bytes = b""
+    for_poor: Model | None = None
     records: dict[Path, Record] = field(default_factory=dict)
 
     def new(self, job: Job) -> Work:
@@ -104,7 +108,7 @@ class Restorer:
         compare = str(job.compare) if job.compare else None
         device = str(self.model.device)
         result = Result(job.input, job.output, self.model.name, device, scale, compare=compare)
-        return Work(job, result, replace=self.choices.overwrite)
+        return Work(job, result, self.model, replace=self.choices.overwrite)
 
     def begin(self, work: Work) -> None:
         """Claim the output, read the input, and find out before the work that the result can be written."""
@@ -123,7 +127,7 @@ class Restorer:
             else:
                 assert work.picture is not None
                 wanted = self.choices.network()
-                work.restored = restore(work.picture.pixels, self.model, report=report, progress=progress, **wanted)
+                work.restored = restore(work.picture.pixels, work.model, report=report, progress=progress, **wanted)
             result.tile, result.tiles, result.retries = report.tile, report.tiles, report.retries
             result.notes += report.notes
             result.peak_memory = report.peak_memory
@@ -217,9 +221,20 @@ class Restorer:
         height, width = picture.pixels.shape[:2]
         self._measured(work, width, height)
         check_size(job.target, *self._size(width, height))
-        if choices.examine:
-            work.result.estimate = estimate(picture.pixels, self.piped if job.piped_in else job.source)
+        if choices.examine or self.for_poor:
+            self._examine(work, picture)
         work.picture = picture
+
+    def _examine(self, work: Work, picture: Picture) -> None:
+        """Look how noisy and compressed a picture is, and take the model for it."""
+        found = estimate(picture.pixels, self.piped if work.job.piped_in else work.job.source)
+        if self.choices.examine:
+            work.result.estimate = found
+        if self.for_poor and found.poor:
+            work.model, work.result.model = self.for_poor, self.for_poor.name
+            work.result.notes.append(
+                f"it has {found.poor}, so {self.for_poor.name} enlarges it; --model {self.model.name} does not repair."
+            )
 
     def _too_large(self, job: Job) -> bool:
         """Whether the picture takes more memory than there is, and is to be streamed."""

@@ -135,11 +135,12 @@ def _entry(line: bytes) -> Entry | None:
         return None
 
 
-def recipe(model: Path, choices: dict[str, Any]) -> str:
-    """A checksum over the weights and the choices.
+def recipe(model: Path, choices: dict[str, Any], for_poor: Path | None = None) -> str:
+    """A checksum over the weights, those for poor pictures too where there are any, and the choices.
 
     Raises:
         OSError: the weights cannot be read.
     """
-    text = json.dumps(choices | {"weights": _digest(model)}, sort_keys=True)
+    weights = {"weights": _digest(model)} | ({"for_poor": _digest(for_poor)} if for_poor else {})
+    text = json.dumps(choices | weights, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

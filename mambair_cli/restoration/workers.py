@@ -36,12 +36,13 @@ PATIENCE = 10
 
 @dataclass(frozen=True)
 class Orders:
-    """What every process is told at its start."""
+    """What every process is told at its start; models are names or files."""
 
     model: str
     choices: Choices
     recipe: str | None
     threads: int
+    for_poor: str | None = None
 
 
 def _serve(connection: Connection, device: str, orders: Orders) -> None:
@@ -91,7 +92,8 @@ def _restorer(device: str, orders: Orders) -> Restorer:
     keep_freed_memory()
     torch.set_num_threads(orders.threads)
     cv2.setNumThreads(orders.threads)
-    return Restorer(load(orders.model, device), orders.choices, orders.recipe)
+    for_poor = load(orders.for_poor, device) if orders.for_poor else None
+    return Restorer(load(orders.model, device), orders.choices, orders.recipe, for_poor=for_poor)
 
 
 def _silent(done: int, total: int) -> None:

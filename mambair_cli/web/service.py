@@ -107,6 +107,7 @@ class Ticket:
     """An order for a picture.
 
     Attributes:
+        model: the one that was ordered, or the default.
         target: where the result goes.
         done: tiles restored so far.
         total: tiles in all; 0 while nobody knows.
@@ -117,6 +118,7 @@ class Ticket:
     id: str
     given: Given
     order: Order
+    model: str
     target: Path
     state: State = State.WAITING
     done: int = 0
@@ -205,7 +207,7 @@ class Service:
         suffix = ending(order.task, order.scale or entry.scale)
         target = self._folder / key / f"{given.path.stem}{suffix}.png"
         target.parent.mkdir()
-        ticket = Ticket(key, given, Order(**{**order.__dict__, "model": name}), target)
+        ticket = Ticket(key, given, order, name, target)
         with self._lock:
             if given.id not in self._given:
                 raise UsageError(f"{given.name} is no longer kept here.", "Give it again.")
@@ -298,10 +300,11 @@ class Service:
 
     def _restore(self, ticket: Ticket) -> None:
         order = ticket.order
-        assert order.model is not None
-        model = self._model(order.model)
+        model = self._model(ticket.model)
         scale = None if order.scale == model.descriptor.scale else order.scale
-        restorer = Restorer(model, Choices(scale=scale, strength=order.strength))
+        poor = None if order.model else catalog.for_poor(ticket.model)
+        for_poor = self._model(poor.name) if poor else None
+        restorer = Restorer(model, Choices(scale=scale, strength=order.strength), for_poor=for_poor)
         job = Job(ticket.given.path, ticket.target)
         batch.run(restorer, [job], lambda _, result: self._tell(ticket, result), lambda _: _bar(ticket), lambda _: None)
 

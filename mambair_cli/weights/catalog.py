@@ -32,6 +32,7 @@ class Entry:
     seconds: float | None = None
     mirrors: tuple[str, ...] = ()
     note: str = ""
+    instead_of: str = ""
 
     @property
     def path(self) -> Path:
@@ -73,6 +74,11 @@ def select(task: str, scale: int | None = None) -> list[Entry]:
 def by_name(name: str) -> Entry | None:
     """The entry called ``name``."""
     return next((entry for entry in entries() if entry.name == name), None)
+
+
+def for_poor(name: str) -> Entry | None:
+    """The installed model that takes the place of the one called ``name`` for pictures with noise or JPEG artefacts."""
+    return next((entry for entry in entries() if entry.instead_of == name and entry.installed), None)
 
 
 def by_sha256(digest: str) -> Entry | None:

@@ -1,8 +1,11 @@
 """What the options say reaches the functions that do it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from mambair_cli.images.decode import decode
@@ -95,9 +98,25 @@ def test_strength_and_wrapping(x1: Path, x2: Path) -> None:
     [("1.5", "mambair-nano-x2"), ("2", "mambair-nano-x2"), ("2.5", "mambair-nano-x3"), ("3.5", "mambair-nano-x4")],
 )
 def test_the_default_model_enlarges_enough(scale: str, model: str) -> None:
-    outcome = run("upscale", "a.png", "--scale", scale)
+    cv2.imwrite("smooth.png", np.full((20, 24, 3), 90, np.uint8))
+    outcome = run("upscale", "smooth.png", "--scale", scale)
     assert outcome.code == 0, outcome.err
     assert f"with {model}" in outcome.err
+
+
+def test_poor_pictures_get_the_model_for_them(rng: np.random.Generator) -> None:
+    noisy = 128 + rng.normal(0, 12, (48, 64, 3))
+    cv2.imwrite("noisy.png", noisy)
+    cv2.imwrite("blocks.jpg", np.full((48, 64, 3), 90, np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 30])
+    cv2.imwrite("clean.png", np.full((48, 64, 3), 90, np.uint8))
+    outcome = run("upscale", "noisy.png", "blocks.jpg", "clean.png", "-o", "out", "--json")
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [line["model"] for line in lines] == ["mambair-nano-photo-x4", "mambair-nano-photo-x4", "mambair-nano-x4"]
+    assert "noise of about sigma 1" in lines[0]["notes"][0]
+    assert "JPEG quality of about 30" in lines[1]["notes"][0]
+    assert lines[2]["notes"] == []
+    again = run("upscale", "noisy.png", "--model", "mambair-nano-x4", "-o", "x4.png")
+    assert "with mambair-nano-x4" in again.err
 
 
 def test_quality_is_for_every_suffix_of_a_format(x2: Path) -> None:

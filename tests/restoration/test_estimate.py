@@ -88,8 +88,22 @@ def test_what_cannot_be_found_out_is_none(monkeypatch: pytest.MonkeyPatch, tmp_p
     def starved(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(np, "median", starved)
+    monkeypatch.setattr(np, "quantile", starved)
     assert estimate(pixels, _gray(37).getvalue()) == Estimate(None, 37)
+
+
+def test_grass_is_no_noise(rng: np.random.Generator) -> None:
+    picture = smooth(rng)
+    picture[:200] += rng.normal(0, 40, (200, 420, 3))
+    found = noise((picture + rng.normal(0, 4, picture.shape)).clip(1, 254).astype(np.uint8))
+    assert found == pytest.approx(4, rel=0.1)
+
+
+def test_what_is_poor() -> None:
+    assert Estimate(5.0).poor == "noise of about sigma 5.0"
+    assert Estimate(4.9, 70, "4:2:0").poor == "JPEG quality of about 70"
+    assert Estimate(None, 71).poor is None
+    assert Estimate(None).poor is None
 
 
 def test_it_reads_as_a_sentence() -> None:

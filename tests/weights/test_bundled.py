@@ -47,7 +47,9 @@ def test_card_and_file_agree_with_the_catalogue(entry: catalog.Entry) -> None:
     assert all(f"{score:.2f}" in card for score in entry.psnr.values())
 
 
-@pytest.mark.parametrize("entry", [entry for entry in BUNDLED if entry.scale > 1], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in BUNDLED if entry.scale > 1 and not entry.instead_of], ids=lambda entry: entry.name
+)
 def test_enlarging_beats_bicubic(entry: catalog.Entry) -> None:
     high = drawing(np.random.default_rng(3))
     low = imresize(high, 1 / entry.scale)
@@ -91,3 +93,14 @@ def test_harm_is_undone(entry: catalog.Entry) -> None:
 def test_models_list_shows_them_first() -> None:
     rows = [line.split() for line in run("models", "list").out.splitlines()[1:] if line.startswith("  ")]
     assert [row[0] for row in rows][: len(BUNDLED)] == [entry.name for entry in BUNDLED]
+
+
+@pytest.mark.parametrize("entry", [entry for entry in BUNDLED if entry.instead_of], ids=lambda entry: entry.name)
+def test_models_for_poor_pictures_take_noise_away(entry: catalog.Entry) -> None:
+    rng = np.random.default_rng(3)
+    flat = (120 + rng.normal(0, 8, (48, 64, 3))).round().astype(np.uint8)
+    noise = {
+        name: mambair_cli.restore(flat, mambair_cli.load_model(name)).std() for name in (entry.name, entry.instead_of)
+    }
+    assert noise[entry.name] < 2
+    assert noise[entry.name] < noise[entry.instead_of] / 2

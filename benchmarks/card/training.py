@@ -1,0 +1,329 @@
+"""One run: batches made on the card, the whole step in one CUDA graph, a schedule over the seconds that it may take."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mambair_archs import MambaIRNano, identify
+from mambair_archs.mambair_nano import ReducedScan
+
+from . import harm
+from .samples import EDGE, Crops, Draw, Reduce, flat, taught
+
+BATCH, PATCH, RESTORED = 32, 64, 96
+"""Pictures of a step; pixels of an input that is enlarged, and of one that keeps its size."""
+WARMUP, SQUARES_FROM, CLIP, DECAY = 0.03, 0.85, 0.3, 0.999
+TO_SYNCHRONISE = 8  # steps
+POOL = 2048  # patches that were made poor one batch at a time, and are drawn singly
+
+StateDict = dict[str, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Inputs, ground truths and a teacher's outputs (or the truths again), from 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What to train: ``task`` is upscale, photo, denoise or dejpeg; ``share`` is of the time."""
+
+    name: str
+    task: str
+    share: float
+    options: dict[str, Any]
+    lr: float = 1e-3
+    start: str | None = None
+    teacher: str | None = None
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return int(self.options["upscale"])
+
+
+def network(file: Path) -> nn.Module:
+    """The network of a file, computing in 32 bits."""
+    state = torch.load(file, weights_only=True)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.get("params", state).items()}
+    net = identify(state).build()
+    net.load_state_dict(state)
+    return net.eval()
+
+
+class Upscaling:
+    """Patches reduced by MATLAB's rule, a few of them harmed, one of flat colours; half of the truth is a teacher's."""
+
+    def __init__(self, run: Run, crops: Crops, teacher: Path | None) -> None:
+        self.scale, self.device = run.scale, crops.high.device
+        self.high, self.low = crops.high, crops.reduced(run.scale)
+        self.reduce, self.jpeg = Reduce(run.scale, self.device), harm.Jpeg(self.device)
+        self.taught = self.high
+        if teacher:
+            try:
+                self.taught = taught(network(teacher).to(self.device), self.low, run.scale, at_once=4 * run.scale)
+            except Exception as error:  # the truth alone teaches as well, a little less
+                print(f"no teacher for {run.name}: {error!r}"[:2000], flush=True)
+        self.draw = Draw(crops.weights, BATCH, PATCH, EDGE // run.scale)
+
+    def prepare(self) -> None:
+        """Nothing has to be made outside the graph."""
+
+    def batch(self) -> Batch:
+        """See :data:`Batch`."""
+        self.draw.again()
+        low, high, taught = self.draw.cut(self.low), *(self.draw.cut(c, self.scale) for c in (self.high, self.taught))
+        page = flat(1, (PATCH + 8) * self.scale, self.device)
+        margin = 4 * self.scale
+        low[-1:] = self.reduce(page)[:, :, 4:-4, 4:-4]
+        high[-1:] = taught[-1:] = page[:, :, margin:-margin, margin:-margin]
+        kind = harm.uniform(low)
+        noisy = harm.stored(harm.white_noise(low, harm.uniform(low, 0, 10), harm.uniform(low), 0.1))
+        low = torch.where(kind < 0.05, noisy, torch.where(kind > 0.95, self.jpeg.draw(low, 50, 98), low))
+        return low / 255, high / 255, taught / 255
+
+
+class Photographs:
+    """Patches made poor as pictures of phones and of the web are, from a pool; the truth is a little sharpened."""
+
+    def __init__(self, run: Run, crops: Crops) -> None:
+        self.scale, self.high, self.jpeg = run.scale, crops.high, harm.Jpeg(crops.high.device)
+        self.margin = 8
+        self.draw = Draw(crops.weights, BATCH, (PATCH + 2 * self.margin) * run.scale, EDGE)
+        self.low = torch.zeros(POOL, 3, PATCH, PATCH, dtype=torch.uint8, device=self.high.device)
+        self.truth = torch.zeros(
+            POOL, 3, PATCH * run.scale, PATCH * run.scale, dtype=torch.uint8, device=self.high.device
+        )
+        self.next = 0
+        for _ in range(POOL // BATCH if self.high.is_cuda else 1):
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Put one batch into the pool."""
+        self.draw.again()
+        high = self.draw.cut(self.high)
+        low = harm.second_order(self.jpeg, high, self.scale)
+        m, place = self.margin, slice(self.next, self.next + BATCH)
+        self.low[place] = low[:, :, m:-m, m:-m].byte()
+        m *= self.scale
+        self.truth[place] = harm.sharpened(high).round()[:, :, m:-m, m:-m].byte()
+        self.next = (self.next + BATCH) % POOL
+
+    def batch(self) -> Batch:
+        """See :data:`Batch`."""
+        number = (torch.rand(BATCH, device=self.low.device) * POOL).long().clamp(max=POOL - 1)
+        low, truth = self.low[number].float() / 255, self.truth[number].float() / 255
+        return low, truth, truth
+
+
+class Denoising:
+    """White noise as in the papers, grain of cameras, clipped and compressed noise; some pictures are clean."""
+
+    def __init__(self, run: Run, crops: Crops) -> None:
+        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
+        self.draw = Draw(crops.weights, BATCH, RESTORED, EDGE)
+
+    def prepare(self) -> None:
+        """Nothing has to be made outside the graph."""
+
+    def batch(self) -> Batch:
+        """See :data:`Batch`."""
+        self.draw.again()
+        clean = harm.gray(self.draw.cut(self.high), 0.12)
+        sigma = harm.uniform(clean, 0, 55)
+        grain = harm.stored(harm.white_noise(clean, sigma, harm.uniform(clean), 0.2))
+        camera = harm.stored(harm.camera_noise(clean))
+        stored = torch.where(harm.chance(clean, 0.5), grain, camera)
+        stored = torch.where(harm.chance(clean, 0.4), self.jpeg.draw(stored, 50, 98), stored)
+        kind = harm.uniform(clean)
+        poor = torch.where(kind < 0.5, harm.white_noise(clean, sigma), torch.where(kind < 0.65, grain, stored))
+        poor = torch.where(kind > 0.96, clean, poor)
+        return poor / 255, clean / 255, clean / 255
+
+
+class Repairing:
+    """JPEG of any quality whose blocks start anywhere, some of it twice; some pictures are untouched."""
+
+    MARGIN = 16
+
+    def __init__(self, run: Run, crops: Crops) -> None:
+        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
+        self.draw = Draw(crops.weights, BATCH, RESTORED + self.MARGIN, EDGE)
+
+    def prepare(self) -> None:
+        """Nothing has to be made outside the graph."""
+
+    def _moved(self, image: Tensor, corner: Tensor) -> Tensor:
+        line = torch.arange(RESTORED, device=image.device)
+        number = torch.arange(len(image), device=image.device).view(-1, 1, 1)
+        rows, columns = corner[0] + line.view(1, -1, 1), corner[1] + line.view(1, 1, -1)
+        return image[number, :, rows, columns].permute(0, 3, 1, 2)
+
+    def batch(self) -> Batch:
+        """See :data:`Batch`."""
+        self.draw.again()
+        clean = harm.gray(self.draw.cut(self.high), 0.3)
+        once = self.jpeg.draw(clean, 5, 95)
+        twice = self.jpeg.draw(
+            torch.roll(self.jpeg.draw(torch.roll(clean, (5, 3), (2, 3)), 30, 95), (-5, -3), (2, 3)), 10, 95
+        )
+        kind = harm.uniform(clean)
+        poor = torch.where(kind < 0.85, once, torch.where(kind < 0.96, twice, clean))
+        corner = (torch.rand(2, len(clean), 1, 1, device=clean.device) * self.MARGIN).long()
+        clean, poor = self._moved(clean, corner), self._moved(poor, corner)
+        return poor / 255, clean / 255, clean / 255
+
+
+def forward(net: MambaIRNano, x: Tensor) -> Tensor:
+    """What ``net`` computes, by torch's convolutions on NCHW tensors, which train faster than its own.
+
+    The sides of ``x`` are multiples of what the network needs.
+    """
+
+    def convolve(layer: nn.Module, value: Tensor) -> Tensor:
+        return F.conv2d(value, layer.weight, layer.bias, padding=1)  # type: ignore[arg-type]
+
+    gathered = net.config.unshuffle
+    x = F.pixel_unshuffle(x, gathered).contiguous(memory_format=torch.channels_last)
+    features = shallow = convolve(net.conv_first, x)
+    for block in net.body:
+        if isinstance(block, ReducedScan):
+            features = block(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        else:
+            inner = F.silu(convolve(block.conv1, features))  # type: ignore[arg-type]
+            features = features + convolve(block.conv2, inner)  # type: ignore[arg-type]
+    features = shallow + convolve(net.conv_body, features)
+    pixels = convolve(net.upsample, features) + x.repeat_interleave(net.scale**2, 1)
+    return F.pixel_shuffle(pixels, net.scale * gathered)
+
+
+def started(net: MambaIRNano, given: StateDict | None) -> int:
+    """Take over the tensors that fit, and return their number."""
+    own = net.state_dict()
+    kept = {k: v.float() for k, v in (given or {}).items() if k in own and own[k].shape == v.shape}
+    net.load_state_dict(own | kept)
+    return len(kept)
+
+
+class Step:
+    """A training step on a batch that it makes itself, in one CUDA graph where there is a card."""
+
+    def __init__(
+        self, net: MambaIRNano, make: Callable[[], Batch], squares: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        self.net, self.make, self.squares = net, make, squares
+        self.parameters = list(net.parameters())
+        self.average = [value.detach().clone() for value in self.parameters]
+        device = self.parameters[0].device
+        self.cuda = device.type == "cuda"
+        self.lr, self.decay, self.by_squares, self.loss = (torch.zeros((), device=device) for _ in range(4))
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=self.lr, betas=(0.9, 0.99), capturable=self.cuda, foreach=self.cuda
+        )
+        for value in self.parameters:
+            value.grad = torch.zeros_like(value)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if self.cuda:
+            self._capture()
+
+    def _capture(self) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._run()
+        self.graph = graph
+
+    def __call__(self) -> None:
+        """Once."""
+        if self.graph:
+            self.graph.replay()
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        with torch.no_grad():
+            x, y, t = self.make()
+        self.optimizer.zero_grad(set_to_none=False)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.cuda, cache_enabled=False):
+            made = forward(self.net, x)
+        made = made.float()
+        absolute = ((made - y).abs().mean() + (made - t).abs().mean()) / 2
+        loss = absolute * (1 - self.by_squares) + (self.squares(made, y) + self.squares(made, t)) / 2 * self.by_squares
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, CLIP, foreach=self.cuda)
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_mul_(self.average, self.decay)
+            torch._foreach_add_(self.average, torch._foreach_mul([v.detach() for v in self.parameters], 1 - self.decay))
+        self.loss.copy_(loss.detach())
+
+    def averaged(self) -> StateDict:
+        """The mean of the weights of the last steps."""
+        named = zip((name for name, _ in self.net.named_parameters()), self.average, strict=True)
+        return {k: v.detach().cpu().contiguous() for k, v in (self.net.state_dict() | dict(named)).items()}
+
+
+def mean_square(made: Tensor, truth: Tensor) -> Tensor:
+    """Of all values, on the scale of absolute differences."""
+    return 20 * (made - truth).square().mean()
+
+
+def mean_psnr(made: Tensor, truth: Tensor) -> Tensor:
+    """Minus the mean PSNR of the pictures, so that none weighs more because its noise is strong."""
+    return ((made - truth).square().mean((1, 2, 3)) + 1e-5).log().mean() / 100
+
+
+def samples(run: Run, crops: Crops, teacher: Path | None) -> Any:
+    """What makes batches for a task."""
+    if run.task == "upscale":
+        return Upscaling(run, crops, teacher)
+    return {"photo": Photographs, "denoise": Denoising, "dejpeg": Repairing}[run.task](run, crops)
+
+
+def train(
+    run: Run, crops: Crops, end: float, given: StateDict | None, teacher: Path | None
+) -> tuple[StateDict, dict[str, Any]]:
+    """Train until ``time.monotonic()`` says ``end``: the averaged weights, and what to report."""
+    began = time.monotonic()
+    device = crops.high.device
+    torch.manual_seed(1)
+    net = MambaIRNano(**run.options)
+    fitted = started(net, given)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    source = samples(run, crops, teacher)
+    prepared = time.monotonic()
+    step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr)
+    started_at, count = time.monotonic(), 0
+    curve: list[tuple[int, float]] = []
+    while (share := (time.monotonic() - started_at) / (end - started_at)) < 1:
+        step.lr.fill_(run.lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
+        step.decay.fill_(min(DECAY, 1 - 1 / (1 + count / 10)))
+        step.by_squares.fill_(float(share > SQUARES_FROM))
+        for _ in range(TO_SYNCHRONISE if step.cuda else 1):
+            source.prepare()
+            step()
+            count += 1
+        loss = float(step.loss)  # waits for the card
+        if len(curve) < int(10 * share) + 1:
+            curve.append((count, round(loss, 5)))
+    seconds = time.monotonic() - started_at
+    report = {
+        "name": run.name,
+        "steps": count,
+        "steps_per_second": round(count / seconds, 1),
+        "seconds": round(seconds, 1),
+        "taught_s": round(prepared - began, 1),
+        "captured_s": round(started_at - prepared, 1),
+        "tensors_taken": fitted,
+        "curve": curve,
+    }
+    return step.averaged(), report
