@@ -4,8 +4,9 @@ PYTHONPATH=kernels:archs:. python -m benchmarks.card SECONDS DATA OUT [--only NA
 
 DATA holds ``photos/``, and where there is any ``Set5/`` (good pictures, to report a score of each network) and
 ``weights/``: ``T_PMambaSR_x2.pth``, ``_x3``, ``_x4`` to learn from, ``start.pth`` with tensors of earlier networks
-under the names of the runs. OUT gets ``models.pth``, the averaged weights of each run under its name, and
-``rows.json``, both written anew after every run. Each run gets its share of the time that is left.
+under the names of the runs, from which they go on. OUT gets ``models.pth``, the averaged weights of each run under its
+name, and ``rows.json``, both written anew after every run. Each run gets its share of the time that is left; SECONDS
+begin when torch has been imported, which took a fresh machine up to 15 s.
 """
 
 import argparse
@@ -76,6 +77,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--lr", type=float, default=1e-3, help="learning rate after warming up")
+    parser.add_argument("--profile", action="store_true", help="print what takes the time of a step of the first run")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--photos", type=int, help="read only so many photos")
     given = parser.parse_args()
@@ -93,10 +96,11 @@ def main() -> None:
         now = time.monotonic()
         share = run.share / sum(each.share for each in plan[number:])
         end = now + share * (began + given.seconds - now)
-        start = models.get(run.start or "", starts.get(run.start or ""))
+        start = starts.get(run.name) or models.get(run.start or "") or starts.get(run.start or "")
         teacher = weights / run.teacher if run.teacher and (weights / run.teacher).is_file() else None
         try:
-            models[run.name], row = train(run, crops, end, start, teacher)
+            profile = given.profile and number == 0
+            models[run.name], row = train(run, crops, end, given.lr, start, teacher, profile)
             row["score"] = score(run, models[run.name], given.data / "Set5", device)
         except Exception as error:  # the other runs must not be lost with this one
             row = {"name": run.name, "error": repr(error)[:2000]}

@@ -36,7 +36,6 @@ class Run:
     task: str
     share: float
     options: dict[str, Any]
-    lr: float = 1e-3
     start: str | None = None
     teacher: str | None = None
 
@@ -290,7 +289,7 @@ def samples(run: Run, crops: Crops, teacher: Path | None) -> Any:
 
 
 def train(
-    run: Run, crops: Crops, end: float, given: StateDict | None, teacher: Path | None
+    run: Run, crops: Crops, end: float, lr: float, given: StateDict | None, teacher: Path | None, profile: bool = False
 ) -> tuple[StateDict, dict[str, Any]]:
     """Train until ``time.monotonic()`` says ``end``: the averaged weights, and what to report."""
     began = time.monotonic()
@@ -302,10 +301,12 @@ def train(
     source = samples(run, crops, teacher)
     prepared = time.monotonic()
     step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr)
+    if profile:
+        _profile(step)
     started_at, count = time.monotonic(), 0
     curve: list[tuple[int, float]] = []
     while (share := (time.monotonic() - started_at) / (end - started_at)) < 1:
-        step.lr.fill_(run.lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
+        step.lr.fill_(lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
         step.decay.fill_(min(DECAY, 1 - 1 / (1 + count / 10)))
         step.by_squares.fill_(float(share > SQUARES_FROM))
         for _ in range(TO_SYNCHRONISE if step.cuda else 1):
@@ -327,3 +328,18 @@ def train(
         "curve": curve,
     }
     return step.averaged(), report
+
+
+def _profile(step: Step) -> None:
+    """Print what takes most of the time of a few steps that change nothing."""
+    with torch.profiler.profile() as found:
+        for _ in range(4):
+            step()
+        float(step.loss)
+    averages = found.key_averages()
+    time_of = "self_device_time_total" if step.cuda else "self_cpu_time_total"
+    rows = sorted(averages, key=lambda row: -float(getattr(row, time_of)))
+    total = sum(float(getattr(row, time_of)) for row in rows)
+    print(f"a step: {total / 4000:.2f} ms in {sum(row.count for row in rows) // 4} calls", flush=True)
+    for row in rows[:24]:
+        print(f"{float(getattr(row, time_of)) / 4000:8.3f} ms {row.count / 4:6.1f} x {row.key[:90]}", flush=True)
