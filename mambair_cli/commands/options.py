@@ -203,6 +203,15 @@ Resume = Annotated[
         rich_help_panel=MANY,
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|local|ADDRESS",
+        help="Share the pictures among the nodes of a Ray cluster: the running one, one started here, or HOST:PORT.",
+        rich_help_panel=MANY,
+    ),
+]
 Recursive = Annotated[
     bool,
     typer.Option("--recursive/--no-recursive", help="Search folders inside folders, too.", rich_help_panel=MANY),
@@ -235,6 +244,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "ensemble": (Ensemble, False),
     "compare": (Compare, False),
     "resume": (Resume, False),
+    "cluster": (Cluster, None),
     "recursive": (Recursive, True),
 }
 """Name, what typer shows, and default, in the order of the help."""

@@ -1,7 +1,8 @@
 """The commands that restore pictures: one pipeline, four tasks."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from ..restoration.one import Restorer
     from ..restoration.plan import Naming, Plan
     from ..restoration.result import Job
+    from ..restoration.workers import Crew
     from ..weights.loader import Model
+
+MANY = 4
+"""Devices whose names fit beside a progress bar."""
 
 
 def restoring(task: Task) -> Callable[..., None]:
@@ -41,8 +46,10 @@ class Prepared:
     """All that is known of a run before its pictures are.
 
     Attributes:
+        devices: as the user names them; several are shared.
         model: name or file, as other processes load it.
         for_poor: likewise of the model for pictures with noise or JPEG artefacts.
+        cluster: where the cluster is that shares the pictures, if one does.
     """
 
     restorer: "Restorer"
@@ -50,6 +57,12 @@ class Prepared:
     devices: list[str]
     model: str
     for_poor: str | None
+    cluster: str | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes do the work."""
+        return self.cluster is not None or len(self.devices) > 1
 
 
 def _restore(
@@ -85,6 +98,7 @@ def prepare(
     whole: bool,
     wrap: bool,
     wrap_x: bool,
+    cluster: str | None = None,
     **chosen: Any,
 ) -> Prepared:
     """Load the model, and refuse what does not go with it or with itself."""
@@ -95,6 +109,8 @@ def prepare(
     if suffix is not None and not {"/", os.sep, "\0"}.isdisjoint(suffix):
         raise UsageError(f"The suffix {suffix} holds what names cannot.", "Use letters; folders are named with -o.")
     devices = [name.strip() for name in device.split(",")]
+    if cluster is not None:
+        _check_cluster(devices)
     to_size = bool(choices.width or choices.height)
     name = default_model(task.name, choices.scale, to_size) if model is None else known_model(model)
     from ..weights import catalog
@@ -107,21 +123,37 @@ def prepare(
     from ..weights.loader import load
 
     keep_freed_memory()
-    loaded = load(name, device if len(devices) == 1 else "cpu", provider)
+    here = "cpu" if cluster is not None or len(devices) > 1 else device
+    loaded = load(name, here, provider)
+    if cluster is not None and not loaded.autocast:
+        raise UsageError(f"{name} is run by onnxruntime, not by a cluster.", "Leave out --cluster.")
     if len(devices) > 1 and not loaded.autocast:
         raise UsageError(f"{name} is run by onnxruntime, not by several devices.", "Leave out --device.")
     check_precision(loaded, choices.precision)
     check_model(console, loaded, task.name, choices)
-    _check_backends(devices, loaded)
+    if cluster is None:
+        _check_backends(devices, loaded)
     if choices.scale == loaded.descriptor.scale:
         choices = replace(choices, scale=None)
     settings(loaded, choices.tile, choices.overlap)
     scale = choices.scale or loaded.descriptor.scale
     own = ending(task.name, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=row.name if row else None, compare=choices.compare)
-    for_poor = load(poor.name, device if len(devices) == 1 else "cpu") if poor else None
+    for_poor = load(poor.name, here) if poor else None
     restorer = Restorer(loaded, choices, for_poor=for_poor)
-    return Prepared(restorer, naming, devices, name, poor.name if poor else None)
+    return Prepared(restorer, naming, devices, name, poor.name if poor else None, cluster)
+
+
+def _check_cluster(devices: list[str]) -> None:
+    """Refuse what only means something on one machine, and find out early that Ray is there."""
+    from ..cluster import KINDS, imported
+
+    imported()
+    for name in devices:
+        if name not in KINDS:
+            raise UsageError(
+                f"--device {name} says nothing to a cluster.", "Give cpu, cuda or auto: every node knows its own."
+            )
 
 
 def announce(console: Console, todo: "Plan") -> None:
@@ -170,7 +202,7 @@ def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
     from ..restoration import pipes
     from ..restoration.folders import Folders
 
-    restorer, devices = prepared.restorer, prepared.devices
+    restorer = prepared.restorer
     resume = restorer.choices.resume
     folders = Folders.of(jobs)
     if restorer.recipe is None and (resume or len(jobs) > 1 or folders.recorded):
@@ -179,10 +211,10 @@ def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
         restorer.piped = pipes.read()
     console.piped = any(job.piped_out for job in jobs)
     outcome = Outcome(console, jobs)
-    thorough = resume or len(devices) > 1
+    thorough = resume or prepared.shared
     if thorough:
         folders.sweep()
-    if len(devices) > 1:
+    if prepared.shared:
         _by_several(console, prepared, outcome)
     else:
         _by_one(console, restorer, outcome)
@@ -223,14 +255,31 @@ def _by_one(console: Console, restorer: "Restorer", outcome: Outcome) -> None:
 
 
 def _by_several(console: Console, prepared: Prepared, outcome: Outcome) -> None:
-    import torch
-
-    from ..restoration.workers import Orders, Team
+    from ..restoration.workers import Team
 
     if any(job.piped_in or job.piped_out for job in outcome.jobs):
         raise UsageError("One picture in a pipe cannot be shared by several devices.", "Give one --device.")
+    with _crew(prepared) as crew, console.progress(_several(crew.devices), "pictures") as progress:
+        Team(crew, prepared.restorer).run(outcome.jobs, outcome.tell, progress)
+
+
+@contextmanager
+def _crew(prepared: Prepared) -> Iterator["Crew"]:
+    import torch
+
+    from ..restoration.processes import Processes
+    from ..restoration.workers import Orders
+
     restorer, devices = prepared.restorer, prepared.devices
-    threads = max(1, torch.get_num_threads() // len(devices))
-    orders = Orders(prepared.model, restorer.choices, restorer.recipe, threads, prepared.for_poor)
-    with console.progress(", ".join(devices), "pictures") as progress:
-        Team(devices, orders, restorer).run(outcome.jobs, outcome.tell, progress)
+    orders = Orders(prepared.model, restorer.choices, restorer.recipe, torch.get_num_threads(), prepared.for_poor)
+    if prepared.cluster is None:
+        yield Processes(devices, replace(orders, threads=max(1, orders.threads // len(devices))))
+        return
+    from ..cluster import connected
+
+    with connected(prepared.cluster, devices, orders) as crew:
+        yield crew
+
+
+def _several(devices: Sequence[str]) -> str:
+    return ", ".join(devices) if len(devices) <= MANY else f"{len(devices)} devices"

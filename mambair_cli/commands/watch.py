@@ -115,7 +115,7 @@ def _signature() -> inspect.Signature:
         inspect.Parameter("output", kind, annotation=Results),
         inspect.Parameter("task", kind, annotation=TaskOption, default=TaskName("upscale")),
     ]
-    shared = options.signature({"inputs", "output", "resume"}).parameters.values()
+    shared = options.signature({"inputs", "output", "resume", "cluster"}).parameters.values()
     return inspect.Signature([*own, *shared])
 
 

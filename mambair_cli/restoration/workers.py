@@ -1,42 +1,32 @@
-"""One process per device; pictures are handed out one by one, and those of a process that dies are handed out again."""
+"""One worker per device; pictures are handed out one by one, and those of a worker that dies are handed out again.
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
+Workers are processes of this machine (``processes.py``) or actors of a cluster (``cluster.py``).
+"""
+
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import resource_tracker
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
-from typing import Any
+from enum import Enum
+from typing import Protocol
 
-from ..errors import DeviceError, MambairError, explained
-from .batch import PAUSE, Pipeline, Tell
+from ..errors import DeviceError, MambairError
+from .batch import PAUSE, Tell
 from .choices import Choices
 from .engine import Progress
 from .one import Restorer
 from .result import Job, Result
 
-if sys.platform == "win32":
-    from multiprocessing.connection import PipeConnection as Connection
-else:
-    from multiprocessing.connection import Connection
-
 IN_FLIGHT = 3
-"""Pictures per process: one being read, one in the network, one being written."""
+"""Pictures per worker: one being read, one in the network, one being written."""
 ATTEMPTS = 2
 PATIENCE = 10
-"""Seconds in which a process that is told to stop cleans up."""
+"""Seconds in which a worker that is told to stop cleans up."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What every process is told at its start; models are names or files."""
+    """What every worker is told at its start; models are names or files."""
 
     model: str
     choices: Choices
@@ -44,126 +34,88 @@ class Orders:
     threads: int
     for_poor: str | None = None
 
+    def restorer(self, device: str) -> Restorer:
+        """Load the models, for this process.
 
-def _serve(connection: Connection, device: str, orders: Orders) -> None:
-    """The work of one process, until the other end of the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the whole group; the parent decides
-    with suppress(KeyboardInterrupt, ConnectionError):  # the parent wants nothing any more
-        signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            threading.Thread(target=_end_with_parent, daemon=True).start()
-            _work(connection, device, orders)
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to be cleaned up
+        Raises:
+            MambairError: a model or the device cannot be used.
+        """
+        import cv2
+        import torch
 
+        from .. import plugins
+        from ..weights.loader import load
+        from .memory import keep_freed_memory
 
-def _work(connection: Connection, device: str, orders: Orders) -> None:
-    try:
-        restorer = _restorer(device, orders)
-    except Exception as error:
-        connection.send(explained(error, f"The start on {device}"))
-        return
-    connection.send(None)
-    pipeline = Pipeline(restorer, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
-    pipeline.run(lambda waiting: _receive(connection, waiting))
+        plugins.inherited()
+        keep_freed_memory()
+        torch.set_num_threads(self.threads)
+        cv2.setNumThreads(self.threads)
+        for_poor = load(self.for_poor, device) if self.for_poor else None
+        return Restorer(load(self.model, device), self.choices, self.recipe, for_poor=for_poor)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough, and cleaning up must not be interrupted
-    raise KeyboardInterrupt
+class State(Enum):
+    """News of a worker itself."""
+
+    ready = "ready"
+    died = "died"
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+@dataclass(frozen=True)
+class Done:
+    """News of a picture, by its number."""
+
+    number: int
+    result: Result
 
 
-def _restorer(device: str, orders: Orders) -> Restorer:
-    import cv2
-    import torch
-
-    from .. import plugins
-    from ..weights.loader import load
-    from .memory import keep_freed_memory
-
-    plugins.inherited()
-    keep_freed_memory()
-    torch.set_num_threads(orders.threads)
-    cv2.setNumThreads(orders.threads)
-    for_poor = load(orders.for_poor, device) if orders.for_poor else None
-    return Restorer(load(orders.model, device), orders.choices, orders.recipe, for_poor=for_poor)
+Message = Done | State | MambairError
+"""What comes of a worker; an error tells that it cannot begin."""
 
 
-def _silent(done: int, total: int) -> None:
-    """The parent counts pictures."""
-
-
-def _receive(connection: Connection, waiting: bool) -> Job | None:
-    try:
-        return connection.recv() if waiting or connection.poll() else None
-    except (EOFError, ConnectionError):
-        return None
-
-
-@contextmanager
-def _no_interruption() -> Iterator[None]:
-    """What is started within is deaf to Ctrl-C from its first moment."""
-    if sys.platform == "win32":
-        yield
-        return
-    resource_tracker.ensure_running()  # which would end the silence
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-@dataclass
-class _Worker:
-    """A process; ``jobs`` are the numbers of those that it has."""
+@dataclass(eq=False, kw_only=True)
+class Worker:
+    """Restores on one device; ``jobs`` are the numbers of the pictures that it has."""
 
     device: str
-    process: SpawnProcess
-    connection: Connection
     first: bool
     ready: bool = False
     jobs: list[int] = field(default_factory=list)
 
-    @classmethod
-    def start(cls, device: str, orders: Orders, first: bool = True) -> "_Worker":
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, device, orders), daemon=True)
-        with _no_interruption():
-            process.start()
-        theirs.close()  # so that its end is the end of the connection
-        return cls(device, process, ours, first)
+    def send(self, number: int, job: Job) -> None:
+        """Give it a picture. That it has died meanwhile is told by the next :meth:`Crew.collect`."""
+        raise NotImplementedError
 
-    def stop(self, at_once: bool) -> None:
-        """Let it end by itself, or interrupt it."""
-        self.connection.close()
-        if at_once or not self.ready:
-            self.process.terminate()
-        self.process.join(PATIENCE)
-        self.process.kill()
-        self.process.join()
+
+class Crew(Protocol):
+    """Where workers are: on this machine, or on those of a cluster."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """One worker is started for each; a device may be named more than once."""
+
+    def start(self, device: str, first: bool) -> Worker:
+        """Start a worker, without waiting for it; ``first``: it takes the place of no other."""
+
+    def collect(self, workers: Sequence[Worker]) -> Iterable[tuple[Worker, Message]]:
+        """Wait until there is news, and tell all; of a worker that died, its end comes last."""
+
+    def stop(self, workers: Sequence[Worker], at_once: bool) -> None:
+        """Let workers end by themselves, or interrupt them; all are gone then."""
 
 
 class Team:
     """Shares pictures among devices.
 
     Args:
-        devices: one process is started for each; a device may be named more than once.
-        orders: what they are told.
-        restorer: knows what a result looks like that no process could give.
+        crew: starts a worker for each of its devices.
+        restorer: knows what a result looks like that no worker could give.
     """
 
-    def __init__(self, devices: Sequence[str], orders: Orders, restorer: Restorer) -> None:
-        self.devices, self.orders, self.restorer = devices, orders, restorer
-        self.workers: list[_Worker] = []
+    def __init__(self, crew: Crew, restorer: Restorer) -> None:
+        self.crew, self.restorer = crew, restorer
+        self.workers: list[Worker] = []
         self.jobs: list[Job] = []
         self.queue: deque[int] = deque()
         self.attempts: list[int] = []
@@ -175,12 +127,13 @@ class Team:
         """Restore all pictures; results are told in their order, except those on which another process worked.
 
         Raises:
-            MambairError: a process could not start its work.
+            MambairError: a worker could not start its work.
         """
         self.jobs, self.queue, self.attempts = list(jobs), deque(range(len(jobs))), [0] * len(jobs)
         left, at_once = len(jobs), True
         try:
-            self.workers = [_Worker.start(device, self.orders) for device in self.devices]
+            for device in self.crew.devices:
+                self.workers.append(self.crew.start(device, first=True))
             while left:
                 self._hand_out()
                 for number, result in self._collect():
@@ -189,8 +142,7 @@ class Team:
                     self._tell(number, result, tell)
             at_once = False
         finally:
-            for worker in self.workers:
-                worker.stop(at_once)
+            self.crew.stop(self.workers, at_once)
 
     def _hand_out(self) -> None:
         """Nothing before every device is known to work, or a fast one could do all and hide that another is missing."""
@@ -204,10 +156,9 @@ class Team:
             while worker.ready and self.queue and self._may_take(worker, self.queue[0]):
                 number = self.queue.popleft()
                 worker.jobs.append(number)
-                with suppress(OSError):  # it has died, which the next look at the connection tells
-                    worker.connection.send(replace(self.jobs[number], again=self.attempts[number] > 0))
+                worker.send(number, replace(self.jobs[number], again=self.attempts[number] > 0))
 
-    def _may_take(self, worker: _Worker, number: int) -> bool:
+    def _may_take(self, worker: Worker, number: int) -> bool:
         """A picture that may have killed a process is given to one that has no other."""
         if self.attempts[number] or any(self.attempts[other] for other in worker.jobs):
             return not worker.jobs
@@ -218,20 +169,18 @@ class Team:
         found: list[tuple[int, Result]] = []
         if not any(worker.jobs or not worker.ready for worker in self.workers):
             return found if self.workers else self._none_left()
-        connections: Any = wait([worker.connection for worker in self.workers])
-        for worker in [worker for worker in self.workers if worker.connection in connections]:
-            try:
-                message = worker.connection.recv()
-            except (EOFError, OSError):
-                found += self._died(worker)
-                continue
-            if isinstance(message, Result):
-                found += self._result(worker.jobs.pop(0), message)
-            elif message is None:
+        for worker, message in self.crew.collect(self.workers):
+            if isinstance(message, Done):
+                worker.jobs.remove(message.number)
+                found += self._result(message.number, message.result)
+            elif message is State.ready:
                 worker.ready = True
+            elif message is State.died:
+                found += self._died(worker)
             elif worker.first:
                 raise message
-            # a device that is gone after a restart ends the connection, too
+            else:  # a device that is gone after a restart
+                found += self._died(worker)
         return found
 
     def _result(self, number: int, result: Result) -> list[tuple[int, Result]]:
@@ -241,13 +190,13 @@ class Team:
             return []
         return [(number, result)]
 
-    def _died(self, worker: _Worker) -> list[tuple[int, Result]]:
-        worker.stop(at_once=True)
+    def _died(self, worker: Worker) -> list[tuple[int, Result]]:
+        self.crew.stop([worker], at_once=True)
         self.workers.remove(worker)
         if worker.first and not worker.ready:
             raise DeviceError(f"The process for {worker.device} ended before it could begin.", "Look at its messages.")
         if worker.ready:  # else its device does not work any more
-            self.workers.append(_Worker.start(worker.device, self.orders, first=False))
+            self.workers.append(self.crew.start(worker.device, first=False))
         lost = []
         for number in reversed(worker.jobs):
             self.attempts[number] += 1

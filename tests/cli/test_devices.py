@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,14 +17,13 @@ import torch
 
 from mambair_cli.errors import DeviceError
 from mambair_cli.images.decode import decode
-from mambair_cli.restoration import workers
+from mambair_cli.restoration import processes, workers
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.one import Restorer
 from mambair_cli.restoration.result import Job
+from tests.cli.named_pipes import TIMEOUT, open_files, opened
 from tests.cli.run import run
 from tests.data.pictures import natural, write
-
-TIMEOUT = 120
 
 
 @pytest.fixture
@@ -65,21 +63,6 @@ def started(model: Path, *inputs: str) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-@contextmanager
-def opened(pipe: str) -> Iterator[int]:
-    """A pipe for writing, as soon as somebody reads it."""
-    end, descriptor = time.monotonic() + TIMEOUT, -1
-    while descriptor < 0:
-        assert time.monotonic() < end, f"nobody reads {pipe}"
-        with suppress(OSError):
-            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.02)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 @pytest.mark.usefixtures("_one_thread")
 def test_the_results_are_those_of_one_process_in_the_same_order(x2: Path) -> None:
     Path("in/bad.png").write_bytes(b"bad")
@@ -96,7 +79,7 @@ def test_the_results_are_those_of_one_process_in_the_same_order(x2: Path) -> Non
 
 @pytest.mark.parametrize("devices", ["cpu,gpu", "cpu,", "CPU,cpu"])
 def test_what_is_no_device_starts_no_process(devices: str, x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers._Worker, "start", lambda *arguments: pytest.fail("a process was started"))
+    monkeypatch.setattr(processes.Processes, "start", lambda *arguments: pytest.fail("a process was started"))
     outcome = run("upscale", "in", "-o", "out", "--model", str(x2), "--device", devices)
     assert (outcome.code, outcome.out) == (1, "")
     assert "is not available here" in outcome.err
@@ -114,7 +97,7 @@ def _stopped_in_the_end(model: str) -> None:
     """What a process does whose device is not there."""
     atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
     ours, theirs = multiprocessing.Pipe()
-    workers._serve(theirs, "cuda:77", workers.Orders(model, Choices(), None, 1))
+    processes._serve(theirs, "cuda:77", workers.Orders(model, Choices(), None, 1))
     assert isinstance(ours.recv(), DeviceError)
 
 
@@ -130,11 +113,13 @@ def test_a_device_that_is_not_there(x2: Path) -> None:
 
 def test_no_picture_is_handed_out_before_every_device_is_known_to_work() -> None:
     """Else a fast device does all, and whether the user hears of one that is not there is left to chance."""
-    team = workers.Team(["cpu", "cuda:77"], workers.Orders("", Choices(), None, 1), Restorer(None, Choices()))  # type: ignore[arg-type]
+    crew = processes.Processes(["cpu", "cuda:77"], workers.Orders("", Choices(), None, 1))
+    team = workers.Team(crew, Restorer(None, Choices()))  # type: ignore[arg-type]
     team.jobs, team.attempts = [Job(Path("a.png"), Path("b.png"))], [0]
     team.queue.append(0)
-    ends = [multiprocessing.Pipe() for _ in team.devices]
-    team.workers = [workers._Worker(name, None, end[0], True) for name, end in zip(team.devices, ends, strict=True)]  # type: ignore[arg-type]
+    ends = [multiprocessing.Pipe() for _ in crew.devices]
+    for name, end in zip(crew.devices, ends, strict=True):
+        team.workers.append(processes.Process(device=name, first=True, process=None, connection=end[0]))  # type: ignore[arg-type]
     team.workers[0].ready = True
     team._hand_out()
     assert not ends[0][1].poll()
@@ -168,14 +153,10 @@ def test_a_killed_process_and_a_picture_that_kills(x2: Path) -> None:
 def _kill_reader(parent: psutil.Process, name: str) -> None:
     """Kill the worker that waits for ``name``."""
     with opened(name):
-        readers = [worker for worker in _workers(parent) if name in _open_files(worker)]
+        readers = [worker for worker in _workers(parent) if name in open_files(worker)]
         assert len(readers) == 1
         readers[0].kill()
         readers[0].wait(TIMEOUT)
-
-
-def _open_files(process: psutil.Process) -> set[str]:
-    return {link.resolve().name for link in Path(f"/proc/{process.pid}/fd").iterdir()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
