@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mambair_kernels.convolution import convolution
 
+from .blocks import bands
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle
 from .blocks.padding import crop, pad_to_multiple
 from .blocks.selective_scan import SS2D
@@ -78,6 +81,15 @@ class Convolution(Conv2d):
         """``residual`` plus the convolution of ``x``."""
         return convolution(x, self.weight, self.bias, residual=residual)
 
+    def by_bands(self, given: Iterator[bands.Band], residual: bands.Rows | None = None) -> Iterator[bands.Band]:
+        """Convolve bands of rows, and add ``residual``."""
+
+        def layer(rows: Tensor) -> Tensor:
+            other = residual.take(rows.shape[1] - 2) if residual else None
+            return convolution(rows, self.weight, self.bias, residual=other, around=True)
+
+        return bands.convolved(given, layer)
+
 
 class ResidualBlock(nn.Module):
     """Two convolutions with SiLU between them, added to their input."""
@@ -90,6 +102,15 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape."""
         return self.conv2.onto(x, self.conv1.silu(x))
+
+    def by_bands(self, given: Iterator[bands.Band]) -> Iterator[bands.Band]:
+        """The same of bands of rows."""
+
+        def activated(rows: Tensor) -> Tensor:
+            return convolution(rows, self.conv1.weight, self.conv1.bias, "silu", around=True)
+
+        x = bands.Rows()
+        return self.conv2.by_bands(bands.convolved(x.noting(given), activated), x)
 
 
 class ReducedScan(nn.Module):
@@ -109,10 +130,25 @@ class ReducedScan(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, dim) to the same shape; height and width are multiples of the stride."""
-        squares = self.down(x)
-        squares = squares + self.scan(squares, self.norm)
-        out: Tensor = x + self.shuffle(self.up(squares))
+        out: Tensor = x + self._seen(self._squares(x))
         return out
+
+    def by_bands(self, given: Iterator[bands.Band], height: int, rows: int) -> Iterator[bands.Band]:
+        """The same of bands of rows, in bands of ``rows``, a multiple of the stride; all rows have to come first."""
+        x = bands.whole(given, height)
+        squares = self._squares(x)
+        seen = bands.split(squares, rows // self.stride)
+        for (band, last), (part, _) in zip(bands.split(x, rows), seen, strict=True):
+            yield band + self._seen(part), last
+
+    def _squares(self, x: Tensor) -> Tensor:
+        squares = self.down(x)
+        seen: Tensor = squares + self.scan(squares, self.norm)
+        return seen
+
+    def _seen(self, squares: Tensor) -> Tensor:
+        seen: Tensor = self.shuffle(self.up(squares))
+        return seen
 
     def macs_per_pixel(self, inside: float) -> float:
         """Everything here runs once per square."""
@@ -147,20 +183,50 @@ class MambaIRNano(Network):
         x = pad_to_multiple(image.permute(0, 2, 3, 1), self.multiple, repeat_edge=True)
         if self.config.unshuffle > 1:
             x = self.gather(x)
+        pixels = self._by_bands(x) if _cached(x) else self._layer_by_layer(x)
+        return crop(pixels, height * self.scale, width * self.scale).permute(0, 3, 1, 2).contiguous()
+
+    def _layer_by_layer(self, x: Tensor) -> Tensor:
         features = shallow = self.conv_first(x)
         for block in self.body:
             features = block(features)
         features = self.conv_body.onto(shallow, features)
         anchor = x.repeat_interleave(self.scale**2, dim=-1)
         pixels = self.upsample.onto(anchor, features)
-        if self.scale * self.config.unshuffle > 1:
-            pixels = self.spread(pixels)
-        return crop(pixels, height * self.scale, width * self.scale).permute(0, 3, 1, 2).contiguous()
+        return self.spread(pixels) if self.spread.factor > 1 else pixels
+
+    def _by_bands(self, x: Tensor) -> Tensor:
+        """The same, with one layer's features in memory instead of several."""
+        height = x.shape[1]
+        rows = bands.height_of(x, self.config.embed_dim, self.config.scan_stride)
+
+        def shallow() -> Iterator[bands.Band]:
+            return self.conv_first.by_bands(bands.split(x, rows))
+
+        features = shallow()
+        for block in self.body:
+            if isinstance(block, ReducedScan):
+                features = block.by_bands(features, height, rows)
+            elif isinstance(block, ResidualBlock):
+                features = block.by_bands(features)
+        features = self.conv_body.by_bands(features, bands.Rows(shallow()))  # again, which costs less than to keep it
+        anchor = ((band.repeat_interleave(self.scale**2, dim=-1), last) for band, last in bands.split(x, rows))
+        pixels = self.upsample.by_bands(features, bands.Rows(anchor))
+        factor = self.spread.factor
+        spread = (
+            (F.pixel_shuffle(band.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1), last) for band, last in pixels
+        )
+        return bands.whole(spread, height * factor)
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """See :class:`Network`."""
         for module in self.children():
             yield module, 1 / self.config.unshuffle**2
+
+
+def _cached(x: Tensor) -> bool:
+    """Whether bands of rows are worth their while: on processors, where nothing is recorded or compiled."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def matches(state_dict: StateDict) -> bool:

@@ -22,6 +22,8 @@ def convolution(
     bias: Tensor | None = None,
     activation: Activation = "identity",
     residual: Tensor | None = None,
+    *,
+    around: bool = False,
 ) -> Tensor:
     """``activation(conv2d(x))``, or ``residual + conv2d(x)``, with stride 1 and zero padding that keeps the size.
 
@@ -31,6 +33,7 @@ def convolution(
         bias: (out,).
         activation: applied to the convolution; only without ``residual``.
         residual: (batch, height, width, out).
+        around: ``x`` is a part of an image and holds kernel // 2 more rows above and below than the result.
 
     Returns:
         (batch, height, width, out).
@@ -41,7 +44,7 @@ def convolution(
     """
     if residual is not None and activation != "identity":
         raise ValueError("an activation before a residual is not offered")
-    padding = weight.shape[-1] // 2
+    padding = [0 if around else weight.shape[-2] // 2, weight.shape[-1] // 2]
     image = x.permute(0, 3, 1, 2)
     if _onednn(x, weight, bias, residual):
         y = _run(image, weight, bias, padding, activation, residual)
@@ -55,10 +58,15 @@ def convolution(
 
 
 def _run(
-    image: Tensor, weight: Tensor, bias: Tensor | None, padding: int, activation: Activation, residual: Tensor | None
+    image: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: list[int],
+    activation: Activation,
+    residual: Tensor | None,
 ) -> Tensor:
     operation: Any = torch.ops.mkldnn._convolution_pointwise
-    shape = ([padding] * 2, [1, 1], [1, 1], 1)
+    shape = (padding, [1, 1], [1, 1], 1)
     algorithm = "none" if activation == "gelu" else ""  # the exact form, not tanh's
     if residual is None:
         y: Tensor = operation(image, weight, bias, *shape, ATTRIBUTES[activation], [], algorithm)
