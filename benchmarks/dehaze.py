@@ -18,11 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mambair_cli import restore
 from mambair_cli.data import photos
 from mambair_cli.images.picture import Pixels
 from mambair_cli.metrics.psnr import psnr
 from mambair_cli.restoration.memory import keep_freed_memory
-from mambair_cli.restoration.model import restore
 from mambair_cli.weights.loader import Model, load
 
 LARGE = (6000, 4000)

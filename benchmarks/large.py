@@ -43,7 +43,6 @@ def make(path: Path, width: int, height: int) -> None:
         suffix=path.suffix,
         shape=(height, width, 3),
         dtype=np.dtype(np.uint8),
-        size=(width, height),
         metadata=Metadata(),
         resolution=(1, 1),
     )
@@ -58,7 +57,7 @@ def restore(source: Path, weights: Path, in_memory: bool) -> dict[str, Any]:
     from mambair_cli.images.decode import decode
     from mambair_cli.images.encode import encode
     from mambair_cli.images.picture import Picture
-    from mambair_cli.restoration import footprint, memory, model, stream
+    from mambair_cli.restoration import footprint, memory, prepared, stream
     from mambair_cli.restoration.choices import Choices
     from mambair_cli.weights.loader import load
 
@@ -69,7 +68,7 @@ def restore(source: Path, weights: Path, in_memory: bool) -> dict[str, Any]:
     before, started = memory.peak(cpu), time.perf_counter()
     if in_memory:
         picture = decode(source)
-        pixels = model.restore(picture.pixels, loaded)
+        pixels = prepared.restore(picture.pixels, loaded, Choices())
         target.write_bytes(encode(Picture(pixels, picture.metadata), target.suffix))
     else:
         stream.restore_file(source, target, target, loaded, Choices())

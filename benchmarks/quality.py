@@ -19,8 +19,9 @@ from mambair_cli import load_model
 from mambair_cli.data import degrade, imagesets
 from mambair_cli.metrics.evaluate import customary
 from mambair_cli.metrics.psnr import psnr
+from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report
-from mambair_cli.restoration.model import restore
+from mambair_cli.restoration.prepared import restore
 
 SWITCHES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -52,7 +53,7 @@ def main() -> None:
         seconds: dict[str, float] = {}
         for name, choices in SWITCHES.items():
             report, started = Report(), time.perf_counter()
-            found: Any = restore(low, model, report=report, unclipped=True, **choices)
+            found: Any = restore(low, model, Choices(**choices), report=report, unclipped=True)
             seconds[name] = time.perf_counter() - started
             found = found if found.dtype == np.uint8 else degrade.stored(found)
             scores[name].append(psnr(found, good, measure.crop_border, measure.y_channel))

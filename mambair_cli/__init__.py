@@ -79,7 +79,8 @@ def restore(
 
     from .errors import UsageError
     from .images.planes import check_channels
-    from .restoration.model import restore as run
+    from .restoration.choices import Choices
+    from .restoration.prepared import restore as run
 
     if not isinstance(image, np.ndarray):
         raise UsageError(f"An image of type {type(image).__name__} cannot be restored.", "Give a numpy array.")
@@ -96,9 +97,7 @@ def restore(
         if not isinstance(number, int | float | np.number) and (number is not None or name == "strength"):
             raise UsageError(f"{name} = {number!r} is not a number.", "Give a float.")
     check_channels(model.descriptor.in_channels, model.name)
-    result = run(
-        pixels,
-        model,
+    choices = Choices(
         tile=tile,
         overlap=overlap,
         ensemble=ensemble,
@@ -109,4 +108,5 @@ def restore(
         strength=strength,
         wrap=wrap,
     )
+    result = run(pixels, model, choices)
     return result[:, :, 0] if image.ndim == 2 else result

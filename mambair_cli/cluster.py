@@ -119,12 +119,12 @@ class Actor:
     def _work(self) -> None:
         try:
             self.setting.enter()
-            restorer = self.orders.restorer(self.device)
+            run = self.orders.run(self.device)
         except Exception as error:
             self.begun.set_result(explained(error, f"The start on {self.device}"))
             return
         self.begun.set_result(None)
-        pipeline = Pipeline(restorer, self._tell, lambda job: nullcontext(self._watched))
+        pipeline = Pipeline(run, self._tell, lambda job: nullcontext(self._watched))
         with suppress(_Given):
             try:
                 pipeline.run(self._take)

@@ -19,7 +19,7 @@ from .defaults import check_model, default_model, known_model
 from .outcome import Outcome
 
 if TYPE_CHECKING:
-    from ..restoration.one import Restorer
+    from ..restoration.picture import Run
     from ..restoration.plan import Naming, Plan
     from ..restoration.result import Job
     from ..restoration.workers import Crew
@@ -52,7 +52,7 @@ class Prepared:
         cluster: where the cluster is that shares the pictures, if one does.
     """
 
-    restorer: "Restorer"
+    run: "Run"
     naming: "Naming"
     devices: list[str]
     model: str
@@ -75,7 +75,7 @@ def _restore(
     todo = plan(inputs, output, prepared.naming, recursive)
     announce(console, todo)
     pipes.check(todo.jobs)
-    check_quality({job.target.suffix.lower() for job in todo.jobs}, prepared.restorer.choices)
+    check_quality({job.target.suffix.lower() for job in todo.jobs}, prepared.run.choices)
     outcome = work(console, prepared, todo.jobs)
     if outcome.failed and len(todo.jobs) > 1:
         names = ", ".join(outcome.failed)
@@ -118,7 +118,7 @@ def prepare(
     poor = catalog.for_poor(name) if model is None else None
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import check_precision, settings
-    from ..restoration.one import Restorer
+    from ..restoration.picture import Run
     from ..restoration.plan import Naming, ending
     from ..weights.loader import load
 
@@ -140,8 +140,8 @@ def prepare(
     own = ending(task.name, scale, choices.width, choices.height)
     naming = Naming(ending=own if suffix is None else suffix, format=row.name if row else None, compare=choices.compare)
     for_poor = load(poor.name, here) if poor else None
-    restorer = Restorer(loaded, choices, for_poor=for_poor)
-    return Prepared(restorer, naming, devices, name, poor.name if poor else None, cluster)
+    run = Run(loaded, choices, for_poor=for_poor)
+    return Prepared(run, naming, devices, name, poor.name if poor else None, cluster)
 
 
 def _check_cluster(devices: list[str]) -> None:
@@ -202,22 +202,22 @@ def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
     from ..restoration import pipes
     from ..restoration.folders import Folders
 
-    restorer = prepared.restorer
-    resume = restorer.choices.resume
+    run = prepared.run
+    resume = run.choices.resume
     folders = Folders.of(jobs)
-    if restorer.recipe is None and (resume or len(jobs) > 1 or folders.recorded):
-        restorer.recipe = _recipe(restorer)
+    if run.records.fingerprint is None and (resume or len(jobs) > 1 or folders.recorded):
+        run = recorded(run)
     if any(job.piped_in for job in jobs):
-        restorer.piped = pipes.read()
+        run = replace(run, piped=pipes.read())
     console.piped = any(job.piped_out for job in jobs)
     outcome = Outcome(console, jobs)
     thorough = resume or prepared.shared
     if thorough:
         folders.sweep()
     if prepared.shared:
-        _by_several(console, prepared, outcome)
+        _by_several(console, replace(prepared, run=run), outcome)
     else:
-        _by_one(console, restorer, outcome)
+        _by_one(console, run, outcome)
     if thorough:
         folders.sweep()
     outcome.missing()
@@ -227,18 +227,19 @@ def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
     return outcome
 
 
-def _recipe(restorer: "Restorer") -> str:
-    """Of weights and choices; a default is the same as its value."""
+def recorded(run: "Run") -> "Run":
+    """With records under a fingerprint of weights and choices, in which a default is the same as its value."""
     from ..restoration.model import settings
-    from ..restoration.record import recipe
+    from ..restoration.record import Records, fingerprint
 
-    model, choices = restorer.model, restorer.choices
+    model, choices = run.model, run.choices
     tiling = settings(model, choices.tile, choices.overlap)
-    for_poor = restorer.for_poor.path if restorer.for_poor else None
-    return recipe(model.path, choices.recipe() | {"tile": tiling.tile, "overlap": tiling.overlap}, for_poor)
+    deciding = choices.deciding() | {"tile": tiling.tile, "overlap": tiling.overlap}
+    for_poor = run.for_poor.path if run.for_poor else None
+    return replace(run, records=Records(fingerprint(model.path, deciding, for_poor)))
 
 
-def _by_one(console: Console, restorer: "Restorer", outcome: Outcome) -> None:
+def _by_one(console: Console, run: "Run", outcome: Outcome) -> None:
     from ..restoration import batch
 
     def waiting(number: int) -> None:
@@ -246,7 +247,7 @@ def _by_one(console: Console, restorer: "Restorer", outcome: Outcome) -> None:
 
     numbers = {job: number for number, job in enumerate(outcome.jobs, start=1)}
     batch.run(
-        restorer,
+        run,
         outcome.jobs,
         outcome.tell,
         lambda job: console.progress(f"{numbers[job]}/{len(numbers)} {job.source.name}"),
@@ -260,7 +261,7 @@ def _by_several(console: Console, prepared: Prepared, outcome: Outcome) -> None:
     if any(job.piped_in or job.piped_out for job in outcome.jobs):
         raise UsageError("One picture in a pipe cannot be shared by several devices.", "Give one --device.")
     with _crew(prepared) as crew, console.progress(_several(crew.devices), "pictures") as progress:
-        Team(crew, prepared.restorer).run(outcome.jobs, outcome.tell, progress)
+        Team(crew, prepared.run).run(outcome.jobs, outcome.tell, progress)
 
 
 @contextmanager
@@ -270,8 +271,8 @@ def _crew(prepared: Prepared) -> Iterator["Crew"]:
     from ..restoration.processes import Processes
     from ..restoration.workers import Orders
 
-    restorer, devices = prepared.restorer, prepared.devices
-    orders = Orders(prepared.model, restorer.choices, restorer.recipe, torch.get_num_threads(), prepared.for_poor)
+    run, devices = prepared.run, prepared.devices
+    orders = Orders(prepared.model, run.choices, run.records.fingerprint, torch.get_num_threads(), prepared.for_poor)
     if prepared.cluster is None:
         yield Processes(devices, replace(orders, threads=max(1, orders.threads // len(devices))))
         return

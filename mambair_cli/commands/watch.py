@@ -4,6 +4,7 @@ import inspect
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,7 +60,8 @@ def _watch(console: Console, folder: Path, output: str, task: str, recursive: bo
 
     example = Path(prepared.naming.name(Path("a.png")))
     check_format(example, prepared.naming)
-    restore.check_quality({example.suffix}, prepared.restorer.choices)
+    restore.check_quality({example.suffix}, prepared.run.choices)
+    prepared = replace(prepared, run=restore.recorded(prepared.run))
     arrivals, first = Arrivals(), True
     console.note(f"Watching {folder}, until Ctrl-C.")
     looks = watchfiles.watch(folder, watch_filter=None, rust_timeout=STEP, yield_on_timeout=True, recursive=recursive)

@@ -43,7 +43,6 @@ class Format:
     Attributes:
         shape: (height, width, channels) of the rows that will come.
         dtype: uint8 or uint16.
-        size: (width, height) of the file, to which the rows are resampled.
         resolution: pixels per millimetre across and down, which goes into EXIF too.
         quality: 1 to 100; None: the default of the format.
     """
@@ -51,7 +50,6 @@ class Format:
     suffix: str
     shape: tuple[int, int, int]
     dtype: np.dtype
-    size: tuple[int, int]
     metadata: Metadata
     resolution: tuple[float, float]
     quality: int | None = None
@@ -91,12 +89,12 @@ def _encode(pipe: int, path: Path, wanted: Format) -> None:
     try:
         source = pyvips.SourceCustom()
         source.on_read(lambda size: os.read(pipe, size))
-        image = _resampled(pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error"), wanted.size)
+        image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
         with path.open("wb") as file:
             _save(_described(image, wanted), file, wanted)
             os.fsync(file.fileno())
         while os.read(pipe, DRAIN):
-            pass  # a smaller picture may need nothing of the last rows; whoever writes them must not fail
+            pass  # what ends the stream may be left; whoever writes it must not fail
     except pyvips.Error as error:
         raise _unwritable(vips.reason(error)) from None
     except OSError as error:
@@ -129,27 +127,6 @@ def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
             file.write(bytes(PROBE))  # libvips does not say why; the system does when it is asked again
             file.flush()
         raise
-
-
-def _resampled(image: Any, size: tuple[int, int]) -> Any:
-    """At the size that was asked for; colours count as much as they are seen."""
-    if (image.width, image.height) == size:
-        return image
-    plain, alpha = image.format, image.hasalpha()
-    if alpha:
-        image = image.premultiply()
-    across, down = size[0] / image.width, size[1] / image.height
-    image = image.resize(min(1, across), vscale=min(1, down), kernel="lanczos3")
-    if max(across, down) > 1:
-        image = _enlarged(image, max(1, across), max(1, down), size)
-    return image.unpremultiply().cast(plain) if alpha else image
-
-
-def _enlarged(image: Any, across: float, down: float, size: tuple[int, int]) -> Any:
-    """Bicubic; the centres of pixels stay where they are, which ``resize`` does not take care of."""
-    bicubic = vips.load().Interpolate.new("bicubic")
-    shift = {"odx": (across - 1) / 2, "ody": (down - 1) / 2}
-    return image.affine([across, 0, 0, down], interpolate=bicubic, oarea=[0, 0, *size], extend="copy", **shift)
 
 
 def _described(image: Any, wanted: Format) -> Any:

@@ -18,9 +18,10 @@ from ..images.picture import Pixels
 from ..metrics.protocol import partitioned
 from ..metrics.psnr import psnr
 from ..metrics.ssim import WINDOW, ssim
+from ..restoration.choices import Choices
 from ..restoration.engine import Settings
 from ..restoration.engine import restore as run_engine
-from ..restoration.model import restore
+from ..restoration.prepared import restore
 from ..weights import catalog
 from ..weights.loader import Model
 
@@ -122,7 +123,7 @@ def restored_by(model: Model, low: NDArray[Any], measure: Measure) -> Bytes:
 
 
 def _whole(model: Model, low: Pixels, tile: int) -> Pixels:
-    return restore(low, model, tile=tile, overlap=None if tile else 0, unclipped=True)
+    return restore(low, model, Choices(tile=tile, overlap=None if tile else 0), unclipped=True)
 
 
 def _partitioned(model: Model, low: Pixels) -> Pixels:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .engine import Progress
-from .one import Restorer, Work
+from .picture import Run, Work
 from .result import Job, Result
 
 PATIENCE = 2
@@ -36,7 +36,7 @@ class Pipeline:
         bar: shows the progress of one picture.
     """
 
-    restorer: Restorer
+    of: Run
     tell: Tell
     bar: Bar
     open: list[Work] = field(default_factory=list)
@@ -61,9 +61,9 @@ class Pipeline:
         """Start reading a picture."""
         if job is None:
             return None
-        work = self.restorer.new(job)
+        work = self.of.new(job)
         self.open.append(work)
-        self.reading = threading.Thread(target=self.restorer.begin, args=(work,), daemon=True)
+        self.reading = threading.Thread(target=work.begin, daemon=True)
         self.reading.start()
         return work
 
@@ -81,9 +81,9 @@ class Pipeline:
         following = self._begin(take(False))
         if not work.over:
             with self.bar(work.job) as progress:
-                self.restorer.restore(work, self._watched(progress))
+                work.restore(self._watched(progress))
         self._tell_last()
-        thread = threading.Thread(target=self.restorer.finish, args=(work,), daemon=True)
+        thread = threading.Thread(target=work.finish, daemon=True)
         self.writing = (thread, work)
         thread.start()
         if work.over:  # nothing to be written: no reason to tell it later
@@ -120,18 +120,18 @@ class Pipeline:
                 work.close()
 
 
-def run(restorer: Restorer, jobs: Sequence[Job], tell: Tell, bar: Bar, waiting: Callable[[int], None]) -> None:
+def run(of: Run, jobs: Sequence[Job], tell: Tell, bar: Bar, waiting: Callable[[int], None]) -> None:
     """Restore pictures one after the other.
 
     Those on which another process works are looked at again in the end; ``waiting`` is told how many they are.
     """
     left = list(jobs)
-    while left := _round(restorer, left, tell, bar):
+    while left := _round(of, left, tell, bar):
         waiting(len(left))
         time.sleep(PAUSE)
 
 
-def _round(restorer: Restorer, jobs: Sequence[Job], tell: Tell, bar: Bar) -> list[Job]:
+def _round(of: Run, jobs: Sequence[Job], tell: Tell, bar: Bar) -> list[Job]:
     """The pictures on which another process works."""
     held: list[Job] = []
     queue = iter(jobs)
@@ -142,5 +142,5 @@ def _round(restorer: Restorer, jobs: Sequence[Job], tell: Tell, bar: Bar) -> lis
         else:
             tell(job, result)
 
-    Pipeline(restorer, sort, bar).run(lambda waiting: next(queue, None))
+    Pipeline(of, sort, bar).run(lambda waiting: next(queue, None))
     return held

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import UsageError
 from ..images.formats import MAX_PIXELS
+from . import sizes
+from .sizes import Shape
+
+WRAPS = ("none", "x", "y", "xy")
+"""Axes along which a picture can repeat itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,9 @@ class Choices:
         overwrite: replace outputs, whoever made them.
         resume: skip what is finished and unchanged; share the folder with other processes.
         examine: estimate how noisy and compressed the pictures are.
+
+    Raises:
+        UsageError: the strength or the wrap is none.
     """
 
     tile: int | None = None
@@ -48,16 +57,25 @@ class Choices:
     resume: bool = False
     examine: bool = False
 
-    def network(self) -> dict[str, Any]:
-        """The arguments of :func:`mambair_cli.restoration.model.restore`."""
-        names = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength", "wrap")
-        return {name: getattr(self, name) for name in names}
+    def __post_init__(self) -> None:
+        if self.wrap not in WRAPS:
+            raise UsageError(f"A picture cannot be wrapped along {self.wrap}.", f"Use {', '.join(WRAPS)}.")
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"A strength of {self.strength:g} is not between 0 and 1.", "Give a number from 0 to 1.")
+
+    def size(self, shape: Shape, own: int) -> Shape:
+        """Height and width of the result of a network with scale ``own``; see :func:`sizes.target`.
+
+        Raises:
+            UsageError: the choices contradict each other or the network.
+        """
+        return sizes.target(shape, own, self.scale, self.width, self.height)
 
     def reading(self) -> dict[str, Any]:
         """The arguments of :func:`mambair_cli.images.decode.decode`."""
         return {name: getattr(self, name) for name in ("max_pixels", "strip", "strict")}
 
-    def recipe(self) -> dict[str, Any]:
+    def deciding(self) -> dict[str, Any]:
         """All that the bytes of a result depend on."""
-        names = ("compare", "strip", "quality")
-        return self.network() | {name: getattr(self, name) for name in names}
+        network = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength", "wrap")
+        return {name: getattr(self, name) for name in (*network, "compare", "strip", "quality")}

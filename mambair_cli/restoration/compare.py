@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..images import planes
 from ..images.picture import Pixels
-from .finish import resized
+from .resample import resized
 from .sizes import Shape
 
 Bytes = NDArray[np.uint8]

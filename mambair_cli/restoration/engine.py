@@ -13,7 +13,7 @@ from ..errors import NumericalError, OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
 from . import global_view, memory, tiles
-from .sources import BLOCK, ArraySource, Enlarged, Solid, Source
+from .sources import BLOCK, ArraySink, ArraySource, Enlarged, Solid, Source
 
 CPU = torch.device("cpu")
 
@@ -82,12 +82,10 @@ def restore(
         NumericalError: the network produced NaN or infinity.
     """
     height, width, channels = pixels.shape
-    out: Pixels = np.empty((height * settings.scale, width * settings.scale, channels), pixels.dtype)
-    row = 0
+    sink = ArraySink((height * settings.scale, width * settings.scale, channels), pixels.dtype)
     for rows in restore_rows(ArraySource(pixels), network, settings, report, progress):
-        out[row : row + len(rows)] = rows
-        row += len(rows)
-    return out
+        sink.write(rows)
+    return sink.pixels
 
 
 def restore_rows(

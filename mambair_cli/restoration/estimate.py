@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from ..images.container import quiet_pillow
 from ..images.picture import Pixels
+from .sources import Source
+
+Floats = NDArray[np.float32]
 
 SQUARE, SMOOTHEST = 8, 0.1
 """Edge of the squares in which noise is measured, in coefficients; the share of them that counts as smooth."""
@@ -54,45 +58,53 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(pixels: Pixels, source: Path | bytes) -> Estimate:
-    """Examine a picture (height, width, channels), and the file (or its content) that it came from.
+def estimate(source: Source, file: Path | bytes) -> Estimate:
+    """Examine a picture, and the file (or its content) that it came from; ``source`` begins anew afterwards.
 
     What cannot be found out is None, whatever stops it: to be told about a picture must not decide over its fate.
     """
     found = Estimate(None)
     with suppress(Exception):
-        found = replace(found, noise=noise(pixels))
+        found = replace(found, noise=noise(source))
+    source.restart()
     with suppress(Exception):
-        quality, sampling = compression(source)
+        quality, sampling = compression(file)
         found = replace(found, quality=quality, sampling=sampling)
     return found
 
 
-def noise(pixels: Pixels) -> float | None:
+def noise(source: Source) -> float | None:
     """Standard deviation of noise in 255ths of white, over the colours; alpha has none.
 
     Of the finest diagonal coefficients of the Haar wavelet (Donoho and Johnstone, Biometrika 81, 1994), in squares of
     16 x 16 pixels, the mean squares; of these the tenth percentile, since the smoothest tenth of a picture holds hardly
     anything but noise, where its median holds grass and hair as well. Squares with a value at the end of the range are
-    left out, because noise is cut off there.
+    left out, because noise is cut off there. Takes the rows from top to bottom, a few at a time.
     """
-    colours = pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
-    edge = min(SQUARE, colours.shape[0] // 2, colours.shape[1] // 2)
+    height, width, channels = source.shape
+    edge = min(SQUARE, height // 2, width // 2)
     if edge == 0:
         return None
-    rows, columns = (length // (2 * edge) for length in colours.shape[:2])
-    white = 1.0 if colours.dtype == np.float32 else float(np.iinfo(colours.dtype).max)
-    variances = []
-    for channel in range(colours.shape[2]):
-        plane = colours[: rows * 2 * edge, : columns * 2 * edge, channel].astype(np.float32)
-        squares = plane.reshape(rows, edge, 2, columns, edge, 2)
-        usable = (squares.min((1, 2, 4, 5)) > 0) & (squares.max((1, 2, 4, 5)) < white)
-        if not usable.any():
-            continue
-        a, b, c, d = (squares[:, :, y, :, :, x] for y in (0, 1) for x in (0, 1))
-        energy = np.square((a - b - c + d) / 2).mean((1, 3))[usable] * (255 / white) ** 2
-        variances.append(float(np.quantile(energy, SMOOTHEST)) / _quantile(edge**2))
+    found: list[list[Floats]] = [[] for _ in range(1 if channels <= 2 else 3)]
+    for first in range(0, height - 2 * edge + 1, 2 * edge):
+        rows = source.rows(first, first + 2 * edge)
+        for channel, energies in enumerate(found):
+            energies.append(_energies(rows[:, :, channel], edge))
+        source.release(first + 2 * edge)
+    every = [energies for energies in map(np.concatenate, found) if energies.size]
+    variances = [float(np.quantile(energies, SMOOTHEST)) / _quantile(edge**2) for energies in every]
     return round(float(np.sqrt(np.mean(variances))), 2) if variances else None
+
+
+def _energies(strip: Pixels, edge: int) -> Floats:
+    """Mean squares in the usable squares of a strip (2 * edge, width) of one channel, where white is 255."""
+    white = 1.0 if strip.dtype == np.float32 else float(np.iinfo(strip.dtype).max)
+    columns = strip.shape[1] // (2 * edge)
+    squares = strip[:, : columns * 2 * edge].astype(np.float32).reshape(edge, 2, columns, edge, 2)
+    usable = (squares.min((0, 1, 3, 4)) > 0) & (squares.max((0, 1, 3, 4)) < white)
+    a, b, c, d = (squares[:, y, :, :, x] for y in (0, 1) for x in (0, 1))
+    energies: Floats = np.square((a - b - c + d) / 2).mean((0, 2))[usable] * np.float32((255 / white) ** 2)
+    return energies
 
 
 def _quantile(count: int) -> float:

@@ -38,12 +38,12 @@ def _serve(connection: Connection, device: str, orders: Orders) -> None:
 
 def _work(connection: Connection, device: str, orders: Orders) -> None:
     try:
-        restorer = orders.restorer(device)
+        run = orders.run(device)
     except Exception as error:
         connection.send(explained(error, f"The start on {device}"))
         return
     connection.send(State.ready)
-    pipeline = Pipeline(restorer, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
+    pipeline = Pipeline(run, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
     pipeline.run(lambda waiting: _receive(connection, waiting))
 
 

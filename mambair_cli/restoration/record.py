@@ -9,10 +9,11 @@ import json
 import os
 import threading
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..images.files import writing
 
 NAME = ".mambair.jsonl"
@@ -60,13 +61,35 @@ def source_stamp(path: Path) -> Stamp:
     return Stamp.of(path, os.path.abspath(path))  # noqa: PTH100  (follows no links, asks nothing)
 
 
+class Reading:
+    """An input that is being read, of which is recorded what it was.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.before = path, path.stat()
+
+    def stamp(self) -> Stamp:
+        """Once it has been read.
+
+        Raises:
+            InputError: it is not what it was before.
+        """
+        found = source_stamp(self.path)
+        if (self.before.st_size, self.before.st_mtime_ns) != (found.size, found.mtime_ns):
+            raise InputError(f"{self.path} changed while it was read.", "Run again when it is complete.")
+        return found
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One result, the input that it was made of, and a checksum of the recipe."""
+    """One result, the input that it was made of, and the fingerprint of weights and choices."""
 
     made: Stamp
     read: Stamp
-    recipe: str
+    fingerprint: str
 
 
 class Record:
@@ -95,7 +118,8 @@ class Record:
         Raises:
             OutputError: it cannot be written.
         """
-        line = json.dumps({"version": VERSION, **asdict(entry)}).encode() + b"\n"
+        facts = {"made": asdict(entry.made), "read": asdict(entry.read), "recipe": entry.fingerprint}
+        line = json.dumps({"version": VERSION, **facts}).encode() + b"\n"
         with self._lock, writing(self.path), self.path.open("a+b") as file:
             if file.tell() and not self._ends_a_line(file):
                 line = b"\n" + line
@@ -124,6 +148,22 @@ class Record:
                 self._known[entry.made.place].append(entry)
 
 
+@dataclass(frozen=True)
+class Records:
+    """Those of all folders of a run.
+
+    Attributes:
+        fingerprint: of weights and choices; None if nothing is recorded.
+    """
+
+    fingerprint: str | None = None
+    _known: dict[Path, Record] = field(default_factory=dict)
+
+    def of(self, path: Path) -> Record:
+        """That of the folder in which ``path`` is."""
+        return self._known.setdefault(path.parent, Record(path.parent))
+
+
 def _entry(line: bytes) -> Entry | None:
     """None for a line that says nothing to this version: its result counts as somebody else's, which is safe."""
     try:
@@ -135,7 +175,7 @@ def _entry(line: bytes) -> Entry | None:
         return None
 
 
-def recipe(model: Path, choices: dict[str, Any], for_poor: Path | None = None) -> str:
+def fingerprint(model: Path, choices: dict[str, Any], for_poor: Path | None = None) -> str:
     """A checksum over the weights, those for poor pictures too where there are any, and the choices.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where the engine takes its rows from: a picture in memory, or a file that is read as the work goes down it."""
+"""Where rows come from and go to: a picture in memory, or files that are read and written as the work goes down."""
 
 from typing import Protocol
 
@@ -10,6 +10,9 @@ from ..images.picture import Pixels
 BLOCK = 64
 CONTEXT = 2
 """Rows that bicubic weights reach beyond a block."""
+
+BORDER = 64
+"""Pixels from the other side that a network sees beyond an edge of a wrapped picture: more decide hardly anything."""
 
 
 class Source(Protocol):
@@ -49,6 +52,55 @@ class ArraySource:
 
     def restart(self) -> None:
         """Nothing was used up."""
+
+
+class ArraySink:
+    """A picture in memory that is put together from top to bottom."""
+
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype) -> None:
+        self.pixels: Pixels = np.empty(shape, dtype)
+        self.row = 0
+
+    def write(self, rows: Pixels) -> None:
+        """The next rows."""
+        self.pixels[self.row : self.row + len(rows)] = rows
+        self.row += len(rows)
+
+
+class Wrapped:
+    """A picture that goes on at its opposite edge, with a border of what lies there.
+
+    Args:
+        source: of the picture. For ``y`` it has to give its rows in any order, and more than once.
+        wrap: ``x`` if the left edge goes on at the right one, ``y`` if the top goes on at the bottom, ``xy``, or
+            ``none``.
+    """
+
+    def __init__(self, source: Source, wrap: str) -> None:
+        self.source, self.dtype = source, source.dtype
+        self.above, self.beside = (BORDER if axis in wrap else 0 for axis in "yx")
+        height, width, channels = source.shape
+        self.shape = (height + 2 * self.above, width + 2 * self.beside, channels)
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """Rows [start, stop) of the picture with its border."""
+        height, parts = self.source.shape[0], []
+        while start < stop:
+            row = (start - self.above) % height
+            count = min(stop - start, height - row)
+            parts.append(self.source.rows(row, row + count))
+            start += count
+        inside = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.pad(inside, ((0, 0), (self.beside, self.beside), (0, 0)), mode="wrap") if self.beside else inside
+
+    def release(self, row: int) -> None:
+        """Rows above ``row`` will not be asked for again, unless they are those below the last one, too."""
+        if not self.above:
+            self.source.release(row)
+
+    def restart(self) -> None:
+        """Begin at the first row again."""
+        self.source.restart()
 
 
 class Solid:

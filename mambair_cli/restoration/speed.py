@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..weights.loader import Model
-from .model import restore
+from .choices import Choices
+from .prepared import restore
 
 YARDSTICK = "EDSR-baseline x4"
 
@@ -102,7 +103,7 @@ def measure(models: Sequence[Model], size: int, rounds: int) -> list[Speed]:
     for model in models:
         name = model.name if named[model.name] == 1 else str(model.path)
         pixels = generator.integers(0, 256, (size, size, model.descriptor.in_channels), np.uint8)
-        works[name] = lambda model=model, pixels=pixels: restore(pixels, model)  # type: ignore[misc]
+        works[name] = lambda model=model, pixels=pixels: restore(pixels, model, Choices())  # type: ignore[misc]
 
     def yardstick() -> float:
         with torch.inference_mode():

@@ -1,5 +1,6 @@
 """Pictures that do not fit into memory: rows go from file to network to file, with no more than a band between them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,19 +17,19 @@ from ..images.picture import Metadata, Picture
 from ..weights.loader import Model
 from . import footprint, memory, sizes
 from .choices import Choices
-from .engine import Progress, Report, Settings, fitting, restore_rows, work
-from .model import bytes_per_pixel, prepared, settings
-from .precision import concerns
+from .engine import Progress, Report, work
+from .model import bytes_per_pixel, settings
+from .prepared import prepare
+from .sources import Source
 
 PIPED = "pictures in pipes are only handled as a whole", "Give files in place of -."
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """What was written: (width, height) of the input, and what of it is not in the output."""
+    """What was written: height and width of the input, and what of it is not in the output."""
 
-    width: int
-    height: int
+    shape: sizes.Shape
     notes: tuple[str, ...]
 
 
@@ -80,10 +81,12 @@ def restore_file(
     choices: Choices,
     report: Report | None = None,
     progress: Progress | None = None,
+    look: Callable[[Source], Model] | None = None,
 ) -> Streamed:
     """Restore the picture in ``source`` into the file ``temporary``, in the format that ``target`` has by its name.
 
-    If the picture has to be turned, it is unpacked to a second temporary file beside.
+    If the picture has to be turned, it is unpacked to a second temporary file beside. ``look`` is shown the picture
+    first, and may choose another model than ``model``.
 
     Raises:
         InputError: the input is missing, damaged or of a kind that cannot be read in bands.
@@ -91,37 +94,33 @@ def restore_file(
         OutOfMemoryError: even the smallest tile does not fit.
         NumericalError: the network produced values that are not numbers.
     """
-    if choices.wrap != "none":
-        raise InputError(f"{source} is too large to be wrapped around.", "Restore it without, or with more memory.")
-    report, suffix = report or Report(), target.suffix.lower()
-    with opened(source, temporary.with_name(f"{temporary.stem}-turned.part"), strict=choices.strict) as rows:
-        shape = (rows.shape[0], rows.shape[1])
-        container.check_size(str(source), shape[1], shape[0], choices.max_pixels)
-        own = model.descriptor.scale
-        size = sizes.target(shape, own, choices.scale, choices.width, choices.height)
-        check_size(target, size[1], size[0])
-        metadata, notes = _kept(rows, suffix, choices.strip)
-        network = prepared(
-            model, report, ensemble=choices.ensemble, precision=choices.precision, strength=choices.strength
+    if "y" in choices.wrap:
+        raise InputError(
+            f"{source} is too large for its last rows to be seen above the first.",
+            "Restore it with --wrap-x, or with more memory.",
         )
-        tiling = _tiling(model, choices, shape, report)
-        report.notes += concerns(model.descriptor, choices.precision, rows.dtype)
-        report.notes += sizes.notes(shape, own, size, choices.width, choices.height)
-        empty = fit(Picture(np.empty((0, 0, rows.shape[2]), rows.dtype), metadata, notes), suffix)
+    report, suffix = report or Report(), target.suffix.lower()
+    with opened(source, temporary.with_name(f"{temporary.stem}-turned.part"), strict=choices.strict) as bands:
+        height, width, channels = bands.shape
+        container.check_size(str(source), width, height, choices.max_pixels)
+        model = look(bands) if look else model
+        task = prepare(bands, model, choices, report)
+        check_size(target, task.size[1], task.size[0])
+        metadata, notes = _kept(bands, suffix, choices.strip)
+        empty = fit(Picture(np.empty((0, 0, channels), bands.dtype), metadata, notes), suffix)
         wanted = band_writer.Format(
             suffix=suffix,
-            shape=(shape[0] * own, shape[1] * own, empty.pixels.shape[2]),
+            shape=(*task.size, empty.pixels.shape[2]),
             dtype=empty.pixels.dtype,
-            size=size[::-1],
             metadata=empty.metadata,
-            resolution=rows.resolution,
+            resolution=bands.resolution,
             quality=choices.quality,
         )
         with band_writer.writing(temporary, wanted) as write:
-            for block in restore_rows(rows, network, tiling, report, progress):
-                write(fit(Picture(block), suffix).pixels)
+            for rows in task.rows(progress):
+                write(fit(Picture(rows), suffix).pixels)
     report.peak_memory = max(report.peak_memory, memory.peak(model.device))
-    return Streamed(shape[1], shape[0], rows.mended + empty.notes)
+    return Streamed((height, width), bands.mended + empty.notes)
 
 
 def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, ...]]:
@@ -134,17 +133,6 @@ def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, .
             metadata = replace(metadata, **{block: b""})
             notes = (*notes, f"{BLOCKS[block]} cannot be written to {suffix} files larger than memory")
     return metadata, rows.notes + notes
-
-
-def _tiling(model: Model, choices: Choices, shape: sizes.Shape, report: Report) -> Settings:
-    """As for a picture in memory, but the result takes none."""
-    wanted = settings(model, choices.tile, choices.overlap)
-    room = memory.available(model.device)
-    edge = fitting(shape, wanted, room, bytes_per_pixel(model, choices.ensemble), whole_result=False)
-    if edge == wanted.tile:
-        return wanted
-    report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")
-    return settings(model, edge, wanted.overlap)
 
 
 def _obstacle(source: Path, suffix: str, head: Header, scale: float, room: int) -> tuple[str, str] | None:

@@ -14,7 +14,8 @@ from ..errors import DeviceError, MambairError
 from .batch import PAUSE, Tell
 from .choices import Choices
 from .engine import Progress
-from .one import Restorer
+from .picture import Run
+from .record import Records
 from .result import Job, Result
 
 IN_FLIGHT = 3
@@ -30,11 +31,11 @@ class Orders:
 
     model: str
     choices: Choices
-    recipe: str | None
+    fingerprint: str | None
     threads: int
     for_poor: str | None = None
 
-    def restorer(self, device: str) -> Restorer:
+    def run(self, device: str) -> Run:
         """Load the models, for this process.
 
         Raises:
@@ -52,7 +53,7 @@ class Orders:
         torch.set_num_threads(self.threads)
         cv2.setNumThreads(self.threads)
         for_poor = load(self.for_poor, device) if self.for_poor else None
-        return Restorer(load(self.model, device), self.choices, self.recipe, for_poor=for_poor)
+        return Run(load(self.model, device), self.choices, Records(self.fingerprint), for_poor=for_poor)
 
 
 class State(Enum):
@@ -110,11 +111,11 @@ class Team:
 
     Args:
         crew: starts a worker for each of its devices.
-        restorer: knows what a result looks like that no worker could give.
+        of: knows what a result looks like that no worker could give.
     """
 
-    def __init__(self, crew: Crew, restorer: Restorer) -> None:
-        self.crew, self.restorer = crew, restorer
+    def __init__(self, crew: Crew, of: Run) -> None:
+        self.crew, self.of = crew, of
         self.workers: list[Worker] = []
         self.jobs: list[Job] = []
         self.queue: deque[int] = deque()
@@ -212,7 +213,7 @@ class Team:
         return [(number, self._lost(number, "No device is left that works")) for number in numbers]
 
     def _lost(self, number: int, what: str) -> Result:
-        result = self.restorer.new(self.jobs[number]).result
+        result = self.of.new(self.jobs[number]).result
         error = MambairError(f"{what}.", "It may need too much memory: try it alone with a smaller --tile.")
         result.error, result.hint = error.message, error.hint
         return result

@@ -23,9 +23,10 @@ from ..restoration import batch
 from ..restoration.choices import Choices
 from ..restoration.engine import Progress
 from ..restoration.estimate import Estimate, estimate
-from ..restoration.one import Restorer
+from ..restoration.picture import Run
 from ..restoration.plan import ending
 from ..restoration.result import Job, Result
+from ..restoration.sources import ArraySource
 from ..tasks import TASKS
 from ..weights import catalog, loader
 
@@ -179,7 +180,7 @@ class Service:
         path = self._folder / key / name
         path.parent.mkdir()
         path.write_bytes(content)
-        given = Given(key, name, path, width, height, estimate(picture.pixels, content))
+        given = Given(key, name, path, width, height, estimate(ArraySource(picture.pixels), content))
         with self._lock:
             self._given[key] = given
             for old in list(self._given)[:-KEPT]:
@@ -304,9 +305,9 @@ class Service:
         scale = None if order.scale == model.descriptor.scale else order.scale
         poor = None if order.model else catalog.for_poor(ticket.model)
         for_poor = self._model(poor.name) if poor else None
-        restorer = Restorer(model, Choices(scale=scale, strength=order.strength), for_poor=for_poor)
+        run = Run(model, Choices(scale=scale, strength=order.strength), for_poor=for_poor)
         job = Job(ticket.given.path, ticket.target)
-        batch.run(restorer, [job], lambda _, result: self._tell(ticket, result), lambda _: _bar(ticket), lambda _: None)
+        batch.run(run, [job], lambda _, result: self._tell(ticket, result), lambda _: _bar(ticket), lambda _: None)
 
     def _model(self, name: str) -> loader.Model:
         if name not in self._models:

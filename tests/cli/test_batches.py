@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mambair_cli.errors import OutOfMemoryError
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from tests.cli.run import run
 
 
@@ -21,7 +21,7 @@ from tests.cli.run import run
 def _stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A working folder, and pixels repeated instead of a network."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(one, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
+    monkeypatch.setattr(stages, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
     Path("h/deep").mkdir(parents=True)
     for name in ("a.png", "h/b.png", "h/deep/c.png"):
         picture(name)
@@ -108,7 +108,7 @@ def test_impossible_inputs(text: str, x2: Path) -> None:
 
 
 def test_limits_are_known_before_the_work(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one, "restore", lambda *_, **__: pytest.fail("the network ran"))
+    monkeypatch.setattr(stages, "restore", lambda *_, **__: pytest.fail("the network ran"))
     picture("wide.png", 8192)
     outcome = run("upscale", "wide.png", "--model", str(x2), "-o", "new/wide.webp")
     assert outcome.code == 1
@@ -121,7 +121,7 @@ def test_an_output_that_came_up_during_the_work_is_kept(x2: Path, monkeypatch: p
         Path("a_x2.png").write_bytes(b"theirs")
         return pixels
 
-    monkeypatch.setattr(one, "restore", slow)
+    monkeypatch.setattr(stages, "restore", slow)
     outcome = run("upscale", "a.png", "--model", str(x2))
     assert outcome.code == 1
     assert "a_x2.png exists already" in outcome.err
@@ -134,7 +134,7 @@ def test_smaller_tiles_and_losses_are_warnings_in_every_mode(x2: Path, monkeypat
         report.retries.append("memory ran out")
         return pixels
 
-    monkeypatch.setattr(one, "restore", short)
+    monkeypatch.setattr(stages, "restore", short)
     image = Image.new("RGB", (4, 4))
     image.save("two.tif", save_all=True, append_images=[image])
     outcome = run("upscale", "two.tif", "--model", str(x2), "--json")
@@ -151,7 +151,7 @@ def test_an_expected_error_shows_its_traceback_on_request(x2: Path, monkeypatch:
     def short(*_: Any, **__: Any) -> Any:
         raise OutOfMemoryError("Memory ran out.", "Buy some.")
 
-    monkeypatch.setattr(one, "restore", short)
+    monkeypatch.setattr(stages, "restore", short)
     assert "Traceback" not in run("upscale", "a.png", "--model", str(x2)).err
     assert "Traceback" in run("upscale", "a.png", "--model", str(x2), "--verbose").err
 
@@ -196,7 +196,7 @@ def test_results_that_vanish_are_failures(x2: Path, monkeypatch: pytest.MonkeyPa
             shutil.rmtree("out")
         return pixels.repeat(2, 0).repeat(2, 1)
 
-    monkeypatch.setattr(one, "restore", move)
+    monkeypatch.setattr(stages, "restore", move)
     for name in "de":
         picture(f"h/{name}.png")
     outcome = run("upscale", "h", "--no-recursive", "--model", str(x2), "-o", "out/")

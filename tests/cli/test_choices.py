@@ -10,7 +10,8 @@ import pytest
 
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
+from mambair_cli.restoration.choices import Choices
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
@@ -26,8 +27,8 @@ def _watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         SEEN["decode"] = options
         return decode(path)
 
-    def network(pixels: Any, model: Any, *, report: Any, progress: Any, **options: Any) -> Any:
-        SEEN["restore"] = options
+    def network(pixels: Any, model: Any, choices: Choices, *, report: Any, progress: Any) -> Any:
+        SEEN["restore"] = {name: getattr(choices, name) for name in DEFAULTS | SIZES}
         return pixels
 
     def writing(picture: Any, suffix: str, **options: Any) -> bytes:
@@ -35,7 +36,7 @@ def _watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return encode(picture, suffix)
 
     for name, function in (("decode", reading), ("restore", network), ("encode", writing)):
-        monkeypatch.setattr(one, name, function)
+        monkeypatch.setattr(stages, name, function)
     write(Path("a.png"), natural(0, 8, 10))
 
 

@@ -19,7 +19,7 @@ from mambair_cli.errors import DeviceError
 from mambair_cli.images.decode import decode
 from mambair_cli.restoration import processes, workers
 from mambair_cli.restoration.choices import Choices
-from mambair_cli.restoration.one import Restorer
+from mambair_cli.restoration.picture import Run
 from mambair_cli.restoration.result import Job
 from tests.cli.named_pipes import TIMEOUT, open_files, opened
 from tests.cli.run import run
@@ -114,7 +114,7 @@ def test_a_device_that_is_not_there(x2: Path) -> None:
 def test_no_picture_is_handed_out_before_every_device_is_known_to_work() -> None:
     """Else a fast device does all, and whether the user hears of one that is not there is left to chance."""
     crew = processes.Processes(["cpu", "cuda:77"], workers.Orders("", Choices(), None, 1))
-    team = workers.Team(crew, Restorer(None, Choices()))  # type: ignore[arg-type]
+    team = workers.Team(crew, Run(None, Choices()))  # type: ignore[arg-type]
     team.jobs, team.attempts = [Job(Path("a.png"), Path("b.png"))], [0]
     team.queue.append(0)
     ends = [multiprocessing.Pipe() for _ in crew.devices]

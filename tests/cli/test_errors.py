@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from mambair_cli.weights import loader
 from tests.cli.run import Outcome, run
 
@@ -170,7 +170,7 @@ def test_an_interruption_that_became_another_error_is_still_one(kind: str, monke
         except KeyboardInterrupt:
             raise ImportError("numpy cannot be loaded") from None
 
-    place = (loader, "load") if kind == "import" else (one, "restore")
+    place = (loader, "load") if kind == "import" else (stages, "restore")
     monkeypatch.setattr(*place, broken)
     outcome = run(*UP)
     assert (outcome.code, outcome.out) == (130, "")
@@ -205,7 +205,7 @@ def test_whatever_happens_to_one_file_is_its_error(
     def broken(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(one, "restore", broken)
+    monkeypatch.setattr(stages, "restore", broken)
     outcome = run(*UP, "none.png", "--json")
     assert outcome.code == 1
     assert [json.loads(line)["error"] for line in outcome.out.splitlines()] == [message, "none.png does not exist."]

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from tests.cli.run import run
 
 NAMES = ["eins.png", "zw\u00f6lf_\u753b.png"]
@@ -64,7 +64,7 @@ def test_an_output_without_these_letters(encoding: str, x2: Path) -> None:
 def test_a_bar_on_the_terminal_is_in_nobodys_way(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results that come while a bar is shown go where they belong, on lines of their own."""
     monkeypatch.setenv("FORCE_COLOR", "1")  # Rich takes any stream for a terminal
-    network = one.restore  # type: ignore[attr-defined]
+    network = stages.restore  # type: ignore[attr-defined]
 
     @functools.wraps(network)
     def slow(*arguments: Any, progress: Any, **options: Any) -> Any:
@@ -74,7 +74,7 @@ def test_a_bar_on_the_terminal_is_in_nobodys_way(x2: Path, monkeypatch: pytest.M
             progress(1, 1)
         return restored
 
-    monkeypatch.setattr(one, "restore", slow)
+    monkeypatch.setattr(stages, "restore", slow)
     outcome = run("upscale", *NAMES, "--model", str(x2))
     assert outcome.out.splitlines() == ["eins_x2.png", "zw\u00f6lf_\u753b_x2.png"]
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", outcome.err)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mambair_cli.images.decode import decode
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
@@ -27,7 +27,7 @@ class Stream(io.TextIOWrapper):
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(one, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
+    monkeypatch.setattr(stages, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
     write(Path("a.png"), natural(0, 6, 8))
 
 

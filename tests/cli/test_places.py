@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mambair_cli.images.decode import decode
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from tests.cli.run import run
 from tests.data.fetch.test_processes import tmpfs_is_permitted
 from tests.data.pictures import natural, write
@@ -30,7 +30,7 @@ NAMES = [
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(one, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
+    monkeypatch.setattr(stages, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
 
 
 def album(*names: str, folder: str = "in") -> None:
@@ -103,7 +103,7 @@ def test_an_input_that_vanishes(flags: list[str], x2: Path, monkeypatch: pytest.
         Path("in/c.png").unlink(missing_ok=True)
         return pixels
 
-    monkeypatch.setattr(one, "restore", network)
+    monkeypatch.setattr(stages, "restore", network)
     outcome = run("upscale", "in", "-o", "out", "--model", str(x2), *flags)
     assert outcome.code == 1
     assert outcome.out.split() == [f"out/{name}_x2.png" for name in "abd"]
@@ -122,7 +122,7 @@ def test_an_input_that_is_being_written(x2: Path, monkeypatch: pytest.MonkeyPatc
                 file.write(b"more")
         return picture
 
-    monkeypatch.setattr(one, "decode", growing)
+    monkeypatch.setattr(stages, "decode", growing)
     outcome = run("upscale", "in", "-o", "out", "--model", str(x2), "--resume")
     assert outcome.code == 1
     assert "Error: in/b.png changed while it was read." in outcome.err

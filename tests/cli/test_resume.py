@@ -13,7 +13,8 @@ import pytest
 
 from mambair_cli.images.claims import claimed
 from mambair_cli.images.decode import decode
-from mambair_cli.restoration import model, one
+from mambair_cli.restoration import picture as stages
+from mambair_cli.restoration import prepared
 from mambair_cli.restoration.record import NAME
 from tests.cli.run import run
 from tests.data.pictures import natural, write
@@ -27,7 +28,7 @@ def doubled(pixels: Any, *_: Any, **__: Any) -> Any:
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, and pixels repeated instead of a network."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(one, "restore", doubled)
+    monkeypatch.setattr(stages, "restore", doubled)
     for number, name in enumerate(("a.png", "b.png", "deep/c.png")):
         write(Path("in") / name, natural(number, 6, 8))
 
@@ -55,7 +56,7 @@ def outputs() -> dict[str, bytes]:
 def test_what_is_finished_is_skipped(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resume(x2) == everything("done")
     before = outputs()
-    monkeypatch.setattr(one, "restore", lambda *_, **__: pytest.fail("the network ran"))
+    monkeypatch.setattr(stages, "restore", lambda *_, **__: pytest.fail("the network ran"))
     assert resume(x2) == everything("skipped")
     assert outputs() == before
     assert resume(x2, "--scale", "2", "--overwrite") == everything("skipped"), "which says the same"
@@ -152,9 +153,9 @@ def test_an_ordinary_run_leaves_no_record_unless_something_is_left_to_do(
             return doubled(pixels)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(one, "restore", interrupted)
+    monkeypatch.setattr(stages, "restore", interrupted)
     assert run(*arguments, "--overwrite").code == 130
-    monkeypatch.setattr(one, "restore", doubled)
+    monkeypatch.setattr(stages, "restore", doubled)
     assert resume(x2)["in/a.png"] == "skipped"
 
 
@@ -203,7 +204,7 @@ def start(model: Path, *options: str) -> "subprocess.Popen[str]":
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Forty pictures in two folders, four of them broken; and the names of the good results."""
-    monkeypatch.setattr(one, "restore", model.restore)
+    monkeypatch.setattr(stages, "restore", prepared.restore)
     for number in range(40):
         path = write(Path("many") / ("x" if number % 2 else "y") / f"{number}.png", natural(number, 20, 24))
         if number % 10 == 3:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mambair_cli.restoration import arrivals, one
+from mambair_cli.restoration import arrivals
+from mambair_cli.restoration import picture as stages
 from tests.cli.run import run
 
 Step = Callable[[], Any]
@@ -23,7 +24,7 @@ Step = Callable[[], Any]
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(arrivals, "SETTLED", 0.0)
-    monkeypatch.setattr(one, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
+    monkeypatch.setattr(stages, "restore", lambda pixels, *_, **__: pixels.repeat(2, 0).repeat(2, 1))
     Path("in").mkdir()
 
 

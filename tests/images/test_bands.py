@@ -156,13 +156,12 @@ def test_no_room_to_turn_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pass
 
 
-def written(path: Path, pixels: Pixels, metadata: Metadata | None = None, size: tuple[int, int] | None = None) -> None:
+def written(path: Path, pixels: Pixels, metadata: Metadata | None = None) -> None:
     height, width, channels = pixels.shape
     wanted = band_writer.Format(
         suffix=path.suffix,
         shape=(height, width, channels),
         dtype=pixels.dtype,
-        size=size or (width, height),
         metadata=metadata or Metadata(),
         resolution=(300 / 25.4, 300 / 25.4),
     )
@@ -220,18 +219,6 @@ def test_metadata_as_another_reader_sees_them(suffix: str, tmp_path: Path) -> No
         assert (source.metadata.icc, source.metadata.xmp) == (ICC, XMP)
 
 
-@pytest.mark.parametrize("size", [(45, 75), (150, 250)])
-def test_rows_are_resampled_on_the_way(size: tuple[int, int], tmp_path: Path) -> None:
-    pixels = waves(4, np.uint16)
-    pixels[:, :, 3] = 65535
-    written(tmp_path / "a.png", pixels, size=size)
-    found = decode(tmp_path / "a.png").pixels
-    assert found.shape == (size[1], size[0], 4)
-    assert found.dtype == np.uint16
-    expected = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if size[0] < 90 else cv2.INTER_CUBIC)
-    assert np.abs(found[4:-4, 4:-4].astype(int) - expected[4:-4, 4:-4]).max() < 65535 / 200
-
-
 def test_a_full_disk_is_said_so(rng: np.random.Generator) -> None:
     full = Path("/dev/full")
     if not full.exists():
@@ -241,7 +228,6 @@ def test_a_full_disk_is_said_so(rng: np.random.Generator) -> None:
         suffix=".png",
         shape=(2000, 500, 3),
         dtype=pixels.dtype,
-        size=(500, 2000),
         metadata=Metadata(),
         resolution=(1, 1),
     )
@@ -268,7 +254,6 @@ def _stop_half_way(path: Path) -> None:
         suffix=".png",
         shape=(500, 90, 3),
         dtype=np.dtype(np.uint8),
-        size=(90, 500),
         metadata=Metadata(),
         resolution=(1, 1),
     )

@@ -1,6 +1,7 @@
 """Stub networks whose results do not depend on tiles, and pictures to try them on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mambair_cli.images.picture import Pixels
-from mambair_cli.restoration import tiles
+from mambair_cli.restoration import prepared, tiles
+from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report, Settings, restore_rows
+from mambair_cli.weights.loader import Model
 
 Network = Callable[[Tensor], Tensor]
 
@@ -65,6 +68,13 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, Settings, int]:
     pixels = np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), np.uint8)
     multiple = draw(st.sampled_from([1, 8]))
     return pixels, Settings(scale=scale, channels=3, tile=tile, overlap=overlap, multiple=multiple), radius
+
+
+def restore(
+    pixels: Pixels, model: Model, *, report: Report | None = None, unclipped: bool = False, **choices: Any
+) -> Pixels:
+    """A picture in memory."""
+    return prepared.restore(pixels, model, Choices(**choices), report=report, unclipped=unclipped)
 
 
 def whole(settings: Settings) -> Settings:

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mambair_cli.restoration.estimate import Estimate, compression, estimate, noise
+from mambair_cli.restoration import estimate as module
+from mambair_cli.restoration.estimate import Estimate, compression
+from mambair_cli.restoration.sources import ArraySource
 
 QUALITIES = (1, 5, 10, 35, 49, 50, 51, 75, 95, 100)
+
+
+def noise(pixels: np.ndarray) -> float | None:
+    return module.noise(ArraySource(pixels))
+
+
+def estimate(pixels: np.ndarray, file: Path | bytes) -> Estimate:
+    return module.estimate(ArraySource(pixels), file)
 
 
 def smooth(rng: np.random.Generator, channels: int = 3) -> np.ndarray:

@@ -11,9 +11,9 @@ from mambair_archs.network import Place, view_size
 from mambair_cli.images.picture import Pixels
 from mambair_cli.restoration import global_view
 from mambair_cli.restoration.engine import CPU, Report, Settings, restore
-from mambair_cli.restoration.model import restore as apply
 from mambair_cli.weights.loader import Model, load
 from tests.restoration.stubs import Forward, RunsOutOfMemory, pointwise, streamed
+from tests.restoration.stubs import restore as apply
 
 WHITE: dict[type[np.generic], int] = {np.uint8: 255, np.uint16: 65535, np.float32: 1}
 SMALL = {"dims": (8, 8, 8, 8), "num_blocks": (1, 1, 1), "num_decoder_blocks": (1, 1), "d_state": 2}

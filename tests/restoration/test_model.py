@@ -17,10 +17,12 @@ from mambair_cli.errors import UsageError
 from mambair_cli.images.decode import decode
 from mambair_cli.images.picture import Pixels
 from mambair_cli.metrics.psnr import psnr
-from mambair_cli.restoration import model as module
+from mambair_cli.restoration import engine, prepared
+from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report
-from mambair_cli.restoration.model import bytes_per_pixel, restore
+from mambair_cli.restoration.model import blended, bytes_per_pixel
 from mambair_cli.weights.loader import Model
+from tests.restoration.stubs import restore
 
 CAT = Path(__file__).parents[2] / "datasets" / "samples" / "cat.png"
 
@@ -81,6 +83,26 @@ def test_strength_0_and_1_are_input_and_result(keeping: Model, picture: Pixels) 
     assert np.abs(half - (picture / 2 + full / 2))[~clipped].max() <= 1.01
 
 
+def invert(x: torch.Tensor) -> torch.Tensor:
+    return 1 - x
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strength_moves_from_input_to_result(channels: int, dtype: type, rng: np.random.Generator) -> None:
+    white = np.iinfo(dtype).max
+    pixels = rng.integers(0, white, (40, 30, channels), dtype, endpoint=True)
+    tiling = engine.Settings(scale=1, channels=channels, tile=16, overlap=4)
+
+    def at(strength: float) -> Pixels:
+        return engine.restore(pixels, blended(invert, strength), tiling)
+
+    assert np.array_equal(at(0), pixels)
+    assert np.array_equal(at(1), white - pixels)
+    quarter = pixels + 0.25 * (white - 2.0 * pixels)
+    assert np.abs(at(0.25) - quarter).max() <= 0.5 + 1e-6 * white
+
+
 def test_unclipped_noise_is_blended_too(keeping: Model) -> None:
     noisy = np.random.default_rng(0).normal(0.5, 0.5, (16, 16, 3)).astype(np.float32)
     found = restore(noisy, keeping, strength=0, unclipped=True)
@@ -131,6 +153,9 @@ def test_refusals(enlarging: Model, keeping: Model, picture: Pixels) -> None:
         restore(picture, keeping, precision="int8")
     with pytest.raises(UsageError, match="not between 0 and 1"):
         restore(picture, keeping, strength=2)
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="not between 0 and 1"):
+            Choices(strength=strength)
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
@@ -163,11 +188,11 @@ def test_ensembles_need_more_memory(enlarging: Model, monkeypatch: pytest.Monkey
     assert bytes_per_pixel(enlarging, True) >= bytes_per_pixel(enlarging, False) + 3 * 4 * 16
     asked: list[int] = []
 
-    def fitting(*given: Any) -> int:
+    def fitting(*given: Any, **_: Any) -> int:
         asked.append(given[-1])
         return 0
 
-    monkeypatch.setattr(module, "fitting", fitting)
+    monkeypatch.setattr(prepared, "fitting", fitting)
     for ensemble in (False, True):
         restore(np.zeros((4, 4, 3), np.uint8), enlarging, ensemble=ensemble)
     assert asked == [bytes_per_pixel(enlarging, ensemble) for ensemble in (False, True)]

@@ -13,10 +13,10 @@ import pytest
 from mambair_cli.images import files
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from mambair_cli.restoration.batch import Pipeline, run
 from mambair_cli.restoration.choices import Choices
-from mambair_cli.restoration.one import Restorer
+from mambair_cli.restoration.picture import Run
 from mambair_cli.restoration.result import Job, Result
 from mambair_cli.weights.loader import Model, load
 from tests.data.pictures import natural, write
@@ -49,7 +49,7 @@ def restored(model: Model, jobs: list[Job], **choices: Any) -> list[tuple[str, R
         told.append((job.source.name, result))
 
     run(
-        Restorer(model, Choices(**choices)),
+        Run(model, Choices(**choices)),
         jobs,
         tell,
         lambda job: nullcontext(lambda done, total: None),
@@ -86,9 +86,9 @@ def test_reading_and_writing_happen_while_the_network_works(
         assert not any(read[name].is_set() for name in names[number + 2 :]), "more pictures in memory than needed"
         return doubled(pixels)
 
-    monkeypatch.setattr(one, "decode", reading)
+    monkeypatch.setattr(stages, "decode", reading)
     monkeypatch.setattr(files, "place", writing)
-    monkeypatch.setattr(one, "restore", network)
+    monkeypatch.setattr(stages, "restore", network)
     assert [(name, result.error) for name, result in restored(model, jobs)] == [(name, None) for name in names]
 
 
@@ -107,10 +107,10 @@ def test_a_result_is_told_before_the_next_is_ready(
             threading.Event().wait(0.01)
         raise AssertionError("the last result was not told")
 
-    monkeypatch.setattr(one, "restore", network)
+    monkeypatch.setattr(stages, "restore", network)
     queue = iter(jobs[:3])
     Pipeline(
-        Restorer(model, Choices()),
+        Run(model, Choices()),
         lambda job, result: told.append(job.source.name),
         lambda job: nullcontext(lambda done, total: None),
     ).run(lambda waiting: next(queue, None))
@@ -118,7 +118,7 @@ def test_a_result_is_told_before_the_next_is_ready(
 
 
 def test_bad_pictures_keep_their_place(model: Model, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one, "restore", doubled)
+    monkeypatch.setattr(stages, "restore", doubled)
     for number in (0, 2, 3, 5):
         jobs[number].source.write_bytes(b"bad")
     results = restored(model, jobs)
@@ -129,7 +129,7 @@ def test_bad_pictures_keep_their_place(model: Model, jobs: list[Job], monkeypatc
 def test_memory_that_was_short_while_another_picture_was_there(
     model: Model, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one, "restore", doubled)
+    monkeypatch.setattr(stages, "restore", doubled)
     failed: set[Path] = set()
 
     @functools.wraps(decode)
@@ -141,7 +141,7 @@ def test_memory_that_was_short_while_another_picture_was_there(
             raise MemoryError
         return decode(path, **options)
 
-    monkeypatch.setattr(one, "decode", short)
+    monkeypatch.setattr(stages, "decode", short)
     results = restored(model, jobs)
     assert [name for name, _ in results] == [job.source.name for job in jobs]
     assert [result.error is None for _, result in results] == [True, True, True, True, False, True]
@@ -164,8 +164,8 @@ def test_an_interruption_completes_what_is_written_and_nothing_else(
         threading.Event().wait(0.2)
         return encode(*arguments, **options)
 
-    monkeypatch.setattr(one, "restore", network)
-    monkeypatch.setattr(one, "encode", slow)
+    monkeypatch.setattr(stages, "restore", network)
+    monkeypatch.setattr(stages, "encode", slow)
     with pytest.raises(KeyboardInterrupt):
         restored(model, jobs, resume=resume)
     out = jobs[0].target.parent
@@ -178,9 +178,9 @@ def test_a_second_interruption_ends_the_patience(model: Model, jobs: list[Job]) 
         def join(self, timeout: float | None = None) -> None:
             raise KeyboardInterrupt
 
-    pipeline = Pipeline(Restorer(model, Choices()), lambda job, result: None, lambda job: nullcontext(print))
-    work = pipeline.restorer.new(jobs[0])
-    pipeline.restorer.begin(work)
+    pipeline = Pipeline(Run(model, Choices()), lambda job, result: None, lambda job: nullcontext(print))
+    work = pipeline.of.new(jobs[0])
+    work.begin()
     assert list(jobs[0].target.parent.iterdir())
     pipeline.open.append(work)
     pipeline.writing = (Slow(), work)

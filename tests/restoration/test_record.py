@@ -54,7 +54,7 @@ def test_the_newest_fitting_line_counts(files: tuple[Path, Path], tmp_path: Path
     record.add(changed)  # the run was killed before it replaced the result
     found = record.maker(target)
     assert found is not None
-    assert found.recipe == "new"
+    assert found.fingerprint == "new"
     target.write_bytes(b"changed ")
     assert record.maker(target) == changed
     target.write_bytes(b"painted over")
@@ -80,7 +80,7 @@ def test_what_a_power_cut_or_another_version_left_is_passed_over(
     Record(tmp_path).add(entry(files[1], files[0], "after"))
     found = Record(tmp_path).maker(files[1])
     assert found is not None
-    assert found.recipe == "after"
+    assert found.fingerprint == "after"
 
 
 def test_any_name(tmp_path: Path) -> None:

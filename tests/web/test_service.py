@@ -13,7 +13,7 @@ from PIL import Image
 
 from mambair_cli import load_model, restore
 from mambair_cli.errors import InputError, UsageError
-from mambair_cli.restoration import one
+from mambair_cli.restoration import picture as stages
 from mambair_cli.web import service as module
 from mambair_cli.web.service import Order, Service, State, Ticket
 
@@ -98,7 +98,7 @@ def test_waiting_and_running_orders_stop_and_the_queue_is_bounded(
         progress(1, 2)
         return pixels
 
-    monkeypatch.setattr(one, "restore", slow)
+    monkeypatch.setattr(stages, "restore", slow)
     given = service.give("a.png", png())
     running, waiting = (service.order(given, Order(task="denoise")) for _ in range(2))
     until(lambda: running.total == 2)
@@ -117,7 +117,7 @@ def test_an_error_names_the_picture_and_no_folder(service: Service, monkeypatch:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the network fell over")
 
-    monkeypatch.setattr(one, "restore", broken)
+    monkeypatch.setattr(stages, "restore", broken)
     ticket = over(service.order(service.give("a.png", png()), Order(task="denoise")))
     assert ticket.state is State.FAILED
     assert "a.png" in ticket.message

@@ -121,7 +121,7 @@ def test_restore_refuses_what_is_no_image(image: np.ndarray, x2: Path) -> None:
 def test_short_memory_makes_the_tile_smaller_and_says_so(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mambair_cli.restoration import engine, memory
     from mambair_cli.restoration.engine import Report
-    from mambair_cli.restoration.model import restore
+    from tests.restoration.stubs import restore
 
     model = mambair_cli.load_model(x2)
     image = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)

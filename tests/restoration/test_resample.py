@@ -1,17 +1,16 @@
-"""Resampling against the filter written out, transparency, and blending with the input."""
+"""Resampling against the filter written out and against Pillow, with transparency, however the rows come."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
 
-from mambair_cli.errors import UsageError
 from mambair_cli.images.picture import Pixels
-from mambair_cli.restoration.engine import Settings, restore
-from mambair_cli.restoration.finish import blended, resized
+from mambair_cli.restoration.resample import resampled, resized
 
 
 def lanczos(length: int, wanted: int) -> NDArray[np.float64]:
@@ -69,27 +68,44 @@ def test_the_same_size_is_the_same_picture(rng: np.random.Generator) -> None:
     assert np.array_equal(resized(pixels, (9, 7)), pixels)
 
 
-def invert(x: Tensor) -> Tensor:
-    return 1 - x
+def by_pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Every channel at once, without transparency."""
+    white = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    planes = [Image.fromarray(plane.astype(np.float32) / np.float32(white)) for plane in np.moveaxis(pixels, 2, 0)]
+    made = np.stack([np.asarray(plane.resize(size[::-1], Image.Resampling.LANCZOS)) for plane in planes], axis=2)
+    made = made.clip(0, 1)
+    return made if pixels.dtype == np.float32 else np.rint(made * np.float32(white)).astype(pixels.dtype)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_strength_moves_from_input_to_result(channels: int, dtype: type, rng: np.random.Generator) -> None:
-    white = np.iinfo(dtype).max
-    pixels = rng.integers(0, white, (40, 30, channels), dtype, endpoint=True)
-    tiling = Settings(scale=1, channels=channels, tile=16, overlap=4)
-
-    def at(strength: float) -> Pixels:
-        return restore(pixels, blended(invert, strength), tiling)
-
-    assert np.array_equal(at(0), pixels)
-    assert np.array_equal(at(1), white - pixels)
-    quarter = pixels + 0.25 * (white - 2.0 * pixels)
-    assert np.abs(at(0.25) - quarter).max() <= 0.5 + 1e-6 * white
+@pytest.mark.parametrize("size", [(40, 61), (300, 61), (201, 20), (201, 61), (1, 1), (999, 130)])
+def test_integers_are_those_of_pillow(dtype: type, size: tuple[int, int], rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, np.iinfo(dtype).max, (201, 61, 3), dtype, endpoint=True)
+    assert np.array_equal(resized(pixels, size), by_pillow(pixels, size))
 
 
-@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
-def test_strengths_out_of_range_are_refused(strength: float) -> None:
-    with pytest.raises(UsageError, match="not between 0 and 1"):
-        blended(torch.neg, strength)
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=6), st.integers(1, 400), st.integers(1, 30), st.booleans())
+def test_blocks_do_not_matter(counts: list[int], high: int, wide: int, alpha: bool) -> None:
+    rng = np.random.default_rng(high)
+    pixels = rng.random((sum(counts), 17, 4 if alpha else 3), np.float32)
+    blocks = np.split(pixels, np.cumsum(counts)[:-1])
+    found = list(resampled(blocks, (sum(counts), 17), (high, wide)))
+    assert np.array_equal(np.concatenate(found), resized(pixels, (high, wide)))
+
+
+def test_few_rows_are_kept() -> None:
+    """Of a picture that grows, hardly more rows are read than those that are out need."""
+    read = 0
+
+    def rows() -> Iterator[Pixels]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1
+            yield np.zeros((1, 5, 3), np.uint8)
+
+    out = 0
+    for block in resampled(rows(), (1000, 5), (1500, 5)):
+        out += len(block)
+        assert read <= out / 1.5 + 4
+    assert (read, out) == (1000, 1500)
