@@ -134,9 +134,8 @@ class Work:
         """The input, unless it is too large for memory."""
         job, run = self.job, self.run
         content = run.piped if job.piped_in else job.source
-        regular = (
-            not job.piped_in and job.source.is_file()
-        )  # a named pipe can be read once, and is another one each time
+        # A named pipe can be read only once, and is another one each time: its size is found out while it is decoded.
+        regular = not job.piped_in and job.source.is_file()
         if regular and run.records.fingerprint is not None and not job.piped_out:
             self.reading = Reading(job.source)
         if (regular or job.piped_in) and self._too_large(content):
