@@ -51,6 +51,31 @@ def test_a_killed_process_ends_the_others_and_all_of_them_resume(place: Path) ->
     assert differences(checkpoint("straight", 12), checkpoint("tiny", 12)) == []
 
 
+def test_two_nodes_restart_after_a_killed_process(place: Path) -> None:
+    """Two agents of torchrun, as on two machines: they begin again from the last checkpoint, and nothing shows.
+
+    Without the variable, processes that start again find the addresses of those before them (torch 2.13).
+    """
+    recipe = mambair()
+    assert together({**recipe, "name": "straight"}).wait(300) == 0, said()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", where, "--rdzv-id", "tiny", "--max-restarts", "1")
+    agent = ("-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", *meeting)
+    variables = {"KILL": "step:8", "KILL_RANK": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    first = start(recipe, *agent, KILLED, "train", "recipe.yml", **variables)
+    Path("said.txt").rename("first.txt")
+    second = start(recipe, *agent, KILLED, "train", "recipe.yml", **variables)
+    try:
+        assert (first.wait(300), second.wait(300)) == (0, 0), Path("first.txt").read_text() + said()
+    finally:
+        first.kill()
+        second.kill()
+    assert "going on from iteration 5" in Path("first.txt").read_text() + said()
+    assert differences(checkpoint("straight", 12), checkpoint("tiny", 12)) == []
+
+
 def test_an_interruption_reaches_all(place: Path) -> None:
     recipe = edsr(train__total_iter=100_000, val={}, logger__save_checkpoint_freq=100_000)
     process = together(recipe)

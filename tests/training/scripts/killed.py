@@ -1,5 +1,6 @@
 """``mambair``, killed with SIGKILL where the environment's KILL says: ``step:N`` before that iteration, or
-``write:N`` in the middle of the N-th file of a checkpoint; by process 0 or the one in KILL_RANK."""
+``write:N`` in the middle of the N-th file of a checkpoint; by process 0 or the one in KILL_RANK,
+and not by those that torchrun starts in its place."""
 
 import os
 import signal
@@ -36,7 +37,8 @@ def doomed_save(content: Any, file: Any) -> None:
     save(content, file)
 
 
-if os.environ.get("RANK", "0") == os.environ.get("KILL_RANK", "0"):
+again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+if not again and os.environ.get("RANK", "0") == os.environ.get("KILL_RANK", "0"):
     if where == "step":
         Trainer.step = doomed_step  # type: ignore[method-assign]
     else:
