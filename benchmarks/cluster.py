@@ -1,7 +1,7 @@
 """What a cluster costs: pictures a second with and without Ray, memory of the driver, bytes that travel.
 
-``python -m benchmarks.cluster FOLDER --pictures 60 --edge 384 --rounds 2`` makes pictures in FOLDER and starts two nodes
-of one processor each as processes of this machine, whose workers are set against ``--device cpu,cpu``.
+``python -m benchmarks.cluster FOLDER --pictures 60 --edge 384 --rounds 2`` makes pictures in FOLDER and starts two
+nodes of one processor each as processes of this machine, whose workers are set against ``--device cpu,cpu``.
 """
 
 import argparse
