@@ -20,6 +20,10 @@ from tests.cli.named_pipes import TIMEOUT, open_files, opened
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves pipes of its processes open in ours
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 MANY = 200
 RAY_TIMEOUT = 240
 """Seconds; Ray takes up to 40 to find out that a node is gone."""
