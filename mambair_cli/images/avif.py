@@ -3,6 +3,7 @@
 import re
 import struct
 from contextlib import suppress
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ LOSSLESS = 100
 
 DEPTH, TWELVE_BIT = 6, 0x20
 """Place behind the name of the configuration box, and the bit there for 12 bits instead of 10 (AV1-ISOBMFF, 2.3)."""
+
+NUMBERED, UNSPECIFIED = b"colrnclx", struct.pack(">HH", 2, 2)
+"""Name and kind of the box with the colour space by number, and what OpenCV writes there."""
 
 METADATA = re.compile(rb"(infe[\x02\x03]...(?:....|..)\0\0)(?:Exif|mime)", re.DOTALL)
 """Entries of items with EXIF or XMP (ISO/IEC 14496-12, 8.11.6): version 2 has numbers of two bytes, 3 of four."""
@@ -33,7 +37,8 @@ def read(name: str, data: bytes) -> Picture:
     pixels = opencv.read(name, _bare(data))
     if pixels.dtype == np.uint16:
         pixels = _spread(pixels, data)
-    return Picture(exif.upright(pixels, found.orientation), found.metadata, found.notes + _numbered_colours(data))
+    metadata = found.metadata if found.metadata.icc else replace(found.metadata, cicp=_numbered_colours(data))
+    return Picture(exif.upright(pixels, found.orientation), metadata, found.notes)
 
 
 def _bare(data: bytes) -> bytes:
@@ -46,9 +51,9 @@ def _spread(pixels: Pixels, data: bytes) -> Pixels:
     return planes.spread(pixels, top)
 
 
-def _numbered_colours(data: bytes) -> tuple[str, ...]:
-    place = data.find(b"colrnclx")
-    return container.numbered_colours(*struct.unpack_from(">HH", data, place + 8)) if place >= 0 else ()
+def _numbered_colours(data: bytes) -> bytes:
+    place = data.find(NUMBERED)
+    return container.numbered_colours(*struct.unpack_from(">HH", data, place + len(NUMBERED))) if place >= 0 else b""
 
 
 def write(pixels: Pixels, metadata: Metadata, quality: int | None) -> bytes:
@@ -60,4 +65,7 @@ def write(pixels: Pixels, metadata: Metadata, quality: int | None) -> bytes:
     pixels, parameters = planes.coloured(pixels), [cv2.IMWRITE_AVIF_QUALITY, quality or LOSSLESS]
     if pixels.dtype == np.uint16:
         pixels, parameters = planes.narrowed(pixels, BITS), [*parameters, cv2.IMWRITE_AVIF_DEPTH, BITS]
-    return opencv.write(".avif", pixels, parameters, metadata)
+    data = opencv.write(".avif", pixels, parameters, metadata)
+    if metadata.cicp:
+        data = data.replace(NUMBERED + UNSPECIFIED, NUMBERED + struct.pack(">HH", *metadata.cicp), 1)
+    return data

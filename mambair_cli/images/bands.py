@@ -218,6 +218,11 @@ def _resolution(image: Any) -> tuple[float, float]:
 def _notes(image: Any, icc: bytes) -> Iterator[str]:
     if image.get_typeof("n-pages") and (frames := image.get("n-pages")) > 1:
         yield f"only the first of {frames} pictures in the file is restored"
+    fields = image.get_fields()
+    if any(name.startswith("png-comment-") for name in fields):
+        yield "text of PNG is left out of what is larger than memory"
+    if "iptc-data" in fields:
+        yield "IPTC data is left out"
     if image.interpretation == "cmyk":
         yield _converted(np.zeros((1, 1, 4), np.uint8), icc)[1]
 

@@ -8,13 +8,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from ..errors import InputError
 from . import exif
 from .picture import Metadata, Pixels
 
 PILLOW = threading.Lock()
+
+LARGEST_RESOLUTION = 60_000
+"""Pixels per inch that JPEG can say."""
 
 LIKE_SRGB = frozenset({1, 2, 5, 6, 7}), frozenset({1, 2, 4, 5, 6, 13, 14, 15})
 """Primaries and transfer functions (ITU-T H.273, tables 2 and 3) that are unspecified or near to sRGB's."""
@@ -69,9 +72,36 @@ def check_size(name: str, width: int, height: int, max_pixels: int | None) -> No
 
 def described(image: Image.Image) -> Container:
     """Metadata, orientation and further pictures."""
-    block, orientation = exif.upright_exif(_exif(image))
-    metadata = Metadata(block, image.info.get("icc_profile") or b"", exif.upright_xmp(_xmp(image)))
-    return Container(metadata, orientation, pages(image))
+    given, packet = _exif(image), _xmp(image)
+    block, orientation = exif.upright_exif(given, exif.xmp_orientation(packet))
+    notes = (*pages(image), *(name for name, there in _left_out(image, bool(given and not block)) if there))
+    metadata = Metadata(
+        exif=block,
+        icc=image.info.get("icc_profile") or b"",
+        xmp=exif.upright_xmp(packet),
+        resolution=resolution(image, orientation),
+    )
+    return Container(metadata, orientation, notes)
+
+
+def _left_out(image: Image.Image, broken: bool) -> tuple[tuple[str, bool], ...]:
+    return (
+        ("the EXIF block is damaged and left out", broken),
+        ("the comment is left out", bool(image.info.get("comment"))),
+        ("IPTC data is left out", bool(image.info.get("photoshop"))),
+    )
+
+
+def resolution(image: Image.Image, orientation: int = 1) -> tuple[float, float] | None:
+    """Pixels per inch of the upright picture; None where the file does not say, or says nonsense."""
+    invented = image.format == "JPEG" and image.info.get("jfif_unit") not in (1, 2)  # Pillow says 72 beside any EXIF
+    with suppress(TypeError, ValueError, ZeroDivisionError, SyntaxError):
+        if invented and ExifTags.Base.XResolution not in image.getexif():
+            return None
+        across, down = (float(value) for value in image.info["dpi"]) if "dpi" in image.info else (0.0, 0.0)
+        if 0 < across < LARGEST_RESOLUTION and 0 < down < LARGEST_RESOLUTION:
+            return (down, across) if orientation in (5, 6, 7, 8) else (across, down)
+    return None
 
 
 def pages(image: Image.Image) -> tuple[str, ...]:
@@ -93,11 +123,10 @@ def further_pictures(count: int) -> tuple[str, ...]:
     return (f"only the first of {count} pictures in the file is restored",) if count > 1 else ()
 
 
-def numbered_colours(primaries: int, transfer: int) -> tuple[str, ...]:
-    """What is lost with a colour space that is given by numbers instead of a profile, as HDR pictures have it."""
-    if primaries in LIKE_SRGB[0] and transfer in LIKE_SRGB[1]:
-        return ()
-    return (f"the colour space (CICP {primaries}/{transfer}) is not kept, the colours will look different",)
+def numbered_colours(primaries: int, transfer: int) -> bytes:
+    """A colour space that is given by numbers instead of a profile, as HDR pictures have it; empty if near to sRGB."""
+    near = primaries in LIKE_SRGB[0] and transfer in LIKE_SRGB[1]
+    return b"" if near or max(primaries, transfer) > 255 else bytes([primaries, transfer])
 
 
 def gray_palette(image: Image.Image) -> Pixels | None:

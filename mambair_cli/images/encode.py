@@ -10,7 +10,14 @@ from . import formats, planes
 from .formats import Format
 from .picture import Picture, Pixels
 
-BLOCKS = {"exif": "EXIF", "xmp": "XMP", "icc": "colour profiles"}
+BLOCKS = {
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "icc": "colour profiles",
+    "text": "text of PNG",
+    "gamma": "gamma and primaries without a profile (gAMA, cHRM)",
+    "cicp": "colours given by numbers (CICP)",
+}
 """Blocks of metadata, as users call them."""
 
 
@@ -56,16 +63,16 @@ def fit(picture: Picture, suffix: str) -> Picture:
         notes.append(f"{suffix} holds no transparency")
     pixels, note = _in_depth(pixels, suffix, row)
     metadata = picture.metadata
-    lost = [block for block in BLOCKS if block not in row.carries]
-    if any(getattr(metadata, block) for block in lost):
-        metadata = replace(metadata, **dict.fromkeys(lost, b""))
+    lost = [block for block in BLOCKS if block not in row.carries and getattr(metadata, block)]
+    if lost:
+        metadata = metadata.without(*lost)
         note.append(f"{_listed([BLOCKS[block] for block in lost])} cannot be written to {suffix}")
     if metadata.icc and metadata.icc[16:20] != _colour_space(pixels, row):
         metadata = replace(metadata, icc=b"")
         note.append("the colour profile is left out, it is for another kind of colours")
     for block, longest in row.longest_block.items():
         if len(getattr(metadata, block)) > longest:
-            metadata = replace(metadata, **{block: b""})
+            metadata = metadata.without(block)
             note.append(f"{suffix} holds no more than {longest} bytes of {block.upper()}")
     return Picture(pixels, metadata, (*notes, *note))
 

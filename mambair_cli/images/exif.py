@@ -39,7 +39,15 @@ DESCRIPTIVE = frozenset(
 )
 """Tags of a TIFF directory that say something about the picture; the others say how the file stores it."""
 
-XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[1-8]""")
+XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)([1-8])""")
+
+XMP_SIZE = re.compile(
+    rb"""\s+(?:GPano:\w*Pixels|exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))\s*=\s*("[^"]*"|'[^']*')"""
+    rb"""|<((?:GPano:\w*Pixels|exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length)))>[^<]*</\2>"""
+)
+"""Sizes of the picture, of the panorama that it is a part of, and its place there, in pixels of the input."""
+
+SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -53,18 +61,20 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def upright_exif(block: bytes) -> tuple[bytes, int]:
-    """The EXIF block for upright pixels, and the orientation that is to be applied to the pixels.
+def upright_exif(block: bytes, otherwise: int = 1) -> tuple[bytes, int]:
+    """The EXIF block for upright pixels of another size, and the orientation that is to be applied to the pixels.
 
-    A block that is broken or doubtful is worth nothing to the next reader either: only its orientation is used.
+    A block that is broken or doubtful is worth nothing to the next reader either: only its orientation is used. Where
+    it says none, it is ``otherwise``. Sizes and the thumbnail are those of the input, and go.
     """
-    exif, orientation = Image.Exif(), 1
+    exif, orientation = Image.Exif(), otherwise
     try:
         block = block.removeprefix(PREFIX)
         with warnings.catch_warnings(record=True, action="always") as doubts:
             exif.load(block)
-            orientation = int(exif.get(ORIENTATION, 1))
-            if orientation != 1:
+            orientation = int(exif.get(ORIENTATION, otherwise))
+            stale = _drop_sizes(exif)
+            if stale or exif.get(ORIENTATION, 1) != 1:
                 exif[ORIENTATION] = 1
                 block = exif.tobytes().removeprefix(PREFIX)
     except Exception:  # Pillow lets through whatever it stumbles over
@@ -72,9 +82,22 @@ def upright_exif(block: bytes) -> tuple[bytes, int]:
     return b"" if doubts else block, orientation
 
 
+def _drop_sizes(exif: Image.Exif) -> bool:
+    """Whether there were any, or a thumbnail, which Pillow does not write."""
+    folder = exif.get_ifd(ExifTags.IFD.Exif)
+    found = [tag for tag in SIZES if folder.pop(tag, None) is not None]
+    return bool(found) or bool(exif.get_ifd(ExifTags.IFD.IFD1))
+
+
 def upright_xmp(packet: bytes) -> bytes:
-    """The XMP packet for upright pixels: Adobe's programs repeat the orientation in it."""
-    return XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+    """The XMP packet for upright pixels of another size: Adobe's programs repeat orientation and sizes in it."""
+    return XMP_SIZE.sub(b"", XMP_ORIENTATION.sub(rb"\g<1>1", packet))
+
+
+def xmp_orientation(packet: bytes) -> int:
+    """The orientation that an XMP packet says; 1 where it says none."""
+    found = XMP_ORIENTATION.search(packet)
+    return int(found[2]) if found else 1
 
 
 def from_tiff(data: bytes) -> bytes:

@@ -30,7 +30,7 @@ Function = Callable[..., Any] | str
 
 
 ALL = frozenset({"exif", "icc", "xmp"})
-"""Blocks of :class:`.picture.Metadata`."""
+"""Blocks of :class:`.picture.Metadata` that most formats hold."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ FORMATS: list[Format] = [
         depth=16,
         alpha=True,
         gray_alpha=True,
-        carries=ALL,
+        carries=ALL | {"text", "gamma", "cicp"},
         read_in_bands=True,
         saver=Saver("pngsave", {"filter": "sub"}),
     ),
@@ -200,7 +200,7 @@ FORMATS: list[Format] = [
         alpha=True,
         lossy=True,
         longest=65536,  # of libavif
-        carries=ALL,
+        carries=ALL | {"cicp"},
         at_once=True,
         encoder=40,
     ),

@@ -27,10 +27,10 @@ def read(name: str, data: bytes) -> Picture:
         pixels = planes.spread(pixels, 2 ** file.info["bit_depth"] - 1)
     facts, colours = file.info, file.info.get("nclx_profile") or {}
     block, _ = exif.upright_exif(facts.get("exif") or b"")
-    metadata = Metadata(block, facts.get("icc_profile") or b"", exif.upright_xmp(facts.get("xmp") or b""))
+    icc, xmp = facts.get("icc_profile") or b"", exif.upright_xmp(facts.get("xmp") or b"")
     numbers = int(colours.get("color_primaries", 2)), int(colours.get("transfer_characteristics", 2))
-    notes = container.further_pictures(len(file)) + (() if metadata.icc else container.numbered_colours(*numbers))
-    return Picture(np.atleast_3d(pixels), metadata, notes)
+    cicp = b"" if icc else container.numbered_colours(*numbers)
+    return Picture(np.atleast_3d(pixels), Metadata(block, icc, xmp, cicp=cicp), container.further_pictures(len(file)))
 
 
 def write(pixels: Pixels, metadata: Metadata, quality: int | None) -> bytes:

@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -153,7 +153,9 @@ def _has_all_scans(found: list[Segment]) -> bool:
 def write(pixels: Pixels, metadata: Metadata, quality: int | None) -> bytes:
     """A file of uint8 pixels, gray or colour, by Pillow: OpenCV writes no XMP, and profiles of one segment only."""
     blocks = {"icc_profile": metadata.icc, "xmp": metadata.xmp, "exif": metadata.exif and PREFIX + metadata.exif}
-    given = {key: value for key, value in blocks.items() if value}
+    given: dict[str, Any] = {key: value for key, value in blocks.items() if value}
+    if metadata.resolution:
+        given["dpi"] = tuple(round(value) for value in metadata.resolution)
     file = io.BytesIO()
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image.save(file, "JPEG", quality=quality or QUALITY, subsampling="4:4:4", **given)

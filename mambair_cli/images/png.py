@@ -6,6 +6,8 @@ OpenCV writes neither gray with alpha nor an XMP chunk that is correct, and reje
 import io
 import struct
 import zlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -25,6 +27,22 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 
 LATE = (b"eXIf", XMP_KEYWORD, b"Raw profile type exif")
 """Names of chunks that may stand behind the pixels."""
+
+TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+BLOCKS_AS_TEXT = (XMP_KEYWORD, b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp")
+"""Keywords of text that is one of the other blocks."""
+
+SRGB = {
+    b"gAMA": (45455).to_bytes(4, "big"),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
+"""What these chunks say for sRGB (11.3.2.4)."""
+
+RGB_IN_FULL = bytes([0, 1])
+"""No matrix and the full range, which a picture in PNG always has (11.3.2.6)."""
+
+METRE = 1 / 0.0254
+"""Inches."""
 
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
@@ -46,7 +64,11 @@ def read(name: str, data: bytes) -> Picture:
         image.verify()
     if pixels is None:
         pixels = _with_alpha(opencv.read(name, bare(data)), data, transparent)
-    return Picture(exif.upright(pixels, found.orientation), found.metadata, found.notes + _numbered_colours(data))
+    chunks = _Chunks.of(data)
+    metadata = replace(found.metadata, text=chunks.text())
+    if not metadata.icc:
+        metadata = replace(metadata, gamma=chunks.gamma(), cicp=chunks.cicp())
+    return Picture(exif.upright(pixels, found.orientation), metadata, found.notes)
 
 
 def _transparent(image: Image.Image, data: bytes) -> int | None:
@@ -65,20 +87,45 @@ def _with_alpha(pixels: Pixels, data: bytes, transparent: int | None) -> Pixels:
     return pixels[:, :, 2:] if data[COLOURS] == GRAY_ALPHA else pixels
 
 
-def _numbered_colours(data: bytes) -> tuple[str, ...]:
-    place = data.find(b"cICP", 0, data.find(b"IDAT"))
-    return container.numbered_colours(*data[place + 4 : place + 6]) if place >= 0 else ()
+@dataclass(frozen=True)
+class _Chunks:
+    """The chunks of a whole file: kinds and places; what is looked at is cut out, as the others may be large."""
+
+    data: bytes
+    all: tuple[tuple[bytes, int, int], ...]
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Chunks":
+        found, place, kind = [], len(SIGNATURE), b""
+        while kind != b"IEND":
+            size, kind = struct.unpack_from(">I4s", data, place)
+            found.append((kind, place, size))
+            place += size + 12
+        return cls(data, tuple(found))
+
+    def only(self, kinds: Collection[bytes]) -> list[bytes]:
+        """Those of some kinds, with length, kind and checksum."""
+        return [self.data[place : place + size + 12] for kind, place, size in self.all if kind in kinds]
+
+    def text(self) -> bytes:
+        """Those that hold text, and no other block."""
+        return b"".join(chunk for chunk in self.only(TEXT) if chunk[8:].partition(b"\0")[0] not in BLOCKS_AS_TEXT)
+
+    def gamma(self) -> bytes:
+        """Those that say which colours the numbers are, if other ones than sRGB's, and if nothing else says it."""
+        said = {chunk[4:8]: chunk[8:-4] for chunk in self.only({b"cICP", b"sRGB", *SRGB})}
+        if {b"cICP", b"sRGB"} & set(said) or all(said.get(kind, usual) == usual for kind, usual in SRGB.items()):
+            return b""
+        return b"".join(self.only(SRGB))
+
+    def cicp(self) -> bytes:
+        """The colour space by number."""
+        return next((container.numbered_colours(*chunk[8:10]) for chunk in self.only({b"cICP"})), b"")
 
 
 def bare(data: bytes) -> bytes:
     """A whole file without the chunks that are not about pixels: libpng prints what it thinks of them."""
-    kept, place, kind = [SIGNATURE], len(SIGNATURE), b""
-    while kind != b"IEND":
-        size, kind = struct.unpack_from(">I4s", data, place)
-        if kind in PIXELS:
-            kept.append(data[place : place + size + 12])
-        place += size + 12
-    return b"".join(kept)
+    return SIGNATURE + b"".join(_Chunks.of(data).only(PIXELS))
 
 
 def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> bytes:
@@ -96,10 +143,17 @@ def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> byt
     PngImagePlugin.putchunk(file, b"IHDR", bytes(header))
     if metadata.icc:
         PngImagePlugin.putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(metadata.icc))
+    if metadata.cicp:
+        PngImagePlugin.putchunk(file, b"cICP", metadata.cicp, RGB_IN_FULL)
+    file.write(metadata.gamma)
+    if metadata.resolution:
+        per_metre = (round(value * METRE) for value in metadata.resolution)
+        PngImagePlugin.putchunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if metadata.exif:
         PngImagePlugin.putchunk(file, b"eXIf", metadata.exif)
     if metadata.xmp:
         PngImagePlugin.putchunk(file, b"iTXt", XMP_KEYWORD, bytes(5), metadata.xmp)
+    file.write(metadata.text)
     return file.getvalue() + data[BODY:]
 
 

@@ -6,6 +6,7 @@ interleaved and have no other channels, and turns them upright by itself.
 
 import io
 from contextlib import suppress
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 import cv2
@@ -78,12 +79,14 @@ def read(name: str, data: bytes) -> Picture:
     data = classic(data)
     layout = Layout.of(Directory.first(io.BytesIO(data)))
     notes: tuple[str, ...] = ()
+    resolution = None
     with suppress(UnidentifiedImageError), container.opened(data) as image:
-        notes = container.pages(image)
+        notes, resolution = container.pages(image), container.resolution(image, layout.orientation)
     notes += (LEFT_OUT,) if UNSPECIFIED in layout.extra else ()
     pixels, more = _pixels(name, data, layout)
     icc = b"" if layout.colours in (CMYK, LAB) else layout.icc
-    return Picture(pixels, Metadata(exif.from_tiff(data), icc, exif.upright_xmp(layout.xmp)), notes + tuple(more))
+    metadata = Metadata(exif.from_tiff(data), icc, exif.upright_xmp(layout.xmp), resolution=resolution)
+    return Picture(pixels, metadata, notes + tuple(more))
 
 
 def _pixels(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
@@ -193,6 +196,9 @@ def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> byt
     """
     channels = pixels.shape[2]
     tags = exif.for_tiff(metadata.exif)
+    if metadata.resolution:
+        across, down = (Fraction(value).limit_denominator(1000) for value in metadata.resolution)
+        tags |= {ExifTags.Base.XResolution: across, ExifTags.Base.YResolution: down, ExifTags.Base.ResolutionUnit: 2}
     tags |= {key: block for key, block in ((PROFILE, metadata.icc), (XMP, metadata.xmp)) if block}
     if channels in (2, 4):
         tags[ExifTags.Base.ExtraSamples] = STRAIGHT

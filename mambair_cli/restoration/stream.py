@@ -1,7 +1,7 @@
 """Pictures that do not fit into memory: rows go from file to network to file, with no more than a band between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +130,7 @@ def _kept(rows: Bands, suffix: str, strip: bool) -> tuple[Metadata, tuple[str, .
     assert row.saver is not None
     for block in BLOCKS.keys() - row.saver.carries:
         if getattr(metadata, block):
-            metadata = replace(metadata, **{block: b""})
+            metadata = metadata.without(block)
             notes = (*notes, f"{BLOCKS[block]} cannot be written to {suffix} files larger than memory")
     return metadata, rows.notes + notes
 

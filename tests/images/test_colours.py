@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from mambair_cli.images import profiles
 from mambair_cli.images.decode import decode, decode_bytes
-from mambair_cli.images.encode import encode
+from mambair_cli.images.encode import encode, fit
 from mambair_cli.images.picture import Metadata, Picture
 
 from . import foreign
@@ -67,18 +67,21 @@ def test_lab_becomes_srgb(tmp_path: Path) -> None:
     assert found.notes == ("Lab colours are converted to sRGB",)
 
 
-def test_colours_by_number_are_said_to_be_lost(rng: np.random.Generator) -> None:
+def test_colours_by_number_are_kept_or_said_to_be_lost(rng: np.random.Generator) -> None:
     pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
     data = foreign.png(pixels)
     for numbers, said in {(1, 13): 0, (12, 13): 1, (9, 16): 1}.items():
         found = decode_bytes(data[:33] + foreign.chunk(b"cICP", bytes([*numbers, 0, 1])) + data[33:], "a")
         assert np.array_equal(found.pixels, pixels)
-        assert len(found.notes) == said
+        assert found.metadata.cicp == bytes(numbers) * said
+        for suffix in (".png", ".avif"):
+            assert decode_bytes(encode(found, suffix), "a").metadata.cicp == found.metadata.cicp
+        lost = ("colours given by numbers (CICP) cannot be written to .jpg",)
+        assert fit(found, ".jpg").notes == lost * said
     avif = encode(Picture(pixels), ".avif")
-    assert decode_bytes(avif, "a").notes == ()
+    assert decode_bytes(avif, "a").metadata.cicp == b""
     named = avif.replace(b"colrnclx" + struct.pack(">HH", 2, 2), b"colrnclx" + struct.pack(">HH", 12, 16))
-    note = "the colour space (CICP 12/16) is not kept, the colours will look different"
-    assert decode_bytes(named, "a").notes == (note,)
+    assert decode_bytes(named, "a").metadata.cicp == bytes([12, 16])
 
 
 def test_srgb_is_known_by_its_colours() -> None:

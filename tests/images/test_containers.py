@@ -130,7 +130,7 @@ def test_a_profile_is_written_where_it_fits(
 def test_what_a_format_cannot_hold_is_said(rng: np.random.Generator) -> None:
     picture = Picture(rng.integers(0, 65536, (8, 9, 4), np.uint16), Metadata(exif=b"x"), ("before",))
     notes = fit(picture, ".BMP").notes
-    assert [note.split()[0] for note in notes] == ["before", ".bmp", "EXIF,"]
+    assert [note.split()[0] for note in notes] == ["before", ".bmp", "EXIF"]
     assert fit(picture, ".jpg").notes[1] == ".jpg holds no transparency"
     assert fit(picture, ".png") == picture
 
