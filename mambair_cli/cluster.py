@@ -1,6 +1,7 @@
 """Folders over Ray: a worker is an actor on a node. Names of files and what became of them travel, never pictures."""
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -37,7 +38,7 @@ def imported() -> ModuleType:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        ray = importlib.import_module("ray")
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
