@@ -19,7 +19,7 @@ from mambair_cli.weights.files import read
 from ..conftest import MAMBAIR, differences, edsr, mambair
 
 NANO = yaml.safe_load((Path(__file__).parents[3] / "options/nano_SR_x2.yml").read_text())["network_g"]
-TAIL = ["upsample.0.bias", "upsample.0.weight"]
+TAIL = ["upsample.bias", "upsample.weight"]
 DATA = torch.Generator().manual_seed(1)
 LOW, HIGH = torch.rand(4, 3, 8, 8, generator=DATA), torch.rand(4, 3, 16, 16, generator=DATA)
 
