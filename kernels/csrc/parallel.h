@@ -1,10 +1,14 @@
-// Loops over tasks on torch's OpenMP threads.
+// Loops over tasks: on torch's OpenMP threads where there is OpenMP, else on our own.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #if defined(_OPENMP)
 #include <omp.h>
+#else
+#include "team.h"
 #endif
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -26,37 +30,45 @@ class FlushSubnormals {
 #endif
 };
 
-// Calls function(i, thread) for i in [0, count), thread in [0, threads). Which thread takes which i is left open.
+// Calls function(member) once for each member in [0, members), in threads of the team, each with subnormals flushed.
 template <class Function>
-void parallel_for(int64_t count, int threads, Function function) {
-#if defined(_OPENMP)
-#pragma omp parallel num_threads(count < threads ? static_cast<int>(count) : threads)
-    {
+void together(int members, const Function& function) {
+    const auto guarded = [&](int member) {
         const FlushSubnormals mode;
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < count; i++) function(i, omp_get_thread_num());
-    }
+        function(member);
+    };
+    if (members == 1) return guarded(0);
+#if defined(_OPENMP)
+#pragma omp parallel num_threads(members)
+    for (int member = omp_get_thread_num(); member < members; member += omp_get_num_threads()) guarded(member);
 #else
-    const FlushSubnormals mode;
-    for (int64_t i = 0; i < count; i++) function(i, 0);
+    Team::shared().run(members, guarded);
 #endif
 }
 
+// As many threads as there is work for, and at least one.
+inline int members_for(int64_t count, int threads) {
+    return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(count, threads)));
+}
+
+// Calls function(i, thread) for i in [0, count), thread in [0, threads). Which thread takes which i is left open.
+template <class Function>
+void parallel_for(int64_t count, int threads, Function function) {
+    std::atomic<int64_t> next{0};
+    together(members_for(count, threads), [&](int thread) {
+        for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) function(i, thread);
+    });
+}
+
 // The same in equal consecutive shares, one per thread and always the same one, so that a thread finds in its own cache
-// what it wrote in the layer before.
+// what it wrote in the layer before. Gradients are summed share by share: the shares do not depend on how many threads
+// could be had.
 template <class Function>
 void parallel_shares(int64_t count, int threads, Function function) {
-#if defined(_OPENMP)
-#pragma omp parallel num_threads(count < threads ? static_cast<int>(count) : threads)
-    {
-        const FlushSubnormals mode;
-        const int64_t share = omp_get_thread_num(), shares = omp_get_num_threads();
-        for (int64_t i = count * share / shares; i < count * (share + 1) / shares; i++)
-            function(i, static_cast<int>(share));
-    }
-#else
-    parallel_for(count, threads, function);
-#endif
+    const int shares = members_for(count, threads);
+    together(shares, [&](int share) {
+        for (int64_t i = count * share / shares; i < count * (share + 1) / shares; i++) function(i, share);
+    });
 }
 
 }  // namespace mambair
