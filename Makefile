@@ -35,7 +35,7 @@ $(VENV)/installed: pyproject.toml setup.py Makefile $(wildcard kernels/csrc/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77"
 	$(BIN)/pip install --quiet "$(TORCH)"
-	$(BIN)/pip install --quiet --editable '.[train,large,formats,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,large,formats,video,dev]'
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps basicsr==1.4.2
 	touch $@
 

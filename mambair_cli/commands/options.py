@@ -10,6 +10,7 @@ from ..images import formats
 from ..images.formats import MAX_PIXELS
 
 MODEL, SIZE, QUALITY, OUTPUT, MANY = "Model and device", "Size", "Quality", "Files", "Many files"
+CLIPS = "Clips"
 
 
 class Precision(StrEnum):
@@ -23,7 +24,7 @@ class Precision(StrEnum):
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="IN...", help="Image files, folders or quoted patterns such as '*.jpg', or - for standard input."
+        metavar="IN...", help="Images, folders, quoted patterns such as '*.jpg', clips, or - for standard input."
     ),
 ]
 ModelName = Annotated[
@@ -195,11 +196,23 @@ MaxPixels = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT)]
 
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        min=0,
+        max=51,
+        metavar="0-51",
+        help="Of H.264: 0 is without loss, higher makes smaller files. Default: 17.",
+        rich_help_panel=CLIPS,
+    ),
+]
+
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Skip what is finished and unchanged. Several processes may share a folder.",
+        help="Skip what is finished and unchanged, go on with a clip. Several processes may share a folder.",
         rich_help_panel=MANY,
     ),
 ]
@@ -243,6 +256,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "wrap_x": (WrapX, False),
     "ensemble": (Ensemble, False),
     "compare": (Compare, False),
+    "crf": (Crf, None),
     "resume": (Resume, False),
     "cluster": (Cluster, None),
     "recursive": (Recursive, True),

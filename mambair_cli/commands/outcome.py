@@ -45,8 +45,9 @@ class Outcome:
             if not job.piped_out:
                 self.finished.append(job)
             self.megapixels += result.megapixels
+            frames = f", {result.frames} frames" if result.frames else ""
             self.console.note(
-                f"{job.input} ({result.width} x {result.height}) in {result.seconds:.1f} s"
+                f"{job.input} ({result.width} x {result.height}{frames}) in {result.seconds:.1f} s"
                 f" with {result.model}, {result.tiles} tile{'s' if result.tiles != 1 else ''} of {result.tile} pixels"
             )
         if result.estimate is not None and self.console.verbose:
@@ -66,6 +67,16 @@ class Outcome:
         if not self.waited:
             self.console.note(text)
         self.waited = True
+
+    def begun(self) -> None:
+        """Say of which clips a part is done and kept."""
+        clips = [job for job in self.jobs if job.clip]
+        if clips:
+            from ..video.segments import folder_of
+
+            for job in clips:
+                if folder_of(job.target).is_dir():
+                    self.console.note(f"{job.input} is done in part: the same command with --resume goes on.")
 
     def missing(self) -> None:
         """Count results as failed that are gone, such as those in a folder that somebody moved away meanwhile."""

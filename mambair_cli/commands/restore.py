@@ -76,6 +76,7 @@ def _restore(
     announce(console, todo)
     pipes.check(todo.jobs)
     check_quality({job.target.suffix.lower() for job in todo.jobs}, prepared.run.choices)
+    check_clips(todo.jobs, prepared.run.choices)
     outcome = work(console, prepared, todo.jobs)
     if outcome.failed and len(todo.jobs) > 1:
         names = ", ".join(outcome.failed)
@@ -197,6 +198,16 @@ def check_quality(suffixes: set[str], choices: Choices) -> None:
         )
 
 
+def check_clips(jobs: "list[Job]", choices: Choices) -> None:
+    """Refuse what is only for clips where there are none, and clips that nothing can open."""
+    if any(job.clip for job in jobs):
+        from ..video.library import load
+
+        load()
+    elif choices.crf is not None:
+        raise UsageError("--crf is for clips, and there is none.", "Leave it out; --quality is for pictures.")
+
+
 def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
     """Restore pictures, and tell of each."""
     from ..restoration import pipes
@@ -205,7 +216,9 @@ def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
     run = prepared.run
     resume = run.choices.resume
     folders = Folders.of(jobs)
-    if run.records.fingerprint is None and (resume or len(jobs) > 1 or folders.recorded):
+    if run.records.fingerprint is None and (
+        resume or len(jobs) > 1 or folders.recorded or any(job.clip for job in jobs)
+    ):
         run = recorded(run)
     if any(job.piped_in for job in jobs):
         run = replace(run, piped=pipes.read())
@@ -214,10 +227,13 @@ def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:
     thorough = resume or prepared.shared
     if thorough:
         folders.sweep()
-    if prepared.shared:
-        _by_several(console, replace(prepared, run=run), outcome)
-    else:
-        _by_one(console, run, outcome)
+    try:
+        if prepared.shared:
+            _by_several(console, replace(prepared, run=run), outcome)
+        else:
+            _by_one(console, run, outcome)
+    finally:
+        outcome.begun()
     if thorough:
         folders.sweep()
     outcome.missing()
@@ -250,7 +266,9 @@ def _by_one(console: Console, run: "Run", outcome: Outcome) -> None:
         run,
         outcome.jobs,
         outcome.tell,
-        lambda job: console.progress(f"{numbers[job]}/{len(numbers)} {job.source.name}"),
+        lambda job: console.progress(
+            f"{numbers[job]}/{len(numbers)} {job.source.name}", "frames" if job.clip else "tiles"
+        ),
         waiting,
     )
 

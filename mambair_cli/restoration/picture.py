@@ -1,4 +1,4 @@
-"""One picture from file to file, in three stages that different threads may run: begin, restore, finish."""
+"""One picture or clip from file to file, in three stages that different threads may run: begin, restore, finish."""
 
 import time
 import traceback
@@ -57,7 +57,8 @@ class Work:
 
     Attributes:
         model: the one that restores it.
-        picture: the input; None if it is too large for memory, and the result goes straight to its temporary file.
+        picture: the input; None for a clip or what is too large for memory, when the result goes straight to its
+            temporary file.
         reading: the input file, if that is to be recorded.
         starved: whether memory ran out, or would have.
     """
@@ -138,6 +139,11 @@ class Work:
         regular = not job.piped_in and job.source.is_file()
         if regular and run.records.fingerprint is not None and not job.piped_out:
             self.reading = Reading(job.source)
+        if job.clip:
+            from .clip import check
+
+            self._was_read(check(job.source, job.target, run.model, run.choices))
+            return
         if (regular or job.piped_in) and self._too_large(content):
             return
         if isinstance(content, bytes):
@@ -175,18 +181,24 @@ class Work:
         return True
 
     def _stream(self, report: Report, progress: Progress) -> tuple[str, ...]:
-        """Restore a picture that is too large for memory into the temporary file of the result; what is not in it."""
+        """Restore what is not in memory as a whole into the temporary file of the result; what is not in it."""
         job, run = self.job, self.run
-        done = stream.restore_file(
-            job.source, self.output.temporary, job.target, run.model, run.choices, report, progress, self._look
-        )
+        files = (job.source, self.output.temporary, job.target)
+        if job.clip:
+            from .clip import restore_file
+
+            kept = run.records.fingerprint
+            done = restore_file(*files, run.model, run.choices, report, progress, self._look, kept)
+        else:
+            done = stream.restore_file(*files, run.model, run.choices, report, progress, self._look)
+        self.result.frames = done.frames
         self._was_read(done.shape)
         return done.notes
 
     def _was_read(self, shape: Shape) -> None:
         """Note what the input is, and was while it was read."""
         height, width = self.result.height, self.result.width = shape
-        self.result.megapixels = round(height * width / 1e6, 3)
+        self.result.megapixels = round(height * width * (self.result.frames or 1) / 1e6, 3)
         if self.reading:
             self.output.read = self.reading.stamp()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import tasks
 from ..errors import InputError, UsageError
 from ..images import formats
+from ..video.kinds import WRITTEN, is_clip, listing, result_suffix
 from .result import Job
 
 PIPE = "-"
@@ -39,7 +40,7 @@ class Naming:
 
     Attributes:
         ending: what is appended to the name of an input.
-        format: suffix without its dot; None: that of the output file that is named, else png.
+        format: suffix of pictures without its dot; None: that of the output file that is named, else png.
         compare: whether a comparison is written beside each output.
     """
 
@@ -49,7 +50,8 @@ class Naming:
 
     def name(self, source: Path, *, whole: bool = False) -> str:
         """The output's name for an input, made of its stem or of its whole name."""
-        return f"{source.name if whole else source.stem}{self.ending}.{self.format or 'png'}"
+        suffix = result_suffix(source) if is_clip(source) else f".{self.format or 'png'}"
+        return f"{source.name if whole else source.stem}{self.ending}{suffix}"
 
 
 def ending(task: str, scale: float, width: int | None = None, height: int | None = None) -> str:
@@ -85,7 +87,7 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
     several = len(found) > 1 or any(os.path.isdir(text) for text in inputs)  # noqa: PTH112
     if output == PIPE:
         return Plan([_to_pipe(found, several, naming)])
-    if several and output and not _is_folder(output) and formats.is_image(Path(output)):
+    if several and output and not _is_folder(output) and (formats.is_image(Path(output)) or is_clip(Path(output))):
         raise UsageError(f"{len(found)} pictures cannot all become {output}.", f"Name a folder: -o {output}/.")
     folder = output is not None and (several or _is_folder(output))
     every, renamed = _apart([_job(origin, output, folder, naming) for origin in found], naming)
@@ -141,6 +143,8 @@ def _piped(inputs: Sequence[str], output: str | None, naming: Naming) -> Job:
 def _to_pipe(found: Sequence["_Origin"], several: bool, naming: Naming) -> Job:
     if several:
         raise UsageError("Standard output takes one picture, not several.", "Give a folder with -o.")
+    if is_clip(found[0].path):
+        raise UsageError("A clip cannot go to standard output.", "Give a file with -o.")
     return Job(found[0].path, _pipe(naming), piped_out=True)
 
 
@@ -239,7 +243,10 @@ def _check(jobs: Iterable[Job], naming: Naming) -> None:
     sources = {_real(job.source): job.source for job in jobs if not job.piped_in}
     targets: dict[Path, Path] = {}
     for job in jobs:
-        check_format(job.target, naming)
+        if job.clip:
+            _check_clip(job)
+        else:
+            check_format(job.target, naming)
         for place in [job.target, *([job.compare] if job.compare else [])]:
             target = _real(place)
             if target in sources:
@@ -250,6 +257,14 @@ def _check(jobs: Iterable[Job], naming: Naming) -> None:
                     "Restore them in separate runs with different outputs.",
                 )
             targets[target] = job.source
+
+
+def _check_clip(job: Job) -> None:
+    """Refuse an output that is no clip, or a comparison, which is a picture."""
+    if job.target.suffix.lower() not in WRITTEN:
+        raise UsageError(f"The output {job.target} of a clip has no suffix of one.", f"Use one of {listing()}.")
+    if job.compare:
+        raise UsageError(f"{job.source} is a clip, and --compare is for pictures.", "Leave out --compare.")
 
 
 def check_format(target: Path, naming: Naming) -> None:

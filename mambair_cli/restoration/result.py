@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..video.kinds import is_clip
 from .estimate import Estimate
 
 
@@ -28,6 +29,11 @@ class Job:
     again: bool = False
 
     @property
+    def clip(self) -> bool:
+        """Whether the input is a clip."""
+        return not self.piped_in and is_clip(self.source)
+
+    @property
     def input(self) -> str:
         """The input as it is called in messages and records."""
         return "-" if self.piped_in else str(self.source)
@@ -47,6 +53,7 @@ class Result:
         height: of the input.
         seconds: time for reading, restoring and writing, without waiting.
         tiles: how often the network ran.
+        frames: of a clip; None for a picture.
         retries: how and why the tile became smaller.
         notes: what is different from what one may expect, such as what of the input is not in the output.
         peak_memory: bytes at the worst moment.
@@ -67,6 +74,7 @@ class Result:
     seconds: float = 0.0
     tile: int = 0
     tiles: int = 0
+    frames: int | None = None
     peak_memory: int = 0
     compare: str | None = None
     retries: list[str] = field(default_factory=list)

@@ -27,10 +27,11 @@ PIPED = "pictures in pipes are only handled as a whole", "Give files in place of
 
 @dataclass(frozen=True)
 class Streamed:
-    """What was written: height and width of the input, and what of it is not in the output."""
+    """What was written: height and width of the input, what of it is not in the output, and frames of a clip."""
 
     shape: sizes.Shape
     notes: tuple[str, ...]
+    frames: int | None = None
 
 
 def needed(source: Path | bytes, target: Path, model: Model, choices: Choices, *, piped_out: bool = False) -> bool:

@@ -1,0 +1,1 @@
+"""Clips: their frames, how they are encoded again, and what travels beside the pictures."""
