@@ -207,6 +207,14 @@ Crf = Annotated[
         rich_help_panel=CLIPS,
     ),
 ]
+Steady = Annotated[
+    bool,
+    typer.Option(
+        "--steady",
+        help="Less flicker: blend each frame with those before and after it. Takes a little detail.",
+        rich_help_panel=CLIPS,
+    ),
+]
 
 Resume = Annotated[
     bool,
@@ -257,6 +265,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "ensemble": (Ensemble, False),
     "compare": (Compare, False),
     "crf": (Crf, None),
+    "steady": (Steady, False),
     "resume": (Resume, False),
     "cluster": (Cluster, None),
     "recursive": (Recursive, True),

@@ -206,6 +206,8 @@ def check_clips(jobs: "list[Job]", choices: Choices) -> None:
         load()
     elif choices.crf is not None:
         raise UsageError("--crf is for clips, and there is none.", "Leave it out; --quality is for pictures.")
+    elif choices.steady:
+        raise UsageError("--steady is for clips, and there is none.", "Leave it out.")
 
 
 def work(console: Console, prepared: Prepared, jobs: "list[Job]") -> Outcome:

@@ -30,6 +30,7 @@ class Choices:
         strip: drop all metadata.
         strict: refuse inputs that a decoder has to mend.
         crf: of H.264 in clips, 0 to 51; None: :data:`mambair_cli.video.encoding.CRF`.
+        steady: blend each frame of a clip with its neighbours, which lowers flicker.
         quality: of lossy formats, 1 to 100; None: the format's default.
         max_pixels: pictures with more are refused as decompression bombs; None: any size.
         overwrite: replace outputs, whoever made them.
@@ -54,6 +55,7 @@ class Choices:
     strict: bool = False
     quality: int | None = None
     crf: int | None = None
+    steady: bool = False
     max_pixels: int | None = MAX_PIXELS
     overwrite: bool = False
     resume: bool = False
@@ -80,4 +82,4 @@ class Choices:
     def deciding(self) -> dict[str, Any]:
         """All that the bytes of a result depend on."""
         network = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength", "wrap")
-        return {name: getattr(self, name) for name in (*network, "compare", "strip", "quality", "crf")}
+        return {name: getattr(self, name) for name in (*network, "compare", "strip", "quality", "crf", "steady")}

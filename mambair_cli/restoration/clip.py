@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .engine import Progress, Report
 from .prepared import restore
 from .sizes import Shape
 from .sources import ArraySource, Source
+from .steady import steadied
 from .stream import Streamed
 
 
@@ -50,16 +52,35 @@ class Work:
     report: Report
     progress: Progress
     done: int = 0
-    told: set[str] = field(default_factory=set)
 
-    def restored(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Pixels]]:
+    def moments(self) -> Iterator["Moment"]:
+        """All frames, each with its neighbours if it is to be blended with them."""
+        before: Moment | None = None
+        for frame in self.clip.frames():
+            moment = Moment(frame, self)
+            if before:
+                if self.choices.steady:
+                    before.neighbours.append(moment)
+                    moment.neighbours.append(before)
+                yield before
+                before.neighbours.clear()  # or each would hold all before it
+            before = moment
+        if before:
+            yield before
+
+    def results(self, moments: Iterable["Moment"]) -> Iterator[tuple[Frame, Pixels]]:
         """Frames with what becomes of them."""
-        for frame in frames:
-            own = Report()
-            pixels = restore(frame.pixels, self.model, self.choices, report=own)
-            self._note(own)
+        for moment in moments:
+            neighbours = [each.restored for each in moment.neighbours]
+            yield moment.frame, steadied(moment.restored, neighbours, self.clip.shape)
             self.passed(1)
-            yield frame, pixels
+
+    def restored(self, frame: Frame) -> Pixels:
+        """A frame by itself."""
+        own = Report()
+        pixels = restore(frame.pixels, self.model, self.choices, report=own)
+        self._note(own)
+        return pixels
 
     def passed(self, frames: int) -> None:
         """Count frames as done."""
@@ -75,6 +96,20 @@ class Work:
         report.notes += [text for text in own.notes if text not in report.notes]
         report.tile, report.tiles = own.tile, report.tiles + own.tiles
         report.peak_memory = max(report.peak_memory, own.peak_memory)
+
+
+@dataclass(eq=False)
+class Moment:
+    """A frame that is restored when it is needed, which is never if an earlier run did that."""
+
+    frame: Frame
+    work: Work
+    neighbours: list["Moment"] = field(default_factory=list)
+
+    @cached_property
+    def restored(self) -> Pixels:
+        """The frame by itself."""
+        return self.work.restored(self.frame)
 
 
 def restore_file(
@@ -105,11 +140,11 @@ def restore_file(
         encoding = Encoding.fitting(size, clip.colours, clip.aspect, clip.time_base, clip.rate, choices.crf)
         segments = Segments(target, _made_of(source, encoding, fingerprint), choices.resume and fingerprint is not None)
         work = Work(clip, model, choices, report, progress)
-        for number, frames in enumerate(_pieces(clip.frames())):
+        for number, frames in enumerate(_pieces(work.moments())):
             if number in segments:
                 work.passed(sum(1 for _ in frames))
             else:
-                segments.add(number, encoding.packets(work.restored(frames), clip.time_base))
+                segments.add(number, encoding.packets(work.results(frames), clip.time_base))
         joining.join(clip, segments, encoding, temporary, target, strip=choices.strip)
         segments.remove()
         return Streamed(clip.shape, (*clip.notes, *_differences(clip, encoding, size)), work.done)
@@ -125,7 +160,7 @@ def _made_of(source: Path, encoding: Encoding, fingerprint: str | None) -> dict[
     }
 
 
-def _pieces(frames: Iterator[Frame]) -> Iterator[Iterator[Frame]]:
+def _pieces(frames: Iterator[Moment]) -> Iterator[Iterator[Moment]]:
     for first in frames:
         piece = itertools.chain([first], itertools.islice(frames, LENGTH - 1))
         yield piece

@@ -138,10 +138,15 @@ def test_mpeg4_where_there_is_no_x264(folder: Path, x2: Path, monkeypatch: pytes
     assert psnr(doubled(before.frames[2]), after.frames[2]) > 33
 
 
-def test_an_interruption_costs_no_more_than_a_piece(folder: Path, x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("steady", [False, True])
+def test_an_interruption_costs_no_more_than_a_piece(
+    steady: bool, folder: Path, x2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its neighbours, the last frame that was kept has to be restored once more."""
+    options = ["--model", str(x2), *(["--steady"] if steady else [])]
     monkeypatch.setattr(clip, "LENGTH", 4)
     make(folder / "in.mp4", moving(11), sound=True)
-    assert run("upscale", "in.mp4", "-o", "whole.mp4", "--model", str(x2)).code == 0
+    assert run("upscale", "in.mp4", "-o", "whole.mp4", *options).code == 0
     calls = []
 
     def interrupted(pixels: Any, *_: Any, **__: Any) -> Any:
@@ -151,17 +156,18 @@ def test_an_interruption_costs_no_more_than_a_piece(folder: Path, x2: Path, monk
         return doubled(pixels)
 
     monkeypatch.setattr(clip, "restore", interrupted)
-    outcome = run("upscale", "in.mp4", "-o", "out.mp4", "--model", str(x2))
+    outcome = run("upscale", "in.mp4", "-o", "out.mp4", *options)
     assert outcome.code == 130
     assert "--resume goes on" in outcome.err
     assert not Path("out.mp4").exists()
     assert not list(folder.glob("*.part"))
-    assert run("upscale", "in.mp4", "-o", "out.mp4", "--model", str(x2), "--resume").code == 0
-    assert len(calls) == 10 + 3  # eight of eleven were kept
+    assert run("upscale", "in.mp4", "-o", "out.mp4", *options, "--resume").code == 0
+    total = 10 + 3 + steady  # eight of eleven were kept, or without the neighbour that the eighth needs
+    assert len(calls) == total
     assert same(Path("out.mp4"), Path("whole.mp4"))
     assert not list(folder.glob("*.parts"))
-    assert run("upscale", "in.mp4", "-o", "out.mp4", "--model", str(x2), "--resume").code == 0
-    assert len(calls) == 13
+    assert run("upscale", "in.mp4", "-o", "out.mp4", *options, "--resume").code == 0
+    assert len(calls) == total
 
 
 def same(a: Path, b: Path) -> bool:
@@ -197,9 +203,27 @@ def test_a_name_for_no_clip_and_a_container_that_cannot_hold_it(folder: Path, x2
     assert (outcome.code, "standard output" in outcome.err) == (2, True)
 
 
-def test_a_picture_takes_no_crf(folder: Path, x2: Path) -> None:
-    outcome = run("upscale", "in.png", "--crf", "20", "--model", str(x2))
-    assert (outcome.code, "--crf is for clips" in outcome.err) == (2, True)
+@pytest.mark.parametrize("option", ["--crf=20", "--steady"])
+def test_a_picture_takes_no_options_of_clips(option: str, folder: Path, x2: Path) -> None:
+    outcome = run("upscale", "in.png", option, "--model", str(x2))
+    assert (outcome.code, "is for clips" in outcome.err) == (2, True)
+
+
+def test_steady_blends_each_frame_with_its_neighbours(folder: Path, x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, Any]] = []
+
+    def kept(frame: Any, others: Any, small: Any) -> Any:
+        calls.append((frame, others))
+        return frame
+
+    monkeypatch.setattr(clip, "steadied", kept)
+    make(folder / "in.mp4", moving(5))
+    assert run("upscale", "in.mp4", "--model", str(x2), "--steady").code == 0
+    own = [frame for frame, _ in calls]
+    assert [len(others) for _, others in calls] == [1, 2, 2, 2, 1]
+    for k, (_, others) in enumerate(calls):
+        expected = [own[j] for j in (k - 1, k + 1) if 0 <= j < 5]
+        assert all(a is b for a, b in zip(others, expected, strict=True))
 
 
 def test_what_is_no_clip(folder: Path, x2: Path) -> None:
