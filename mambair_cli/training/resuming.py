@@ -21,6 +21,9 @@ PLACES = ("experiments_root", "models", "training_states", "log", "visualization
 SHAPING = ("amsgrad", "centered", "momentum")
 """Options that decide what an optimiser remembers."""
 
+COUNTED = ("k", "weight_sum", "lr_max")
+"""What a schedule-free optimiser remembers among its settings."""
+
 BASICSR = "Adam"
 """The only optimiser of checkpoints that do not name theirs."""
 
@@ -101,6 +104,8 @@ def carry_over(optimizers: list[torch.optim.Optimizer], saved: Mapping[str, Any]
         if kind == type(optimizer).__name__ and [_shape(group) for group in own] == [
             _shape(group) for group in state["param_groups"]
         ]:
+            for group, old in zip(own, state["param_groups"], strict=True):
+                group.update({name: old[name] for name in COUNTED if name in old})
             optimizer.load_state_dict({"state": state["state"], "param_groups": own})
         else:
             logging.getLogger("basicsr").warning(

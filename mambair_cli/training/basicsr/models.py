@@ -7,6 +7,7 @@ import fnmatch
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from mambair_archs import registry
 from ...errors import NumericalError, UsageError
 from ...restoration.engine import Settings, restore
 from ...restoration.model import DEFAULT_OVERLAP
-from .. import batches
+from .. import batches, optimizers
 from ..recipe.components import SCHEDULERS
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -43,7 +44,10 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
         """Losses, optimiser and schedulers as BasicSR's, then our own settings."""
         train = self.opt["train"]
         self._freeze(train.get("freeze") or ())
+        self.averages = train["optim_g"]["type"] == optimizers.SCHEDULE_FREE
         super().init_training_settings()
+        if self.averages:
+            self.net_g_ema = deepcopy(self.get_bare_model(self.net_g)).eval()
         self.accumulate = train["accumulate"]
         self.max_norm = train.get("clip_grad_norm") or float("inf")
         self.max_skipped = train["nan_guard"]["max_skipped"]
@@ -79,13 +83,15 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
             self.scaler.load_state_dict(state)
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
-        """Any optimiser of torch, not Adam alone."""
-        optimizer: torch.optim.Optimizer = getattr(torch.optim, optim_type)(params, lr, **options)
-        return optimizer
+        """Any optimiser that recipes know, not Adam alone."""
+        hidden = optimizers.hidden_weights(self.get_bare_model(self.net_g))
+        return optimizers.build(optim_type, params, hidden, lr=lr, **options)
 
     def setup_schedulers(self) -> None:
-        """BasicSR's two, and those of torch."""
-        options = dict(self.opt["train"]["scheduler"])
+        """BasicSR's two, and those of torch; none where the optimiser averages."""
+        options = dict(self.opt["train"].get("scheduler") or {})
+        if not options:
+            return
         kind = options.pop("type")
         if kind not in SCHEDULERS:
             super().setup_schedulers()
@@ -170,6 +176,22 @@ class MambaIRModel(SRModel):  # type: ignore[misc]
                 if value is not None:
                     losses[name] = value
         return losses
+
+    def _average(self) -> None:
+        """Bring the averaged weights up to date where the optimiser keeps them."""
+        if self.is_train and self.averages:
+            with optimizers.averaged(self.optimizer_g):
+                self.model_ema(0)
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Weights, averaged ones beside them, and the training state."""
+        self._average()
+        super().save(epoch, current_iter)
+
+    def validation(self, *arguments: Any, **options: Any) -> None:
+        """BasicSR's, of the averaged weights where there are some."""
+        self._average()
+        super().validation(*arguments, **options)
 
     def test(self) -> None:
         """Restore ``lq`` (one image) tile by tile with the averaged weights, where there are some."""

@@ -14,8 +14,9 @@ from mambair_archs.config import create, options
 
 from ...data.combined import from_options
 from ...data.degradations import KINDS, reduces
-from ...errors import UsageError
+from ...errors import MambairError, UsageError
 from ...weights import catalog
+from .. import optimizers
 from ..basicsr.signatures import registered
 from . import components
 from .locations import Document
@@ -218,10 +219,31 @@ def network(recipe: View) -> Iterator[Finding]:
 
 
 def optimisation(recipe: View) -> Iterator[Finding]:
-    """PyTorch says what values its optimisers refuse."""
+    """PyTorch says what values its optimisers refuse, other packages whether they are there."""
     for name in ("optim_g", "optim_d"):
-        weights = [torch.nn.Parameter(torch.zeros(1))]
-        yield from _tried(recipe, name, components.OPTIMIZERS, partial(_built, torch.optim, weights))
+        yield from _tried(recipe, name, components.OPTIMIZERS, _optimizer)
+
+
+def _optimizer(kind: str, options: dict[str, Any]) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        optimizers.build(kind, [torch.nn.Parameter(torch.zeros(1))], (), **options)
+
+
+def schedule_free(recipe: View) -> Iterator[Finding]:
+    """One optimiser does what a scheduler, a warm-up and averaged weights do for the others, which need a scheduler."""
+    if not (kind := recipe.get("train", "optim_g", "type")):
+        return
+    if kind != optimizers.SCHEDULE_FREE:
+        if not recipe.get("train", "scheduler") and not get_close_matches("scheduler", recipe.mapping("train")):
+            yield ("train", "scheduler"), "train lacks 'scheduler'", "How the learning rate changes."
+        return
+    for name, empty, hint in (
+        ("scheduler", None, "Delete it."),
+        ("warmup_iter", -1, "Use warmup_steps of optim_g."),
+        ("ema_decay", 0, "Delete it; the average of the optimiser takes its place."),
+    ):
+        if recipe.get("train", name) not in (None, empty):
+            yield ("train", name), f"{kind} goes without train.{name}", hint
 
 
 def scheduling(recipe: View) -> Iterator[Finding]:
@@ -246,6 +268,8 @@ def _tried(recipe: View, name: str, kinds: Collection[str], build: Callable[...,
             build(kind, options)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
             yield path, f"{dotted(path)} is refused by PyTorch: {error}", ""
+        except MambairError as error:
+            yield (*path, "type"), error.message.rstrip("."), error.hint
 
 
 def basicsr_models(recipe: View) -> Iterator[Finding]:
@@ -253,7 +277,7 @@ def basicsr_models(recipe: View) -> Iterator[Finding]:
     kind = recipe.get("model_type")
     if kind == OWN_MODEL or not isinstance(kind, str):
         return
-    hint = f"Use model_type: {OWN_MODEL}, which knows all of PyTorch's."
+    hint = f"Use model_type: {OWN_MODEL}, which knows them all."
     for name in ("optim_g", "optim_d"):
         if (optimizer := recipe.get("train", name, "type")) in components.OPTIMIZERS and optimizer != "Adam":
             yield ("train", name, "type"), f"{kind} knows the optimiser Adam only, not {optimizer}", hint
@@ -373,6 +397,7 @@ CHECKS = (
     restarts,
     network,
     optimisation,
+    schedule_free,
     scheduling,
     basicsr_models,
     unused,

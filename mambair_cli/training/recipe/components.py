@@ -17,8 +17,10 @@ from ...declaration import UNWRITTEN, Above0, Count, Free, Part, Section, from_s
 from ...signatures import REQUIRED, Signature
 from ..basicsr.signatures import registered
 from ..losses import LOSSES, METRICS
+from ..optimizers import OWN
 
-OPTIMIZERS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "SGD", "ASGD", "Rprop")
+TORCH = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "SGD", "ASGD", "Rprop")
+OPTIMIZERS = (*TORCH, *OWN)
 SCHEDULERS = (
     "ConstantLR",
     "CosineAnnealingLR",
@@ -90,11 +92,12 @@ def _metric(name: str) -> Signature:
 
 
 def optimizers() -> tuple[type[Section], ...]:
-    """PyTorch's, where gradients alone decide the step."""
-    found = [signatures.of(getattr(torch.optim, name), name, ("params",)) for name in OPTIMIZERS]
+    """PyTorch's, where gradients alone decide the step, and ours."""
+    found = [signatures.of(getattr(torch.optim, name), name, ("params",)) for name in TORCH]
     for signature in found:
         signature.defaults["lr"] = REQUIRED  # BasicSR passes it by position
-    return tuple(from_signature(signature, lr=Above0) for signature in found)
+    own = [from_signature(signatures.of(make, name, ("params", "hidden"), hinted=True)) for name, make in OWN.items()]
+    return (*(from_signature(signature, lr=Above0) for signature in found), *own)
 
 
 def torch_schedulers() -> tuple[type[Section], ...]:

@@ -141,8 +141,8 @@ class Train(OwnTrain):
     optim_g: Optimizer
     """Optimiser of network_g."""
 
-    scheduler: Scheduler
-    """How the learning rate changes."""
+    scheduler: Scheduler | None = None
+    """How the learning rate changes; AdamWScheduleFree alone goes without."""
 
     warmup_iter: Annotated[int, Field(ge=-1), BeforeValidator(whole)] = -1
     """Steps over which the learning rate rises from 0; -1 for none."""
