@@ -15,6 +15,9 @@ from ..images.picture import Pixels
 from .colours import Colours
 from .library import load, reason
 
+MISSING_SECONDS, MISSING_SHARE = 0.5, 0.05
+"""From when on pictures end too early: sound may be a little longer."""
+
 HDR = "Make it SDR first: docs/video.md has the command."
 
 
@@ -76,7 +79,7 @@ class Clip:
         Raises:
             InputError: the clip is damaged and ``strict``, or changes its size.
         """
-        ticks, last = Fraction(self.stream.time_base).numerator, None
+        ticks, last, step = Fraction(self.stream.time_base).numerator, None, 0
         for frame in self._decoded():
             if (frame.height, frame.width) != self._stored:
                 raise InputError(
@@ -89,6 +92,8 @@ class Clip:
             last = pts
             pixels = np.rot90(self.colours.to_pixels(frame), self.turn)
             yield Frame(np.ascontiguousarray(pixels), pts * ticks, frame.duration * ticks)
+        if last is not None:
+            self._check_end(float((last + step) * self.stream.time_base))
 
     def middle(self) -> Pixels:
         """A frame from the middle, or the first where that cannot be reached."""
@@ -117,13 +122,17 @@ class Clip:
         with av.open(str(self.path)) as source:
             stream = source.streams[self.stream.index]
             stream.thread_type = "AUTO"
-            for packet in source.demux(stream):
+            packets = source.demux(stream)
+            while True:
                 try:
-                    yield from packet.decode()
+                    packet = next(packets, None)
+                    frames = packet.decode() if packet else []
                 except av.FFmpegError as error:
-                    if self.strict:
-                        raise InputError(f"{self.path} is damaged: {reason(error)}.", "Leave out --strict.") from None
-                    self._note("damaged frames are left out")
+                    self._damaged(f"damaged frames are left out ({reason(error)})")
+                    continue
+                if packet is None:
+                    return
+                yield from frames
 
     def packets(self) -> Iterator[Any]:
         """Those of sound and subtitles; from a file of its own, because a way back can miss the first of them."""
@@ -131,6 +140,23 @@ class Clip:
             for packet in source.demux([source.streams[stream.index] for stream in self.others]):
                 if packet.dts is not None:
                     yield packet
+
+    def _damaged(self, text: str) -> None:
+        if self.strict:
+            raise InputError(f"{self.path} is refused: {text}.", "Leave out --strict, or mend it.")
+        self._note(text)
+
+    def _check_end(self, end: float) -> None:
+        """What reads containers ends without a word where it finds no way on."""
+        if self.seconds - end > max(MISSING_SECONDS, MISSING_SHARE * self.seconds):
+            self._damaged(f"its pictures end at {end:.1f} s, though it should last {self.seconds:.1f} s")
+
+    @property
+    def seconds(self) -> float:
+        """How long the clip says that it lasts, from time 0; 0 if it does not say."""
+        if self.stream.duration:
+            return float((self.stream.duration + (self.stream.start_time or 0)) * self.stream.time_base)
+        return ((self.container.duration or 0) + (self.container.start_time or 0)) / 1e6
 
     def _look(self, frame: Any) -> None:
         if frame.interlaced_frame:

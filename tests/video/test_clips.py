@@ -1,6 +1,7 @@
 """``mambair upscale clip.mp4``: frames are restored as pictures are, and all else stays what it was."""
 
 import json
+import weakref
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,80 @@ def test_more_than_h264_holds(folder: Path, x2: Path, monkeypatch: pytest.Monkey
     assert encoding.LONGEST == 16384
     make(folder / "in.mp4", moving(1))
     assert "H.264 ends at 80" in run("upscale", "in.mp4", "--model", str(x2)).err
+
+
+@pytest.mark.parametrize("options", [(), ("--steady",)])
+def test_no_more_than_a_few_frames_are_in_memory(
+    options: tuple[str, ...], folder: Path, x2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen_so_far: list[Any] = []
+    alive: list[int] = []
+
+    def counted(pixels: Any, *_: Any, **__: Any) -> Any:
+        seen_so_far.append(weakref.ref(pixels))
+        alive.append(sum(each() is not None for each in seen_so_far))
+        return doubled(pixels)
+
+    monkeypatch.setattr(clip, "restore", counted)
+    make(folder / "in.mp4", moving(24))
+    assert run("upscale", "in.mp4", "--model", str(x2), *options).code == 0
+    assert len(alive) == 24
+    assert max(alive) <= 4
+
+
+def test_subtitles_chapters_languages_and_titles_go_along(folder: Path, x2: Path) -> None:
+    import av
+
+    Path("in.srt").write_text("1\n00:00:00,000 --> 00:00:00,040\nHello\n\n2\n00:00:00,050 --> 00:00:00,090\nWorld\n")
+    make(folder / "only.mkv", moving(3))
+    chapter = {"id": 1, "start": 0, "end": 100, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}
+    with av.open("only.mkv") as pictures, av.open("in.srt") as words, av.open("in.mkv", "w") as out:
+        out.metadata["title"] = "A title"
+        out.set_chapters([chapter])
+        streams = [out.add_stream_from_template(source.streams[0]) for source in (pictures, words)]
+        for stream in streams:
+            stream.metadata["language"] = "fra"
+        for source, stream in zip((pictures, words), streams, strict=True):
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+    for name, options in (("kept.mkv", []), ("bare.mkv", ["--strip"])):
+        assert run("upscale", "in.mkv", "-o", name, "--model", str(x2), *options).code == 0
+    assert seen(Path("kept.mkv")).others == seen(Path("bare.mkv")).others == seen(Path("in.mkv")).others
+    with av.open("kept.mkv") as kept, av.open("bare.mkv") as bare:
+        assert (kept.metadata["title"], kept.chapters()[0]["metadata"]) == ("A title", {"title": "One"})
+        assert [stream.metadata["language"] for stream in kept.streams] == ["fra", "fra"]
+        assert ("title" in bare.metadata, bare.chapters()) == (False, [])
+    outcome = run("upscale", "in.mkv", "-o", "out.mp4", "--model", str(x2))
+    assert (outcome.code, "cannot hold the subtitles of in.mkv" in outcome.err) == (1, True)
+
+
+def test_an_interlaced_clip_is_named(folder: Path, x2: Path) -> None:
+    make(folder / "in.mp4", moving(2), codec="mpeg4", flags=1 << 29 | 1 << 18)
+    assert "it is interlaced" in run("upscale", "in.mp4", "--model", str(x2)).err
+
+
+def test_a_clip_that_breaks_off_is_named_or_refused(folder: Path, x2: Path) -> None:
+    """libavformat just ends where a file does."""
+    make(folder / "in.mkv", moving(48))
+    data = Path("in.mkv").read_bytes()
+    Path("in.mkv").write_bytes(data[: len(data) // 2])
+    outcome = run("upscale", "in.mkv", "--model", str(x2), "--strict", "--json")
+    assert outcome.code == 1
+    assert "though it should last 2.0 s" in outcome.err
+    outcome = run("upscale", "in.mkv", "--model", str(x2), "--json")
+    assert (outcome.code, "though it should last 2.0 s" in outcome.err) == (0, True)
+    assert 5 < json.loads(outcome.out)["frames"] < 43
+
+
+def test_damaged_frames_are_named_or_refused(folder: Path, x2: Path) -> None:
+    make(folder / "in.avi", moving(12), codec="mpeg4", time_base=Fraction(1, 24))
+    data = bytearray(Path("in.avi").read_bytes())
+    for place in [k for k in range(len(data)) if data[k : k + 4] == b"00dc"][4:8]:
+        data[place + 8 : place + 16] = bytes(8)
+    Path("in.avi").write_bytes(data)
+    outcome = run("upscale", "in.avi", "--model", str(x2))
+    assert (outcome.code, "damaged frames are left out" in outcome.err) == (0, True)
+    outcome = run("upscale", "in.avi", "--model", str(x2), "--strict", "--overwrite")
+    assert (outcome.code, "in.avi is refused" in outcome.err) == (1, True)
