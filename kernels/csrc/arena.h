@@ -6,9 +6,30 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 namespace mambair {
+
+// C11's aligned_alloc is missing in Windows' C library, which frees such memory with a function of its own.
+inline char* allocate_aligned(int64_t alignment, int64_t bytes) {
+    const auto unit = static_cast<size_t>(alignment), size = static_cast<size_t>(bytes);
+#if defined(_WIN32)
+    return static_cast<char*>(_aligned_malloc(size, unit));
+#else
+    void* block = nullptr;
+    return posix_memalign(&block, unit, size) == 0 ? static_cast<char*>(block) : nullptr;
+#endif
+}
+
+inline void free_aligned(char* block) {
+#if defined(_WIN32)
+    _aligned_free(block);
+#else
+    std::free(block);
+#endif
+}
 
 // One growing block. What a very large image needed is given back at the end of its call.
 class Arena {
@@ -16,14 +37,14 @@ class Arena {
     Arena() = default;
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
-    ~Arena() { std::free(block_); }
+    ~Arena() { free_aligned(block_); }
 
     // Room for `bytes`, or null when there is no memory; its former content is lost.
     char* reserve(int64_t bytes) {
         if (bytes <= size_) return block_;
-        std::free(block_);
+        free_aligned(block_);
         size_ = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        block_ = static_cast<char*>(std::aligned_alloc(ALIGNMENT, static_cast<size_t>(size_)));
+        block_ = allocate_aligned(ALIGNMENT, size_);
         if (block_ == nullptr) size_ = 0;
 #if defined(__linux__)
         if (block_ != nullptr) madvise(block_, static_cast<size_t>(size_), MADV_HUGEPAGE);
@@ -33,7 +54,7 @@ class Arena {
 
     void trim() {
         if (size_ <= KEEP) return;
-        std::free(block_);
+        free_aligned(block_);
         block_ = nullptr;
         size_ = 0;
     }

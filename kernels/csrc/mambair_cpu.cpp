@@ -7,7 +7,11 @@
 #include "scan_image.h"
 #include "scan_sequence.h"
 
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
 #define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 namespace {
 thread_local mambair::Arena arena;

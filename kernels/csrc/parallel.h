@@ -27,6 +27,22 @@ class FlushSubnormals {
   private:
     static constexpr unsigned FLUSH_TO_ZERO = 0x8000, SUBNORMALS_ARE_ZERO = 0x40;
     unsigned saved_;
+#elif defined(__aarch64__)
+    FlushSubnormals() : saved_(control()) { set_control(saved_ | FLUSH_TO_ZERO); }
+    ~FlushSubnormals() { set_control(saved_); }
+
+  private:
+    static constexpr uint64_t FLUSH_TO_ZERO = 1 << 24;  // FPCR.FZ: of inputs and results
+
+    static uint64_t control() {
+        uint64_t value;
+        asm volatile("mrs %0, fpcr" : "=r"(value));
+        return value;
+    }
+
+    static void set_control(uint64_t value) { asm volatile("msr fpcr, %0" : : "r"(value)); }
+
+    uint64_t saved_;
 #endif
 };
 

@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace mambair {
@@ -65,6 +67,8 @@ inline Vec maximum(Vec a, Vec b) {
     return _mm256_max_ps(a, b);
 #elif defined(__SSE2__)
     return _mm_max_ps(a, b);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    return vmaxq_f32(a, b);
 #else
     return select(a > b, a, b);
 #endif
@@ -77,6 +81,8 @@ inline Vec minimum(Vec a, Vec b) {
     return _mm256_min_ps(a, b);
 #elif defined(__SSE2__)
     return _mm_min_ps(a, b);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    return vminq_f32(a, b);
 #else
     return select(a < b, a, b);
 #endif
@@ -93,6 +99,8 @@ inline Vec round_down(Vec x) {
     return _mm256_floor_ps(x);
 #elif defined(__SSE4_1__)
     return _mm_floor_ps(x);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    return vrndmq_f32(x);
 #else
     for (int lane = 0; lane < LANES; lane++) x[lane] = __builtin_floorf(x[lane]);
     return x;

@@ -122,3 +122,11 @@ def test_without_a_compiler_the_build_succeeds_and_the_reason_is_told(tmp_path: 
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == f"(False, {native.MISSING!r})"
+
+
+def test_a_platform_without_a_wheel_is_named_with_those_that_have_one() -> None:
+    environment = {**os.environ, "MAMBAIR_WHEEL_PLATFORM": "win32"}
+    command = [sys.executable, "setup.py", "--name"]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode != 0
+    assert told.stderr.startswith("MAMBAIR_WHEEL_PLATFORM=win32 is unknown; take one of win_amd64, win_arm64, macosx")

@@ -7,6 +7,7 @@ One library exists per instruction set; the best that the processor can run is t
 import ctypes
 import os
 import platform
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 VARIABLE = "MAMBAIR_CPU_ISA"
 DESCRIPTIONS = {"v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2", "generic": "portable"}
 FOLDER = Path(__file__).parent
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 MISSING = "no native library was built; a C++ compiler was missing at install"
 
 IMAGE_INPUTS = "x x_proj dt_proj dt_bias A_log D c_bias"
@@ -209,7 +211,7 @@ def forget() -> None:
 
 
 def _path(name: str) -> Path:
-    return FOLDER / f"_cpu_{name}.so"
+    return FOLDER / f"_cpu_{name}{SUFFIX}"
 
 
 @cache
