@@ -8,6 +8,7 @@ import typer
 
 from ..console import Console
 from ..errors import InputError, UsageError
+from ..locations.url import refuse
 from .common import command
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Prepare data for training and test
 prepare = typer.Typer(no_args_is_help=True, help="Make low-quality images, parts or databases of good images.")
 app.add_typer(prepare, name="prepare")
 
+HERE, COPY = "Data is prepared in folders of this machine", "Copy it from there to the store."
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of good images.")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Where to write.", show_default=False)
@@ -106,6 +108,7 @@ def _crops(
     """
     from ..data import photos, prepare
 
+    refuse(output, HERE, COPY)
     paths = photos.find(folder)
     photos.check_sizes(paths, size)
     _run(console, prepare.crops(paths, output, size, step), output, overwrite)
@@ -168,6 +171,7 @@ def _beside(folder: Path, name: str) -> Path:
 def _run(console: Console, jobs: "list[Job]", place: Path, overwrite: bool) -> None:
     from ..data.prepare import run
 
+    refuse(place, HERE, COPY)
     with console.progress(str(place), "images") as progress:
         report = run(jobs, progress, overwrite)
     record = {"output": str(place), "made": report.made, "kept": report.kept, "failed": report.failed}

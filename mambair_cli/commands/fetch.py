@@ -7,6 +7,8 @@ import typer
 
 from ..console import Console
 from ..errors import MambairError, UsageError
+from ..locations.url import refuse
+from ..places import data_root
 from .common import command, stop_if_interrupted
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def _fetch(
     """
     from ..data.fetch import job
 
+    refuse(data_root(root), "Data is fetched into folders of this machine", "Copy it from there to the store.")
     if list_:
         _list(console, root)
         return

@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console import Console
@@ -75,13 +76,13 @@ class Outcome:
             from ..video.segments import folder_of
 
             for job in clips:
-                if folder_of(job.target).is_dir():
+                if isinstance(job.target, Path) and folder_of(job.target).is_dir():
                     self.console.note(f"{job.input} is done in part: the same command with --resume goes on.")
 
     def missing(self) -> None:
         """Count results as failed that are gone, such as those in a folder that somebody moved away meanwhile."""
         for job in self.finished:
-            if not os.path.lexists(job.target):
+            if isinstance(job.target, Path) and not os.path.lexists(job.target):
                 self.done -= 1
                 self.failed.append(job.input)
                 self.console.error(

@@ -11,6 +11,7 @@ import typer
 from ..console import Console
 from ..errors import MambairError, UsageError
 from ..images import formats
+from ..locations.url import Url
 from ..restoration.choices import Choices
 from ..tasks import Task
 from . import options
@@ -77,6 +78,7 @@ def _restore(
     pipes.check(todo.jobs)
     check_quality({job.target.suffix.lower() for job in todo.jobs}, prepared.run.choices)
     check_clips(todo.jobs, prepared.run.choices)
+    _check_urls(todo.jobs, prepared)
     outcome = work(console, prepared, todo.jobs)
     if outcome.failed and len(todo.jobs) > 1:
         names = ", ".join(outcome.failed)
@@ -155,6 +157,23 @@ def _check_cluster(devices: list[str]) -> None:
             raise UsageError(
                 f"--device {name} says nothing to a cluster.", "Give cpu, cuda or auto: every node knows its own."
             )
+
+
+def _check_urls(jobs: "list[Job]", prepared: Prepared) -> None:
+    """Find out early that URLs can be shared and written to; the first folder speaks for the others."""
+    urls = [
+        (place, place is job.target) for job in jobs for place in (job.source, job.target) if isinstance(place, Url)
+    ]
+    if not urls:
+        return
+    from ..locations import objects
+
+    if prepared.shared:
+        for url, _ in urls:
+            objects.check_shared(url)
+    outputs = [url for url, written in urls if written]
+    if outputs:
+        objects.check_writable(outputs[0].parent)
 
 
 def announce(console: Console, todo: "Plan") -> None:

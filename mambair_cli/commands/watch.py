@@ -14,6 +14,7 @@ import typer
 from .. import tasks
 from ..console import Console
 from ..errors import InputError, MambairError, UsageError
+from ..locations.url import refuse
 from . import options, restore
 from .common import command
 
@@ -75,6 +76,12 @@ def _watch(console: Console, folder: Path, output: str, task: str, recursive: bo
 
 
 def _check(folder: Path, output: str) -> None:
+    for place in (folder, output):
+        refuse(
+            place,
+            "Folders of this machine are watched",
+            "Restore what is in a store with upscale --resume, again and again.",
+        )
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.", "Check its name, or make it.")
     if not output or output == "-":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LEFTOVER = re.compile(r"\.mambair-([0-9a-f]{16})(?:-(\d+)-\d+(?:-turned)?\.part|\.lock)")
+LEFTOVER = re.compile(r"\.mambair-([0-9a-f]{16})(?:-(\d+)-\d+(?:-turned)?\.part(?:\.\w+)?|\.lock)")
 """Names of temporary files (with the process that made them) and of locks."""
 
 

@@ -1,11 +1,11 @@
 """Encode pictures: the pixels and as much of the metadata as the format holds."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import OutputError
+from ..locations.url import Location
 from . import formats, planes
 from .formats import Format
 from .picture import Picture, Pixels
@@ -21,7 +21,7 @@ BLOCKS = {
 """Blocks of metadata, as users call them."""
 
 
-def check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Location, width: int, height: int) -> None:
     """Refuse a picture with more pixels along an edge than the format of ``path`` can hold.
 
     Raises:

@@ -34,8 +34,12 @@ def check_new(path: Path) -> None:
 
 
 @contextmanager
-def reserved(path: Path) -> Iterator[Path]:
+def reserved(path: Path, suffix: str = "") -> Iterator[Path]:
     """An empty temporary file beside ``path``, whose folders are made; what :func:`publish` left of it goes at the end.
+
+    Args:
+        path: the file that it is to become.
+        suffix: what its own name ends with.
 
     Raises:
         OutputError: the folder cannot be made or written to.
@@ -44,7 +48,7 @@ def reserved(path: Path) -> Iterator[Path]:
         with writing(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            temporary = _temporary(path)
+            temporary = _temporary(path, suffix)
         try:
             yield temporary
         finally:
@@ -90,10 +94,10 @@ def writing(path: Path) -> Iterator[None]:
         raise _unwritable(path, error) from None
 
 
-def _temporary(target: Path) -> Path:
+def _temporary(target: Path, suffix: str) -> Path:
     """A short name, because the one of the result may be as long as names can be."""
     while True:
-        path = target.with_name(f".mambair-{key(target)}-{os.getpid()}-{next(NUMBERS)}.part")
+        path = target.with_name(f".mambair-{key(target)}-{os.getpid()}-{next(NUMBERS)}.part{suffix}")
         try:
             path.touch(exist_ok=False)
         except FileExistsError:  # left by a process of the same number that was killed

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UsageError
+from ..locations.url import Location
 
 if TYPE_CHECKING:
     from .header import Header
@@ -299,7 +299,7 @@ def header(file: BinaryIO) -> "Header | None":
     return replace(found, at_once=at_once, file=file.seek(0, io.SEEK_END))
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: Location) -> bool:
     """Whether the suffix is that of a format that is read here."""
     row = by_suffix(path.suffix)
     return row is not None and row.installed

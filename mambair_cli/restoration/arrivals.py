@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..locations.url import Location
 from .result import Job
 
 SETTLED = 2.0
@@ -24,8 +25,8 @@ class Arrivals:
     """
 
     open: bool = False
-    _given: dict[tuple[Path, Path], State] = field(default_factory=dict)
-    _seen: dict[Path, tuple[State, float]] = field(default_factory=dict)
+    _given: dict[tuple[Location, Location], State] = field(default_factory=dict)
+    _seen: dict[Location, tuple[State, float]] = field(default_factory=dict)
 
     def ready(self, jobs: Iterable[Job]) -> list[Job]:
         """Those that are new, changed, or get another output, and are complete.
@@ -45,7 +46,7 @@ class Arrivals:
                 self.open = True
         return ready
 
-    def _settled(self, source: Path, state: State) -> bool:
+    def _settled(self, source: Location, state: State) -> bool:
         now = time.monotonic()
         seen, since = self._seen.get(source, (None, now))
         if seen != state:
@@ -54,7 +55,8 @@ class Arrivals:
         return now - since >= SETTLED or time.time() - state[1] / 1e9 >= SETTLED
 
 
-def _state(source: Path) -> State | None:
+def _state(source: Location) -> State | None:
+    assert isinstance(source, Path)
     try:
         status = os.stat(source)  # noqa: PTH116
     except OSError:

@@ -1,13 +1,16 @@
 """The files that one picture becomes: claimed, written under temporary names, recorded, and given their names."""
 
-import os
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from ..images import claims, files
+from ..locations import either, objects
+from ..locations.either import exists
+from ..locations.url import Location, Url
+from .copies import scratch
 from .record import Entry, Records, Stamp
 from .result import Job
 
@@ -36,10 +39,10 @@ class Output:
     replace: bool
     read: Stamp | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
-    _temporary: dict[Path, Path] = field(default_factory=dict)
+    _temporary: dict[Location, Path] = field(default_factory=dict)
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[Location]:
         """The files to be made; the result itself comes last, so that it is there only when all are."""
         found = [self.job.compare] if self.job.compare else []
         return found if self.job.piped_out else [*found, self.job.target]
@@ -47,11 +50,16 @@ class Output:
     def claim(self, *, shared: bool) -> Claim:
         """Find out whether the outputs may be made; if ``shared``, against other processes and earlier runs, too.
 
+        Behind a URL no process knows of another.
+
         Raises:
             OutputError: something is there that must not be replaced, or nothing can be written there.
         """
         target = self.job.target
+        if shared and isinstance(target, Url):
+            return Claim.FINISHED if self._finished() else Claim.FREE
         if shared and not self.job.piped_out:
+            assert isinstance(target, Path)
             self._stack.enter_context(files.folder_of(target))
             with files.writing(target):
                 if not self._stack.enter_context(claims.claimed(target)):
@@ -59,16 +67,16 @@ class Output:
                 return Claim.FINISHED if self._finished() else Claim.FREE
         if not self.replace:
             for path in self.paths:
-                files.check_new(path)
+                _check_new(path)
         return Claim.FREE
 
     def _finished(self) -> bool:
         """Whether nothing is to be done; if not, results of earlier runs may be replaced, and nothing else."""
-        there = [path for path in self.paths if os.path.lexists(path)]
+        there = [path for path in self.paths if exists(path)]
         for path in self.paths:
             if path not in there:
-                files.check_new(path)  # which knows impossible names, too
-        makers = [self.records.of(path).maker(path) if path.is_file() else None for path in there]
+                _check_new(path)  # which knows impossible names, too
+        makers = [self.records.maker(path) if isinstance(path, Url) or path.is_file() else None for path in there]
         if not self.replace and None in makers:
             taken = there[makers.index(None)]
             raise OutputError(
@@ -87,41 +95,67 @@ class Output:
         Raises:
             OutputError: the folder cannot be made or written to.
         """
-        self._temporary = {path: self._stack.enter_context(files.reserved(path)) for path in self.paths}
+        for path in self.paths:
+            copy = scratch() / path.name if isinstance(path, Url) else path
+            self._temporary[path] = self._stack.enter_context(files.reserved(copy))
 
     @property
     def temporary(self) -> Path:
         """The file that becomes the result."""
         return self._temporary[self.job.target]
 
-    def publish(self, path: Path, data: bytes) -> None:
+    def publish(self, path: Location, data: bytes) -> None:
         """Write one of the files, and give it its name.
 
         Raises:
             OutputError: it cannot be written, or a file of that name came up in the meantime and is to be kept.
         """
-        files.fill(self._temporary[path], path, data)
+        temporary = self._temporary[path]
+        files.fill(temporary, temporary if isinstance(path, Url) else path, data)
         self.place(path)
 
-    def place(self, path: Path) -> None:
+    def place(self, path: Location) -> None:
         """Record a temporary file that is complete, and give it its name.
 
         Raises:
             OutputError: as for :meth:`publish`.
         """
-        temporary, records = self._temporary[path], self.records
-        if records.fingerprint is not None and self.read is not None:
-            records.of(path).add(Entry(Stamp.of(temporary, path.name), self.read, records.fingerprint))
+        temporary, made = self._temporary[path], None
+        if self.records.fingerprint is not None and self.read is not None:
+            made = Entry(Stamp.of(temporary, path.name), self.read, self.records.fingerprint)
+        if isinstance(path, Url):
+            self._put(temporary, path, made)
+            return
+        if made:
+            self.records.add(path, made)
         files.place(temporary, path, self.replace)
+
+    def _put(self, temporary: Path, url: Url, made: Entry | None) -> None:
+        """The version is only known afterwards; of a process that is killed before, the content has to be compared."""
+        if made:
+            made = replace(made, made=replace(made.made, mtime_ns=0))
+            self.records.add(url, made)
+        objects.put(temporary, url, self.replace)
+        if made:
+            size, version = objects.state(url)
+            if size == made.made.size:
+                self.records.add(url, replace(made, made=replace(made.made, mtime_ns=version)))
 
     def close(self) -> None:
         """Give up the claim and what is left of temporary files."""
         self._stack.close()
 
 
-def _same(read: Stamp, source: Path) -> bool:
+def _check_new(place: Location) -> None:
+    if not isinstance(place, Url):
+        files.check_new(place)
+    elif objects.exists(place):
+        raise OutputError(f"{place} exists already.", "Add --overwrite, or choose another output with -o.")
+
+
+def _same(read: Stamp, source: Location) -> bool:
     """Whether an input is what was read; one that is not there is found missing when it is read."""
     try:
-        return read.fits(source, str(source.absolute()))
-    except OSError:
+        return read.fits(source, either.absolute(source))
+    except (OSError, InputError):
         return False

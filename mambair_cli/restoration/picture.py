@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from ..errors import OutOfMemoryError, explained
 from ..images.decode import decode, decode_bytes
 from ..images.encode import check_size, encode, fit
 from ..images.picture import Picture, Pixels
+from ..locations.url import Url
 from ..weights.loader import Model
 from . import pipes, stream
 from .choices import Choices
 from .compare import side_by_side
+from .copies import copied
 from .engine import Progress, Report
 from .estimate import estimate
 from .memory import is_out_of_memory
@@ -61,6 +63,7 @@ class Work:
             temporary file.
         reading: the input file, if that is to be recorded.
         starved: whether memory ran out, or would have.
+        file: the input on this machine: itself, or a copy.
     """
 
     run: Run
@@ -72,6 +75,11 @@ class Work:
     restored: Pixels | None = None
     reading: Reading | None = None
     starved: bool = False
+    file: Path = field(init=False)
+    _copies: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self.file = Path(self.job.source.name) if isinstance(self.job.source, Url) else self.job.source
 
     @property
     def over(self) -> bool:
@@ -114,6 +122,7 @@ class Work:
     def close(self) -> None:
         """Give up what is open."""
         self.output.close()
+        self._copies.close()
         self.picture = self.restored = None
 
     @contextmanager
@@ -124,7 +133,10 @@ class Work:
             yield
         except Exception as error:
             message = explained(error, f"Restoring {self.job.input}")
-            self.result.error, self.result.hint = message.message, message.hint
+            text = message.message
+            if isinstance(self.job.source, Url) and self.file.is_absolute():  # a copy, of which nobody knows
+                text = text.replace(str(self.file), str(self.job.source))
+            self.result.error, self.result.hint = text, message.hint
             self.result.trace = traceback.format_exc()
             self.starved = is_out_of_memory(error) or isinstance(error, OutOfMemoryError)
         self.result.seconds = round(self.result.seconds + time.monotonic() - started, 3)
@@ -134,15 +146,21 @@ class Work:
     def _read(self) -> None:
         """The input, unless it is too large for memory."""
         job, run = self.job, self.run
-        content = run.piped if job.piped_in else job.source
+        recorded = run.records.fingerprint is not None and not (job.piped_in or job.piped_out)
+        if isinstance(job.source, Url) and not job.piped_in:
+            before = Reading(job.source) if recorded else None
+            self.file = self._copies.enter_context(copied(job.source))
+            self.reading = before and before.of(self.file)
+        content = run.piped if job.piped_in else self.file
         # A named pipe can be read only once, and is another one each time: its size is found out while it is decoded.
-        regular = not job.piped_in and job.source.is_file()
-        if regular and run.records.fingerprint is not None and not job.piped_out:
-            self.reading = Reading(job.source)
+        regular = not job.piped_in and self.file.is_file()
+        if regular and recorded and not self.reading:
+            self.reading = Reading(self.file)
         if job.clip:
             from .clip import check
 
-            self._was_read(check(job.source, job.target, run.model, run.choices))
+            assert isinstance(job.target, Path)
+            self._was_read(check(self.file, job.target, run.model, run.choices))
             return
         if (regular or job.piped_in) and self._too_large(content):
             return
@@ -161,7 +179,7 @@ class Work:
         """Find out how noisy and compressed the picture is, where that matters, and which model is for it."""
         run, result = self.run, self.result
         if run.choices.examine or run.for_poor:
-            found = estimate(source, run.piped if self.job.piped_in else self.job.source)
+            found = estimate(source, run.piped if self.job.piped_in else self.file)
             result.estimate = found if run.choices.examine else None
             if run.for_poor and found.poor:
                 self.model, result.model = run.for_poor, run.for_poor.name
@@ -183,14 +201,15 @@ class Work:
     def _stream(self, report: Report, progress: Progress) -> tuple[str, ...]:
         """Restore what is not in memory as a whole into the temporary file of the result; what is not in it."""
         job, run = self.job, self.run
-        files = (job.source, self.output.temporary, job.target)
+        temporary, look = self.output.temporary, self._look
         if job.clip:
             from .clip import restore_file
 
-            kept = run.records.fingerprint
-            done = restore_file(*files, run.model, run.choices, report, progress, self._look, kept)
+            assert isinstance(job.target, Path)
+            files, kept = (self.file, temporary, job.target), run.records.fingerprint
+            done = restore_file(*files, run.model, run.choices, report, progress, look, kept)
         else:
-            done = stream.restore_file(*files, run.model, run.choices, report, progress, self._look)
+            done = stream.restore_file(self.file, temporary, job.target, run.model, run.choices, report, progress, look)
         self.result.frames = done.frames
         self._was_read(done.shape)
         return done.notes

@@ -1,17 +1,18 @@
 """Which inputs, and which output names."""
 
-import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from glob import has_magic
 from pathlib import Path
 
 from .. import tasks
 from ..errors import InputError, UsageError
 from ..images import formats
+from ..locations.either import is_folder, real
+from ..locations.url import Location, located, refuse
 from ..video.kinds import WRITTEN, is_clip, listing, result_suffix
+from .inputs import Origin, expand
 from .result import Job
 
 PIPE = "-"
@@ -29,7 +30,7 @@ class Plan:
     """
 
     jobs: list[Job]
-    left_out: list[Path] = field(default_factory=list)
+    left_out: list[Location] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     renamed: list[Job] = field(default_factory=list)
 
@@ -48,7 +49,7 @@ class Naming:
     format: str | None = None
     compare: bool = False
 
-    def name(self, source: Path, *, whole: bool = False) -> str:
+    def name(self, source: Location, *, whole: bool = False) -> str:
         """The output's name for an input, made of its stem or of its whole name."""
         suffix = result_suffix(source) if is_clip(source) else f".{self.format or 'png'}"
         return f"{source.name if whole else source.stem}{self.ending}{suffix}"
@@ -61,7 +62,7 @@ def ending(task: str, scale: float, width: int | None = None, height: int | None
     return tasks.get(task).suffix or f"_x{scale:g}"
 
 
-def comparison(target: Path) -> Path:
+def comparison(target: Location) -> Location:
     """Where the comparison of an output goes."""
     return target.with_name(f"{target.stem}_compare.png")
 
@@ -83,11 +84,12 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
     if PIPE in inputs:
         return Plan([_piped(inputs, output, naming)])
     unread: Counter[str] = Counter()
-    found = [origin for text in inputs for origin in _expand(text, recursive, unread)]
-    several = len(found) > 1 or any(os.path.isdir(text) for text in inputs)  # noqa: PTH112
+    found = [origin for text in inputs for origin in expand(text, recursive, unread)]
+    several = len(found) > 1 or any(is_folder(located(text)) for text in inputs)
     if output == PIPE:
         return Plan([_to_pipe(found, several, naming)])
-    if several and output and not _is_folder(output) and (formats.is_image(Path(output)) or is_clip(Path(output))):
+    file = located(output) if output else None
+    if several and output and file and not _is_folder(output) and (formats.is_image(file) or is_clip(file)):
         raise UsageError(f"{len(found)} pictures cannot all become {output}.", f"Name a folder: -o {output}/.")
     folder = output is not None and (several or _is_folder(output))
     every, renamed = _apart([_job(origin, output, folder, naming) for origin in found], naming)
@@ -96,15 +98,15 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
     if not jobs:
         raise InputError(f"{', '.join(inputs)} holds only results of earlier runs.", "Name the files to be restored.")
     _check(jobs, naming)
-    return Plan(jobs, sorted(results), unread, [job for job in renamed if job in jobs])
+    return Plan(jobs, sorted(results, key=str), unread, [job for job in renamed if job in jobs])
 
 
 def _apart(jobs: list[Job], naming: Naming) -> tuple[list[Job], list[Job]]:
     """All jobs, and those that got another output: the later of two inputs with one stem, as a.jpg and a.png."""
-    taken: dict[Path, Path] = {}
+    taken: dict[Location, Location] = {}
     apart, renamed = [], []
     for job in jobs:
-        if taken.setdefault(_real(job.target), job.source) != job.source:
+        if taken.setdefault(real(job.target), job.source) != job.source:
             target = job.target.with_name(naming.name(job.source, whole=True))
             job = replace(job, target=target, compare=comparison(target) if naming.compare else None)
             renamed.append(job)
@@ -113,17 +115,17 @@ def _apart(jobs: list[Job], naming: Naming) -> tuple[list[Job], list[Job]]:
 
 
 def _is_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep)) or os.path.isdir(output)  # noqa: PTH112
+    return output.endswith(("/", os.sep)) or is_folder(located(output))
 
 
-def _job(origin: "_Origin", output: str | None, folder: bool, naming: Naming) -> Job:
+def _job(origin: "Origin", output: str | None, folder: bool, naming: Naming) -> Job:
     name = naming.name(origin.path)
     if output is None:
         target = origin.path.with_name(name)
     elif folder:
-        target = Path(output) / origin.path.parent.relative_to(origin.root) / name
+        target = located(output) / origin.below / name
     else:
-        target = Path(output)
+        target = located(output)
     return Job(origin.path, target, origin.searched is None, comparison(target) if naming.compare else None)
 
 
@@ -134,13 +136,13 @@ def _piped(inputs: Sequence[str], output: str | None, naming: Naming) -> Job:
     source = Path("stdin")
     if output is None or output == PIPE:
         return Job(source, _pipe(naming), piped_in=True, piped_out=True)
-    target = Path(output) / naming.name(source) if _is_folder(output) else Path(output)
+    target = located(output) / naming.name(source) if _is_folder(output) else located(output)
     job = Job(source, target, True, comparison(target) if naming.compare else None, piped_in=True)
     _check([job], naming)
     return job
 
 
-def _to_pipe(found: Sequence["_Origin"], several: bool, naming: Naming) -> Job:
+def _to_pipe(found: Sequence["Origin"], several: bool, naming: Naming) -> Job:
     if several:
         raise UsageError("Standard output takes one picture, not several.", "Give a folder with -o.")
     if is_clip(found[0].path):
@@ -155,100 +157,32 @@ def _pipe(naming: Naming) -> Path:
     return Path("stdout").with_suffix(f".{naming.format or 'png'}")
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """An input; its place in the output tree is relative to ``root``. ``searched``: the folder it was found in."""
-
-    path: Path
-    root: Path
-    searched: Path | None = None
-
-
-def _expand(text: str, recursive: bool, unread: Counter[str]) -> Iterator[_Origin]:
-    """The pictures that an input stands for; what else a folder holds is counted by suffix."""
-    # os.path asks about any name; pathlib raises for names that are too long and for folders that are closed to us.
-    path = Path(text)
-    if os.path.isdir(path):  # noqa: PTH112
-        every = path.rglob("*") if recursive else path.glob("*")  # enter no linked folders, which may form loops
-        seen = (file for file in every if not _is_hidden(file.relative_to(path)) and os.path.isfile(file))  # noqa: PTH113
-        images = []
-        for file in seen:
-            if formats.is_image(file):
-                images.append(file)
-            else:
-                unread[file.suffix.lower()] += 1
-        if not images:
-            raise InputError(f"The folder {path} holds no image.", f"Put images into it: {formats.listing()}.")
-        yield from (_Origin(image, path, path) for image in sorted(images))
-    elif not os.path.lexists(path) and has_magic(text):
-        searched = Path(*_plain(path.parts))
-        matches = sorted(match for match in _matches(searched, path) if os.path.isfile(match))  # noqa: PTH113
-        if not matches:
-            raise InputError(f"Nothing matches {text}.", "Check the pattern.")
-        yield from (_Origin(match, match.parent, searched) for match in matches)
-    else:
-        yield _Origin(path, path.parent)
-
-
-def _matches(folder: Path, pattern: Path) -> Iterator[Path]:
-    """What a pattern finds, as a shell does: names with a dot in front only where the pattern has one.
-
-    ``glob.glob`` enters linked folders, and runs without end in a few that form loops.
-    """
-    parts = pattern.parts[len(folder.parts) :]
-    parts = tuple(part if part == "**" else part.replace("**", "*") for part in parts)
-    dotted = any(part.startswith(".") for part in parts)
-    try:
-        for match in folder.glob(str(Path(*parts, "*" if parts[-1] == "**" else ""))):
-            if dotted or not _is_hidden(Path(*match.parts[len(folder.parts) :])):
-                yield match
-    except OSError:
-        return  # the pattern's folder has a name that is too long, or goes round in circles: nothing is in there
-
-
-def _is_hidden(path: Path) -> bool:
-    """Thumbnails and what a Mac writes beside pictures on other disks (``._a.jpg``), for example."""
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _plain(parts: Iterable[str]) -> Iterator[str]:
-    """The parts before the first with a wildcard."""
-    return itertools.takewhile(lambda part: not has_magic(part), parts)
-
-
-def _results(every: Iterable[Job]) -> set[Path]:
+def _results(every: Iterable[Job]) -> set[Location]:
     """Sources, found by a search, that another source's result or comparison would replace."""
-    makers = {_real(place): job for job in every for place in (comparison(job.target), job.target)}
-    return {job.source for job in every if not job.named and makers.get(_real(job.source), job) != job}
+    makers = {real(place): job for job in every for place in (comparison(job.target), job.target)}
+    return {job.source for job in every if not job.named and makers.get(real(job.source), job) != job}
 
 
-def _inside(found: Iterable[_Origin], output: str) -> set[Path]:
+def _inside(found: Iterable[Origin], output: str) -> set[Location]:
     """Sources in the output folder, if that is a folder inside the one that was searched."""
-    place = _real(Path(output))
+    place = real(located(output))
     return {
         origin.path
         for origin in found
-        if origin.searched is not None
-        and place in _real(origin.path).parents
-        and _real(origin.searched) in place.parents
+        if origin.searched is not None and place in real(origin.path).parents and real(origin.searched) in place.parents
     }
 
 
-def _real(path: Path) -> Path:
-    """The file behind all links; ``Path.resolve`` raises for links that go round in circles."""
-    return Path(os.path.realpath(path))
-
-
 def _check(jobs: Iterable[Job], naming: Naming) -> None:
-    sources = {_real(job.source): job.source for job in jobs if not job.piped_in}
-    targets: dict[Path, Path] = {}
+    sources = {real(job.source): job.source for job in jobs if not job.piped_in}
+    targets: dict[Location, Location] = {}
     for job in jobs:
         if job.clip:
             _check_clip(job)
         else:
             check_format(job.target, naming)
         for place in [job.target, *([job.compare] if job.compare else [])]:
-            target = _real(place)
+            target = real(place)
             if target in sources:
                 raise UsageError(f"The output {place} is also an input.", "Choose another output with -o.")
             if target in targets:
@@ -261,13 +195,16 @@ def _check(jobs: Iterable[Job], naming: Naming) -> None:
 
 def _check_clip(job: Job) -> None:
     """Refuse an output that is no clip, or a comparison, which is a picture."""
+    for place in (job.source, job.target):
+        if not isinstance(place, Path):
+            refuse(str(place), "Clips are restored in folders of this machine", "Copy it from or to the store.")
     if job.target.suffix.lower() not in WRITTEN:
         raise UsageError(f"The output {job.target} of a clip has no suffix of one.", f"Use one of {listing()}.")
     if job.compare:
         raise UsageError(f"{job.source} is a clip, and --compare is for pictures.", "Leave out --compare.")
 
 
-def check_format(target: Path, naming: Naming) -> None:
+def check_format(target: Location, naming: Naming) -> None:
     """Refuse an output that cannot be written here, or is not of the format that was asked for."""
     row = formats.by_suffix(target.suffix)
     if row is None or row not in formats.writable():

@@ -15,6 +15,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..images.files import writing
+from ..locations import either, objects
+from ..locations.url import Location, Url
 
 NAME = ".mambair.jsonl"
 VERSION = 1
@@ -22,7 +24,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Stamp:
-    """By which a file is known again; ``place`` is its name, or its whole path where others may have the same name."""
+    """By which a file is known again.
+
+    Attributes:
+        place: its name, or its whole path or URL where others may have the same name.
+        mtime_ns: when it was changed last; behind a URL, a number of its version.
+    """
 
     place: str
     size: int
@@ -36,29 +43,21 @@ class Stamp:
         Raises:
             OSError: it cannot be read.
         """
-        state = path.stat()
-        return cls(place, state.st_size, state.st_mtime_ns, _digest(path))
+        return cls(place, *either.state(path), either.digest(path))
 
-    def fits(self, path: Path, place: str) -> bool:
-        """Whether this is that file: by its date if it is where it was, else by its content.
+    def fits(self, path: Location, place: str) -> bool:
+        """Whether this is that file: by its date or version if it is where it was, else by its content.
 
         Raises:
             OSError: it cannot be read.
+            InputError: it cannot be read from its URL.
         """
-        state = path.stat()
-        if state.st_size != self.size:
+        size, version = either.state(path)
+        if size != self.size:
             return False
-        return (self.place, self.mtime_ns) == (place, state.st_mtime_ns) or _digest(path) == self.sha256
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def source_stamp(path: Path) -> Stamp:
-    """Of an input."""
-    return Stamp.of(path, os.path.abspath(path))  # noqa: PTH100  (follows no links, asks nothing)
+        if version and (self.place, self.mtime_ns) == (place, version):
+            return True
+        return either.digest(path) == self.sha256
 
 
 class Reading:
@@ -66,10 +65,17 @@ class Reading:
 
     Raises:
         OSError: it cannot be read.
+        InputError: it cannot be read from its URL.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.before = path, path.stat()
+    def __init__(self, path: Location) -> None:
+        self.path, self.before = path, either.state(path)
+        self.copy: Path | None = None
+
+    def of(self, copy: Path) -> "Reading":
+        """The same where ``copy`` is what is read."""
+        self.copy = copy
+        return self
 
     def stamp(self) -> Stamp:
         """Once it has been read.
@@ -77,10 +83,10 @@ class Reading:
         Raises:
             InputError: it is not what it was before.
         """
-        found = source_stamp(self.path)
-        if (self.before.st_size, self.before.st_mtime_ns) != (found.size, found.mtime_ns):
+        found = either.digest(self.copy or self.path)
+        if self.before != either.state(self.path):
             raise InputError(f"{self.path} changed while it was read.", "Run again when it is complete.")
-        return found
+        return Stamp(either.absolute(self.path), *self.before, found)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Entry:
 
 
 class Record:
-    """Of one folder; other threads and processes may write to it, too."""
+    """Of one folder of this machine; other threads and processes may write to it, too."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
@@ -118,8 +124,7 @@ class Record:
         Raises:
             OutputError: it cannot be written.
         """
-        facts = {"made": asdict(entry.made), "read": asdict(entry.read), "recipe": entry.fingerprint}
-        line = json.dumps({"version": VERSION, **facts}).encode() + b"\n"
+        line = _line(entry)
         with self._lock, writing(self.path), self.path.open("a+b") as file:
             if file.tell() and not self._ends_a_line(file):
                 line = b"\n" + line
@@ -148,6 +153,33 @@ class Record:
                 self._known[entry.made.place].append(entry)
 
 
+class StoredRecord:
+    """Of one folder behind a URL: an object per result, since objects do not grow."""
+
+    def __init__(self, folder: Url) -> None:
+        self.folder = folder / objects.HIDDEN
+
+    def maker(self, target: Url) -> Entry | None:
+        """See :meth:`Record.maker`.
+
+        Raises:
+            InputError: the store does not answer.
+        """
+        entry = _entry(objects.read(self._of(target.name)) or b"")
+        return entry if entry and entry.made.fits(target, target.name) else None
+
+    def add(self, entry: Entry) -> None:
+        """Write it in place of what was known of the result.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        objects.write(self._of(entry.made.place), _line(entry))
+
+    def _of(self, name: str) -> Url:
+        return self.folder / f"{name}.json"
+
+
 @dataclass(frozen=True)
 class Records:
     """Those of all folders of a run.
@@ -159,9 +191,28 @@ class Records:
     fingerprint: str | None = None
     _known: dict[Path, Record] = field(default_factory=dict)
 
-    def of(self, path: Path) -> Record:
-        """That of the folder in which ``path`` is."""
+    def maker(self, target: Location) -> Entry | None:
+        """See :meth:`Record.maker`."""
+        if isinstance(target, Url):
+            return StoredRecord(target.parent).maker(target)
+        return self._of(target).maker(target)
+
+    def add(self, target: Location, entry: Entry) -> None:
+        """Note it in the folder of ``target``.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        record = StoredRecord(target.parent) if isinstance(target, Url) else self._of(target)
+        record.add(entry)
+
+    def _of(self, path: Path) -> Record:
         return self._known.setdefault(path.parent, Record(path.parent))
+
+
+def _line(entry: Entry) -> bytes:
+    facts = {"made": asdict(entry.made), "read": asdict(entry.read), "recipe": entry.fingerprint}
+    return json.dumps({"version": VERSION, **facts}).encode() + b"\n"
 
 
 def _entry(line: bytes) -> Entry | None:
@@ -181,6 +232,6 @@ def fingerprint(model: Path, choices: dict[str, Any], for_poor: Path | None = No
     Raises:
         OSError: the weights cannot be read.
     """
-    weights = {"weights": _digest(model)} | ({"for_poor": _digest(for_poor)} if for_poor else {})
+    weights = {"weights": either.digest(model)} | ({"for_poor": either.digest(for_poor)} if for_poor else {})
     text = json.dumps(choices | weights, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

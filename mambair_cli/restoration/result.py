@@ -1,9 +1,9 @@
 """What becomes of one input."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from ..locations.url import Location
 from ..video.kinds import is_clip
 from .estimate import Estimate
 
@@ -20,10 +20,10 @@ class Job:
         again: a process died over it, perhaps after it had finished.
     """
 
-    source: Path
-    target: Path
+    source: Location
+    target: Location
     named: bool = True
-    compare: Path | None = None
+    compare: Location | None = None
     piped_in: bool = False
     piped_out: bool = False
     again: bool = False

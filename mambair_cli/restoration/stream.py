@@ -14,6 +14,7 @@ from ..images.decode import usable
 from ..images.encode import BLOCKS, check_size, fit, written
 from ..images.header import Header
 from ..images.picture import Metadata, Picture
+from ..locations.url import Location
 from ..weights.loader import Model
 from . import footprint, memory, sizes
 from .choices import Choices
@@ -34,7 +35,7 @@ class Streamed:
     frames: int | None = None
 
 
-def needed(source: Path | bytes, target: Path, model: Model, choices: Choices, *, piped_out: bool = False) -> bool:
+def needed(source: Path | bytes, target: Location, model: Model, choices: Choices, *, piped_out: bool = False) -> bool:
     """Whether a picture is to be streamed because memory is too small for it; known from the head of the file.
 
     Args:
@@ -77,7 +78,7 @@ def needed(source: Path | bytes, target: Path, model: Model, choices: Choices, *
 def restore_file(
     source: Path,
     temporary: Path,
-    target: Path,
+    target: Location,
     model: Model,
     choices: Choices,
     report: Report | None = None,

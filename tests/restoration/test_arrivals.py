@@ -29,12 +29,12 @@ def dated(path: Path, content: bytes, seconds: float) -> None:
 
 def test_what_was_there_is_given_at_once_and_once(tmp_path: Path, clock: list[float]) -> None:
     job = Job(tmp_path / "a.png", tmp_path / "out/a.png")
-    dated(job.source, b"1", 60)
+    dated(tmp_path / "a.png", b"1", 60)
     arriving = Arrivals()
     assert arriving.ready([job]) == [job]
     assert arriving.ready([job]) == []
     assert not arriving.open
-    dated(job.source, b"22", 30)
+    dated(tmp_path / "a.png", b"22", 30)
     assert arriving.ready([job]) == [job]
     other = Job(job.source, tmp_path / "out/a.png_x2.png")
     assert arriving.ready([other]) == [other]
@@ -45,7 +45,7 @@ def test_what_grows_is_waited_for(tmp_path: Path, clock: list[float], ahead: flo
     job = Job(tmp_path / "a.png", tmp_path / "out/a.png")
     arriving = Arrivals()
     for length in range(5):
-        dated(job.source, bytes(length), -ahead)
+        dated(tmp_path / "a.png", bytes(length), -ahead)
         assert arriving.ready([job]) == []
         assert arriving.open
         clock[0] += SETTLED / 2

@@ -99,7 +99,7 @@ def test_a_result_is_told_before_the_next_is_ready(
 
     def network(pixels: Any, *_: Any, progress: Any, **__: Any) -> Any:
         before = len(told)
-        first = not any(job.target.exists() for job in jobs)
+        first = not any(Path(str(job.target)).exists() for job in jobs)
         for _attempt in range(TIMEOUT * 100):
             progress(1, 2)
             if first or len(told) > before:
@@ -120,7 +120,7 @@ def test_a_result_is_told_before_the_next_is_ready(
 def test_bad_pictures_keep_their_place(model: Model, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "restore", doubled)
     for number in (0, 2, 3, 5):
-        jobs[number].source.write_bytes(b"bad")
+        Path(str(jobs[number].source)).write_bytes(b"bad")
     results = restored(model, jobs)
     assert [name for name, _ in results] == [job.source.name for job in jobs]
     assert [number for number, (_, result) in enumerate(results) if result.error] == [0, 2, 3, 5]
@@ -168,9 +168,9 @@ def test_an_interruption_completes_what_is_written_and_nothing_else(
     monkeypatch.setattr(stages, "encode", slow)
     with pytest.raises(KeyboardInterrupt):
         restored(model, jobs, resume=resume)
-    out = jobs[0].target.parent
+    out = Path(str(jobs[0].target.parent))
     assert {path.name for path in out.iterdir()} == {"0.png", "1.png"}
-    assert np.array_equal(decode(out / "1.png").pixels, doubled(decode(jobs[1].source).pixels))
+    assert np.array_equal(decode(out / "1.png").pixels, doubled(decode(Path(str(jobs[1].source))).pixels))
 
 
 def test_a_second_interruption_ends_the_patience(model: Model, jobs: list[Job]) -> None:
@@ -181,9 +181,10 @@ def test_a_second_interruption_ends_the_patience(model: Model, jobs: list[Job]) 
     pipeline = Pipeline(Run(model, Choices()), lambda job, result: None, lambda job: nullcontext(print))
     work = pipeline.of.new(jobs[0])
     work.begin()
-    assert list(jobs[0].target.parent.iterdir())
+    folder = Path(str(jobs[0].target.parent))
+    assert list(folder.iterdir())
     pipeline.open.append(work)
     pipeline.writing = (Slow(), work)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(lambda waiting: None)
-    assert not jobs[0].target.parent.exists()
+    assert not folder.exists()

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mambair_cli.restoration.record import NAME, Entry, Record, Stamp, source_stamp
+from mambair_cli.restoration.record import NAME, Entry, Record, Stamp
+
+
+def stamped(path: Path) -> Stamp:
+    return Stamp.of(path, str(path.absolute()))
 
 
 def entry(target: Path, source: Path, recipe: str = "r") -> Entry:
-    return Entry(Stamp.of(target, target.name), source_stamp(source), recipe)
+    return Entry(Stamp.of(target, target.name), stamped(source), recipe)
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_a_file_is_known_by_date_or_content(files: tuple[Path, Path]) -> None:
     path = files[0]
-    stamp = source_stamp(path)
+    stamp = stamped(path)
     assert stamp.fits(path, str(path))
     os.utime(path, ns=(1, 1))
     assert stamp.fits(path, str(path))
@@ -32,7 +36,7 @@ def test_a_file_is_known_by_date_or_content(files: tuple[Path, Path]) -> None:
 
 
 def test_same_size_and_date_elsewhere_is_another_file(files: tuple[Path, Path], tmp_path: Path) -> None:
-    stamp = source_stamp(files[0])
+    stamp = stamped(files[0])
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / "a.png"
     other.write_bytes(b"b.png")
