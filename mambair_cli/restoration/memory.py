@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -99,6 +100,10 @@ def peak(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if STATUS.exists() and (found := re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)):
         return int(found[1]) << 10
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes, unlike Linux
     information = psutil.Process().memory_info()
     return int(getattr(information, "peak_wset", information.rss))
 

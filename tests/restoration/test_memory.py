@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,3 +59,11 @@ def test_a_limit_of_any_enclosing_control_group_counts(
 )
 def test_what_counts_as_running_out(error: Exception, expected: bool) -> None:
     assert memory.is_out_of_memory(error) is expected
+
+
+def test_the_peak_on_macos_is_in_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    system = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _: SimpleNamespace(ru_maxrss=123_456_789))
+    monkeypatch.setitem(sys.modules, "resource", system)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "missing")
+    assert memory.peak(torch.device("cpu")) == 123_456_789
