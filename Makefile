@@ -2,6 +2,7 @@
 # make lint   style and types only
 # make docs   the site, in site/; a broken link is a mistake
 # make wheel  one wheel for this platform, every Python 3 and every torch, in dist/
+# make wheels one for each platform of setup.py, from this machine, in dist/; the first run takes half an hour
 # make clean  remove what was built
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 PACKAGES = kernels/mambair_kernels archs/mambair_archs mambair_cli
 
-.PHONY: test lint docs wheel clean
+.PHONY: test lint docs wheel wheels clean
 
 # Several test processes share the cores: threads that spin while they wait would take turns with those that work.
 test: export OMP_WAIT_POLICY = passive
@@ -30,6 +31,16 @@ docs: $(VENV)/installed
 wheel: $(VENV)/installed
 	rm -rf build
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+PLATFORMS ?= win_amd64 win_arm64 macosx_11_0_arm64 macosx_11_0_x86_64 manylinux_2_28_x86_64 manylinux_2_28_aarch64
+
+wheels: $(VENV)/installed
+	$(BIN)/pip install --quiet ziglang==0.17.1
+	for platform in $(PLATFORMS); do \
+	    rm -rf build && MAMBAIR_WHEEL_PLATFORM=$$platform \
+	    $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . && \
+	    $(BIN)/python benchmarks/check_wheel.py dist/mambair-*-$$platform.whl || exit 1; \
+	done
 
 $(VENV)/installed: pyproject.toml setup.py Makefile $(wildcard kernels/csrc/*)
 	$(PYTHON) -m venv $(VENV)
