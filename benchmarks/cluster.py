@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.cluster FOLDER --pictures 60 --edge 384 --rounds 2`` makes pictures in FOLDER and starts two
 nodes of one processor each as processes of this machine, whose workers are set against ``--device cpu,cpu``.
+``--faults`` kills workers and the driver of four nodes in place of that, goes on, and compares the results.
 """
 
 import argparse
@@ -87,6 +88,48 @@ def measured(folder: Path, *options: str) -> dict[str, Any]:
     return {"pictures a second": speed, "driver MiB": [memory[total // 10], memory[-1]], "longest line": longest}
 
 
+def _killed_while(folder: Path, options: list[str], kill_at: list[int], driver_at: int | None) -> list[dict[str, Any]]:
+    """Lines of a run of which a worker is killed after as many lines as ``kill_at`` says, and the driver in the end."""
+    command = [sys.executable, "-m", "mambair_cli", "upscale", "in", "--scale", "2", "--json", *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    records: list[dict[str, Any]] = []
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            records.append(json.loads(line))
+            if len(records) in kill_at:
+                workers = [each for each in psutil.process_iter() if "ray::Actor" in each.name()]
+                workers[0].kill()
+            if len(records) == driver_at:
+                process.kill()
+                break
+    return records
+
+
+def faults(folder: Path, address: str) -> None:
+    """Print what came out of a run whose workers and driver die, against one without Ray.
+
+    Raises:
+        SystemExit: it is not the same.
+    """
+    total = len(list((folder / "in").iterdir()))
+    options = ["-o", "out", "--resume", "--cluster", address]
+    first = _killed_while(folder, options, [total // 8, total // 4], total // 2)
+    time.sleep(5)  # the cluster notices that its driver is gone
+    second = _killed_while(folder, options, [total * 5 // 8], None)
+    alone = _killed_while(folder, ["-o", "alone", "--device", "cpu"], [], None)
+    made, wanted = (
+        {path.name: path.read_bytes() for path in (folder / name).glob("*.png")} for name in ("out", "alone")
+    )
+    failed = [record["error"] for record in (*first, *second, *alone) if record["error"]]
+    skipped = sum(record["skipped"] for record in second)
+    left = len(list((folder / "out").glob(".mambair-*")))
+    print(f"{len(first)} told before the driver was killed, {len(second)} after, {skipped} of them skipped")
+    print(f"{len(made)} of {total} results, equal: {made == wanted}, errors: {failed}, leftovers: {left}")
+    if made != wanted or len(wanted) != total or failed or left:
+        raise SystemExit("The results are not those of a run without Ray.")
+
+
 def travels() -> int:
     """Bytes that go to a worker and back for a picture, pickled."""
     job = Job(Path("in/00000.png"), Path("out/00000_x2.png"))
@@ -101,8 +144,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--edge", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--faults", action="store_true")
     given = parser.parse_args()
     make(given.folder, given.pictures, given.edge)
+    if given.faults:
+        with nodes(4) as address:
+            faults(given.folder, address)
+        return
     print(f"{travels()} bytes travel per picture")
     with nodes(2) as address:
         speeds: dict[str, list[float]] = {"processes": [], "cluster": []}
