@@ -15,7 +15,7 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std, sta
 
 from ..errors import MambairError
 from ..interruptions import SIGNALS
-from .team import GONE
+from .team import GONE, LAUNCHER
 
 GRACE = 600
 """Seconds that interrupted processes have to save."""
@@ -42,6 +42,7 @@ def launch(count: int, arguments: Sequence[str]) -> None:
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     threads = str(max(1, (os.cpu_count() or 1) // count))
     shared = {
+        LAUNCHER: str(os.getpid()),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",

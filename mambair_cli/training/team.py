@@ -25,6 +25,9 @@ LOOK = 0.5
 GRACE = 120
 """Seconds to save once it is gone."""
 
+LAUNCHER = "MAMBAIR_LAUNCHER"
+"""Names the process that started this one, which may be gone before this one has begun to look."""
+
 GONE = "Another process of this training is gone"
 
 
@@ -73,7 +76,7 @@ def joined(processes: Processes) -> Iterator[None]:
                 "Give a smaller --nproc or --nproc-per-node.",
             )
         torch.cuda.set_device(processes.local_rank)
-    _end_with(os.getppid())
+    _end_with(int(os.environ.get(LAUNCHER, os.getppid())))
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy, no more
     try:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)

@@ -133,9 +133,13 @@ def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("MASTER_PORT", port)
+        monkeypatch.setenv("MAMBAIR_LAUNCHER", "12345")
+        watched: list[int] = []
+        monkeypatch.setattr(team, "_end_with", watched.append)
         with pytest.raises(DeviceError, match=f"cannot reach the others at 127.0.0.1:{port}") as caught, joined():
             pass
     assert "Choose a free port" in caught.value.hint
+    assert watched == [12345]  # not its parent of now, which another process is once the launcher has died
 
 
 def joined() -> AbstractContextManager[None]:
