@@ -7,11 +7,12 @@ run with exit code 1. Then, in the order of worth, the SS2D core and the network
 and what is larger or heavier, in fp32 and bf16, for each backend; mamba_ssm takes part where it is installed, with the
 directions copied out by torch. Every row is printed, and written to FILE, as it comes; after N seconds no further row
 is begun. A backend that took over a second is left out of the larger sizes of that table. ``ratio`` is the time of
-mamba_ssm, or else of chunked, over that of the backend. ``of bound`` is the bound over the time: the
-larger of the bytes that must be moved at the bandwidth of a large copy, and the operations at the rate of a large
-matrix product, both measured on the same card in the same run. Bytes of a core: input and output. Bytes of a network:
-input, output, weights, and for each block its features read and written once. Operations of a network: the published
-way of counting.
+mamba_ssm, or else of chunked, over that of the backend. ``graph`` is the time of a core as a CUDA graph, which a
+network in a graph pays: launches from Python may take longer than a small core. ``of bound`` is the bound over the
+time: the larger of the bytes that must be moved at the bandwidth of a large copy, and the operations at the rate of a
+large matrix product, both measured on the same card in the same run. Bytes of a core: input and output. Bytes of a
+network: input, output, weights, and for each block its features read and written once. Operations of a network: the
+published way of counting.
 
 ``--device cpu`` (with TRITON_INTERPRET=1 for Triton) runs the same steps on tiny sizes, to test this program; its times
 mean nothing.
@@ -54,7 +55,9 @@ TINY = {
     "upsampler": "pixelshuffledirect",
 }
 ENOUGH = 2.0  # seconds spent on repeating a call
+GRAPHED = ("triton", "triton_tiled")  # others wait for the card, or copy
 SLOW = 1.0  # seconds of a call beyond which larger sizes are left out
+HEAD = f"{'':28}{'size':>5} {'type':5}{'backend':13}{'ms':>11}{'graph':>9}{'ratio':>9}{'of bound':>10}{'MiB':>10}"
 Row = dict[str, Any]
 
 
@@ -92,6 +95,15 @@ class Card:
             if sum(times[1:]) > ENOUGH:
                 break
         return statistics.median(times[1:])
+
+    def replayed(self, run: Callable[[], Any]) -> float | None:
+        """Median time of a call as a CUDA graph; None where there are none."""
+        if not self.cuda:
+            return None
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
+        return self.seconds(graph.replay)
 
     def wait(self) -> None:
         """Until the card has done what it was given."""
@@ -180,7 +192,7 @@ def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[
         key = (row["what"], row["name"], backend)
         if key in card.slow:
             continue
-        found = measure(card, backend, runs)
+        found = measure(card, backend, row["what"], runs)
         seconds = found["seconds"]
         if seconds is None or seconds > SLOW:
             card.slow.add(key)
@@ -190,14 +202,15 @@ def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[
         yield {**row, "backend": backend, **found, "bound": bound, "ratio": ratio}
 
 
-def measure(card: Card, backend: str, runs: Callable[[str], Callable[[], Any]]) -> Row:
+def measure(card: Card, backend: str, what: str, runs: Callable[[str], Callable[[], Any]]) -> Row:
     """Time and peak memory of one backend; None where memory does not suffice."""
+    graph = card.replayed if what == "core" and backend in GRAPHED else lambda _: None
     with using(backend):
         try:
             run = runs(backend)
-            return {"seconds": card.seconds(run), "peak_bytes": card.peak(run)}
+            return {"seconds": card.seconds(run), "peak_bytes": card.peak(run), "graph_seconds": graph(run)}
         except torch.OutOfMemoryError:
-            return {"seconds": None, "peak_bytes": None}
+            return {"seconds": None, "peak_bytes": None, "graph_seconds": None}
 
 
 def cores(card: Card, name: str, sizes: list[int]) -> Iterator[Row]:
@@ -266,12 +279,13 @@ def training(card: Card, size: int, batch: int) -> Iterator[Row]:
 
 def line(row: Row) -> str:
     """A row as text."""
-    head = f"{row['what']:9}{row['name']:19}{row['size']:>5} {row['type']:5}{row['backend']:11}"
+    head = f"{row['what']:9}{row['name']:19}{row['size']:>5} {row['type']:5}{row['backend']:13}"
     if row["seconds"] is None:
         return f"{head}   out of memory"
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x"
     share, memory = f"{row['bound'] / row['seconds']:.1%}", f"{row['peak_bytes'] / 2**20:.0f}"
-    return f"{head}{row['seconds'] * 1e3:>11.3f}{ratio:>9}{share:>10}{memory:>10}"
+    graph = "" if row["graph_seconds"] is None else f"{row['graph_seconds'] * 1e3:.3f}"
+    return f"{head}{row['seconds'] * 1e3:>11.3f}{graph:>9}{ratio:>9}{share:>10}{memory:>10}"
 
 
 def main() -> int:
@@ -289,16 +303,16 @@ def main() -> int:
     tiny = device.type == "cpu"
     card = Card(device, tiny)
     report: Row = {**card.describe(), "backends": [vars(each) for each in dispatch.verdicts(device)]}
-    print("\n".join(f"{each['name']:11}{each['reason']}" for each in report["backends"]))
+    print("\n".join(f"{each['name']:13}{each['reason']}" for each in report["backends"]))
     report["checks"], report["rows"] = [], []
     for verdict in check(card):
         errors = "  ".join(f"{dtype} {error:.1e}" for dtype, error in verdict["errors"].items())
-        print(f"{verdict['backend']:11}error {errors}", flush=True)
+        print(f"{verdict['backend']:13}error {errors}", flush=True)
         record(report, "checks", verdict, arguments.json)
     if not all(verdict["passed"] for verdict in report["checks"]):
         print("A backend is wrong beyond rounding; nothing was measured.", file=sys.stderr)
         return 1
-    print(f"{'':9}{'':19}{'size':>5} {'type':5}{'backend':11}{'ms':>11}{'ratio':>9}{'of bound':>10}{'MiB':>10}")
+    print(HEAD)
     for row in tables(card, arguments.quick):
         print(line(row), flush=True)
         record(report, "rows", row, arguments.json)

@@ -4,34 +4,56 @@ A long sequence is split into chunks that are scanned at the same time: every ch
 end and the product of its decays), a small scan over the summaries gives the state before each, and a second pass
 writes the outputs. Where there are enough sequences to fill the card, there is one chunk and one pass.
 
-Bytes moved per token, channel and path in float32, state n, rank r, c channels: 4 to read u in each pass, 8 to add to
-the output in place (4 for the first path), and ``4 (r + 2 n) / c`` per block of channels for B, C and the low-rank step
-size, which one matrix product writes beforehand for all paths, in raster order. With the light network (c 72, n 10,
-r 4) that is about 20; reading B and C per channel, as one program per channel has to, costs 8 n = 80 more. Nothing is
-copied into scan order.
+All paths of an image are one launch. Each writes an output of its own, in float32, and a last kernel adds them in a
+fixed order: atomic additions would change the last bits from run to run. Bytes moved per token, channel and path in
+float32, state n, rank r, c channels, chunks of s steps: 4 to read u in each pass, 8 to write and read a path's output,
+4 / paths for the sum, ``4 (r + 2 n) / c`` per block of channels for B, C and the low-rank step size, which one matrix
+product writes beforehand for all paths in raster order, and ``20 n / s`` for the summaries. With the light network
+(c 72, n 10, r 4, s 32) that is about 29; reading B and C per channel, as one program per channel has to, costs
+8 n = 80 more. Nothing is copied into scan order. docs/gpu.md counts operations as well.
 
-The paths of an image are launched one after the other and add to the output in place. Atomic additions would allow one
-launch, but their order, and with it the last bits of the result, changes from run to run; a buffer per path would move
-as many bytes and take ``paths`` times the memory.
+An image so large that an output per path would take too much memory has its paths launched one after another.
 """
 
 import math
 import os
+from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .. import chunked
 from .. import paths as scan_paths
 from ..operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
 from . import launch
-from .launch import BACKWARD, FORWARD, INTERPRETED, Job, Tuning
+from .job import Gradients as Found
+from .job import Job, Tuning
 
 __all__ = ["available", "interpreted", "scan_2d", "selective_scan"]
 
 INTERPRET = "TRITON_INTERPRET"
 MAX_ORDERS = 15  # two bits each in one integer
 LOWEST_RATE = -1e38  # finite, so that a step of size zero keeps the state
+TOLERANCE = 1e-2  # of the largest entry: products may be in TF32, what is wrong is far beyond
+
+
+class Launches(Protocol):
+    """A set of kernels: how it wants work cut up, and what runs it; see :mod:`.launch`."""
+
+    FORWARD: Tuning
+    BACKWARD: Tuning
+    INTERPRETED: Tuning
+
+    def launched(self, paths: int, numel: int) -> int:
+        """Paths in a launch."""
+
+    def forward(self, job: Job, merge: bool) -> Tensor:
+        """The output."""
+
+    def backward(self, job: Job, grad_y: Tensor, merge: bool, results: Found, stride_block: int) -> None:
+        """Fills the results."""
 
 
 def interpreted() -> bool:
@@ -39,14 +61,18 @@ def interpreted() -> bool:
     return os.environ.get(INTERPRET) == "1"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def available() -> tuple[bool, str]:
-    """Whether Triton is there and compiles the kernels for this machine's GPU; found out once."""
-    return _available(interpreted())
+def availability(kernels: Launches) -> Callable[[], tuple[bool, str]]:
+    """What tells whether Triton is there and these kernels give right results on this machine's GPU; found out once."""
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def available() -> tuple[bool, str]:
+        return _available(interpreted(), kernels)  # type: ignore[arg-type]
+
+    return available  # type: ignore[no-any-return]
 
 
 @cache
-def _available(interpreting: bool) -> tuple[bool, str]:
+def _available(interpreting: bool, kernels: Launches) -> tuple[bool, str]:
     try:
         import triton
     except ImportError as error:
@@ -58,48 +84,43 @@ def _available(interpreting: bool) -> tuple[bool, str]:
     except RuntimeError:
         return False, f"Triton {triton.__version__} finds no GPU"
     try:
-        _probe(torch.device(triton.runtime.driver.active.get_active_torch_device()))
+        deviation = _deviation(torch.device(triton.runtime.driver.active.get_active_torch_device()), kernels)
     except Exception as error:  # a missing compiler, an old driver, a card that is not supported: each has its own type
         return False, f"Triton {triton.__version__} cannot compile here: {type(error).__name__}: {error}"
+    if not deviation < TOLERANCE:  # also where it is no number
+        return False, f"Triton {triton.__version__} computes wrongly here, by {deviation:.1g} of the largest entry"
     return True, f"Triton {triton.__version__}"
 
 
-def _probe(device: torch.device) -> None:
-    """Forward and backward of a tiny image."""
-    shapes = ((1, 2, 2, 8), (1, 5, 8), (1, 8, 1), (1, 8), (8, 2), (8,))
-    inputs = ImageScan._make([*(torch.zeros(shape, device=device) for shape in shapes), None, None, [0]])
-    _scan_image_backward(_scan_image(inputs), inputs)
+def _deviation(device: torch.device, kernels: Launches, size: tuple[int, int, int] = (7, 9, 40)) -> float:
+    """Largest difference from float64 over output and gradients of a small image, of the largest entry of each.
 
-
-@takes_image
-def scan_2d(inputs: ImageScan) -> Tensor:
-    """See :func:`mambair_kernels.scan_2d`.
-
-    Raises:
-        ValueError: an index tensor is not a permutation (on a GPU: an assertion of the device, which does not wait).
-        BackendError: a kernel cannot be compiled.
+    An image of ``size``, height, width and channels, has two chunks and two blocks of channels, so that every kernel
+    runs; a compiler that breaks one is not trusted.
     """
-    x, index, orders = inputs.x, inputs.positions, inputs.orders
-    if len(orders) > MAX_ORDERS:
-        height, width = x.shape[1:3]
-        index = scan_paths.positions(inputs.paths, height, width, 0, height * width, x.device).expand(len(x), -1, -1)
-        orders = []
-    return _scan_2d(ImageScan._make([x, *single(*inputs[1:LEAVES]), index, orders]))
+    channels = size[-1]
+    shapes = ((1, *size), (2, 5, channels), (2, channels, 1), (2, channels), (2 * channels, 2), (2 * channels,))
+    random = torch.Generator().manual_seed(1)
+    leaves = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes]
+    grad_out = torch.randn(shapes[0], generator=random, dtype=torch.float64)
+    single = ImageScan._make([*(leaf.to(device, torch.float32) for leaf in leaves), None, None, [0, 3]])
+    with torch.no_grad():
+        found = [
+            kernels.forward(_image(single, kernels), merge=True),
+            *_image_gradients(kernels, grad_out.to(device, torch.float32), single)[:LEAVES],
+        ]
+    with torch.enable_grad():
+        leaves = [leaf.requires_grad_() for leaf in leaves]
+        out = chunked.scan_2d(*leaves, [scan_paths.CROSS_SCAN[0], scan_paths.CROSS_SCAN[3]], None)
+        exact = [out.detach(), *torch.autograd.grad(out, leaves, grad_out)]
+    pairs = zip(found, exact, strict=False)
+    return max(float((a.double().cpu() - b).abs().max() / b.abs().max()) for a, b in pairs if a is not None)
 
 
-@takes_sequences
-def selective_scan(inputs: SequenceScan) -> Tensor:
-    """See :func:`mambair_kernels.selective_scan`.
-
-    Raises:
-        BackendError: a kernel cannot be compiled.
-    """
-    u, delta, A, B, C, D, delta_bias, delta_softplus = inputs
-    return _selective_scan(SequenceScan._make([u, delta, A.float(), B, C, *single(D, delta_bias), delta_softplus]))
-
-
-def _tuning(x: Tensor, tuning: Tuning) -> Tuning:
-    return INTERPRETED if x.device.type == "cpu" else tuning
+def _tuning(x: Tensor, kernels: Launches, backward: bool) -> Tuning:
+    if x.device.type == "cpu":
+        return kernels.INTERPRETED
+    return kernels.BACKWARD if backward else kernels.FORWARD
 
 
 def _log2_rates(A: Tensor) -> Tensor:
@@ -117,7 +138,7 @@ def _check_permutation(index: Tensor) -> None:
     torch._assert_async(valid.all(), "a path is not a permutation of the raster positions")
 
 
-def _image(inputs: ImageScan, tuning: Tuning) -> Job:
+def _image(inputs: ImageScan, kernels: Launches, backward: bool = False) -> Job:
     x, x_proj, dt_proj, bias, A_log, D, c_bias, index = dense(*inputs[:-1])
     batch, height, width, channels = x.shape
     paths, rank = dt_proj.shape[0], dt_proj.shape[2]
@@ -132,27 +153,23 @@ def _image(inputs: ImageScan, tuning: Tuning) -> Job:
         c_bias=c_bias, D=D, index=index, orders=sum(order << 2 * k for k, order in enumerate(inputs.orders)),
         batch=batch, height=height, width=width,
         strides=(pixels * channels, 0, channels, 1), row_strides=(pixels * columns, row, columns, 1),
-        rank=rank, softplus=True, tuning=_tuning(x, tuning),
+        rank=rank, softplus=True, tuning=_tuning(x, kernels, backward), launched=kernels.launched(paths, x.numel()),
     )  # fmt: skip
 
 
-def _scan_image(inputs: ImageScan) -> Tensor:
-    return launch.forward(_image(inputs, FORWARD), merge=True)
-
-
-def _scan_image_backward(grad_out: Tensor, inputs: ImageScan) -> Gradients:
-    job, x, x_proj, A_log = _image(inputs, BACKWARD), inputs.x, inputs.x_proj, inputs.A_log
+def _image_gradients(kernels: Launches, grad_out: Tensor, inputs: ImageScan) -> Gradients:
+    job, x, x_proj, A_log = _image(inputs, kernels, backward=True), inputs.x, inputs.x_proj, inputs.A_log
     (paths, state, channels), rank = job.sizes, job.rank
     row = rank + 2 * state
     rows = x.new_empty(job.blocks, job.batch * job.length, paths * row, dtype=torch.float32)
-    found = launch.Gradients(
+    found = Found(
         u=torch.empty_like(job.u, dtype=torch.float32),
         delta=rows,
         B=rows[..., rank:],
         C=rows[..., rank + state :],
         weights=x.new_empty(job.batch, job.chunks, paths, state + rank + 2, channels, dtype=torch.float32),
     )
-    launch.backward(job, grad_out.contiguous(), True, found, rows.stride(0))
+    kernels.backward(job, grad_out.contiguous(), True, found, rows.stride(0))
 
     summed = rows.sum(0)
     found.u.view(-1, channels).addmm_(summed, x_proj.reshape(-1, channels))
@@ -166,10 +183,7 @@ def _scan_image_backward(grad_out: Tensor, inputs: ImageScan) -> Gradients:
     return found.u.to(x.dtype), grad_x_proj, grad_dt_proj, grad_bias, grad_A_log, grad_D.flatten(), grad_c
 
 
-_scan_2d = define("triton_scan_2d", ImageScan, _scan_image, _scan_image_backward)
-
-
-def _sequence(inputs: SequenceScan, tuning: Tuning) -> Job:
+def _sequence(inputs: SequenceScan, kernels: Launches, backward: bool = False) -> Job:
     u, delta, A, B, C = dense(*inputs[:5])
     batch, channels, length = u.shape
     groups, state = B.shape[1:3]
@@ -180,28 +194,69 @@ def _sequence(inputs: SequenceScan, tuning: Tuning) -> Job:
         index=None, orders=0, batch=batch, height=1, width=length,
         strides=(channels * length, shape[1] * length, 1, length),
         row_strides=(groups * state * length, state * length, 1, length),
-        rank=0, softplus=inputs.delta_softplus, tuning=_tuning(u, tuning),
+        rank=0, softplus=inputs.delta_softplus, tuning=_tuning(u, kernels, backward), launched=groups,
     )  # fmt: skip
 
 
-def _scan_sequences(inputs: SequenceScan) -> Tensor:
-    return launch.forward(_sequence(inputs, FORWARD), merge=False)
-
-
-def _scan_sequences_backward(grad_out: Tensor, inputs: SequenceScan) -> Gradients:
-    job, u, A, B, C = _sequence(inputs, BACKWARD), inputs.u, inputs.A, inputs.B, inputs.C
+def _sequence_gradients(kernels: Launches, grad_out: Tensor, inputs: SequenceScan) -> Gradients:
+    job, u, A, B, C = _sequence(inputs, kernels, backward=True), inputs.u, inputs.A, inputs.B, inputs.C
     groups, state, channels = job.sizes
-    found = launch.Gradients(
+    found = Found(
         u=torch.empty_like(job.u),
         delta=torch.empty_like(job.delta),
         B=u.new_empty(job.blocks, *B.shape, dtype=torch.float32),
         C=u.new_empty(job.blocks, *C.shape, dtype=torch.float32),
         weights=u.new_empty(job.batch, job.chunks, groups, state + 2, channels, dtype=torch.float32),
     )
-    launch.backward(job, grad_out.contiguous(), False, found, B.numel())
+    kernels.backward(job, grad_out.contiguous(), False, found, B.numel())
     grad_A, _, grad_bias, grad_D = found.unpacked(job)
     grad_B, grad_C = found.B.sum(0).to(B.dtype), found.C.sum(0).to(C.dtype)
     return found.u, found.delta, grad_A.reshape(A.shape), grad_B, grad_C, grad_D.flatten(), grad_bias.flatten()
 
 
-_selective_scan = define("triton_selective_scan", SequenceScan, _scan_sequences, _scan_sequences_backward)
+def operations(name: str, kernels: Launches) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """``scan_2d`` and ``selective_scan`` on a set of kernels, as operations of torch that begin with ``name``."""
+    on_image = define(
+        f"{name}_scan_2d",
+        ImageScan,
+        lambda inputs: kernels.forward(_image(inputs, kernels), merge=True),
+        lambda grad_out, inputs: _image_gradients(kernels, grad_out, inputs),
+    )
+    on_sequences = define(
+        f"{name}_selective_scan",
+        SequenceScan,
+        lambda inputs: kernels.forward(_sequence(inputs, kernels), merge=False),
+        lambda grad_out, inputs: _sequence_gradients(kernels, grad_out, inputs),
+    )
+
+    @takes_image
+    def scan_2d(inputs: ImageScan) -> Tensor:
+        """See :func:`mambair_kernels.scan_2d`.
+
+        Raises:
+            ValueError: an index tensor is not a permutation (on a GPU: an assertion of the device, which does not
+                wait).
+            BackendError: a kernel cannot be compiled.
+        """
+        x, index, orders = inputs.x, inputs.positions, inputs.orders
+        if len(orders) > MAX_ORDERS:
+            height, width = x.shape[1:3]
+            index = scan_paths.positions(inputs.paths, height, width, 0, height * width, x.device)
+            index, orders = index.expand(len(x), -1, -1), []
+        return on_image(ImageScan._make([x, *single(*inputs[1:LEAVES]), index, orders]))
+
+    @takes_sequences
+    def selective_scan(inputs: SequenceScan) -> Tensor:
+        """See :func:`mambair_kernels.selective_scan`.
+
+        Raises:
+            BackendError: a kernel cannot be compiled.
+        """
+        u, delta, A, B, C, D, delta_bias, delta_softplus = inputs
+        return on_sequences(SequenceScan._make([u, delta, A.float(), B, C, *single(D, delta_bias), delta_softplus]))
+
+    return scan_2d, selective_scan
+
+
+scan_2d, selective_scan = operations("triton", launch)
+available = availability(launch)

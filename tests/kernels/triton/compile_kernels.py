@@ -1,15 +1,16 @@
 """Compile the Triton kernels for a card that need not be there; prints what each takes of it.
 
 One line per kernel: its name, registers per thread, what a thread keeps in memory instead (NVIDIA: bytes of stack, AMD:
-registers spilled), bytes of shared memory.
+registers spilled), bytes of shared memory, and the seconds that it took.
 
-python -m tests.kernels.triton.compile_kernels BACKEND ARCHITECTURE WARP
+python -m tests.kernels.triton.compile_kernels BACKEND ARCHITECTURE WARP [light|classic|tiled]
 """
 
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,44 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mambair_kernels.triton import gradient, kernels
+from mambair_kernels.triton import gradient, kernels, launch
+from mambair_kernels.triton.tiled import gradient as tiled_gradient
+from mambair_kernels.triton.tiled import kernels as tiled
 
-SCALARS = {"orders", "paths", "channels", "length", "height", "width", "span", "chunks", "size", "path_offset"}
-IMAGE = {"N": 10, "RANK": 4, "SOFTPLUS": True, "INDEXED": False, "C_BIAS": True, "BLOCK": 32}
-KERNELS: list[tuple[Any, dict[str, int]]] = [
-    (kernels.summarise, {**IMAGE, "GRADIENT": True, "TILE": 8}),
-    (kernels.carry, {"REVERSE": 1, "TILE": 16, "BLOCK": 64}),
-    (kernels.outputs, {**IMAGE, "ADD": True, "TILE": 16}),
-    (gradient.gradients, {**IMAGE, "ADD": True, "TILE": 8}),
-]
+SCALARS = {"orders", "paths", "channels", "length", "height", "width", "span", "chunks", "size", "path_offset"} | {
+    "adds",
+    "slots",
+}
+IMAGE = {"SOFTPLUS": True, "INDEXED": False, "C_BIAS": True}
+LIGHT, CLASSIC = {"N": 10, "RANK": 4, **IMAGE}, {"N": 16, "RANK": 12, **IMAGE}
+Kernel = tuple[Any, dict[str, int]]
+
+
+def walking(network: dict[str, int]) -> list[Kernel]:
+    """The kernels of the backend ``triton``, for the sizes of a network."""
+    forward, backward = (
+        {**network, "TILE": each.tile, "BLOCK": each.block_sizes[0]} for each in (launch.FORWARD, launch.BACKWARD)
+    )
+    return [
+        (kernels.summarise, {**forward, "GRADIENT": False}),
+        (kernels.carry, {"REVERSE": True, "TILE": launch.CARRY_TILE, "BLOCK": launch.CARRY_BLOCK}),
+        (kernels.outputs, {**forward, "STARTS": True}),
+        (kernels.merge, {"BLOCK": launch.MERGE_BLOCK}),
+        (kernels.summarise, {**backward, "GRADIENT": True}),
+        (gradient.gradients, {**backward, "STARTS": True}),
+    ]
+
+
+KERNELS = {
+    "light": walking(LIGHT),
+    "classic": walking(CLASSIC),
+    "tiled": [
+        (tiled.summarise, {**LIGHT, "GRADIENT": True, "TILE": 8, "BLOCK": 32}),
+        (tiled.carry, {"REVERSE": True, "TILE": 16, "BLOCK": 64}),
+        (tiled.outputs, {**LIGHT, "ADD": True, "TILE": 16, "BLOCK": 32}),
+        (tiled_gradient.gradients, {**LIGHT, "ADD": True, "TILE": 8, "BLOCK": 32}),
+    ],
+}
 
 
 def signature(names: list[str], constants: dict[str, int]) -> dict[str, str]:
@@ -60,13 +89,21 @@ def number(pattern: str, text: str) -> int:
 
 def main() -> None:
     """Compile all for the target on the command line."""
-    backend, architecture, warp = sys.argv[1:]
+    backend, architecture, warp, *which = sys.argv[1:]
     target = GPUTarget(backend, int(architecture) if architecture.isdigit() else architecture, int(warp))
-    for kernel, constants in KERNELS:
+    for kernel, constants in KERNELS[which[0] if which else "light"]:
+        began = time.perf_counter()
         source = ASTSource(kernel, signature(kernel.arg_names, constants), constexprs=constants)
         compiled = triton.compile(source, target=target, options={"num_warps": 1, "enable_fp_fusion": True})
         registers, spilled = resources(compiled)
-        print(kernel.fn.__name__, registers, spilled, compiled.metadata.shared, flush=True)
+        print(
+            kernel.fn.__name__,
+            registers,
+            spilled,
+            compiled.metadata.shared,
+            f"{time.perf_counter() - began:.1f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

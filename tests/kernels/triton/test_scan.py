@@ -17,15 +17,19 @@ from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
 from mambair_kernels.triton import launch as triton_launch
 from mambair_kernels.triton import scan as triton_scan
-from mambair_kernels.triton.launch import Tuning
+from mambair_kernels.triton.job import Tuning
+from mambair_kernels.triton.tiled import launch as tiled_launch
+from mambair_kernels.triton.tiled import scan as tiled_scan
 from tests.kernels.test_cpu import ROOT, assert_close, differentiate, image_case, permutations, sequence_case
 from tests.kernels.triton.interpreter import interpreting
 
 # Arguments travel as lists here, which a type checker cannot count.
 triton: Any = triton_scan
+tiled: Any = tiled_scan
 reference: Any = mambair_kernels.reference
 CPU = torch.device("cpu")
-SPLIT = Tuning(tile=4, block=4, programs=4, tiles=2)
+SPLIT = Tuning(tile=2, block_sizes=(4,), programs=16, tiles=2)
+TILED_SPLIT = Tuning(tile=4, block_sizes=(4,), programs=4, tiles=2)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +41,8 @@ def _interpreted() -> Iterator[None]:
 @pytest.fixture
 def split(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tiles and chunks, so that small cases have several of each."""
-    monkeypatch.setattr(triton_scan, "INTERPRETED", SPLIT)
+    monkeypatch.setattr(triton_launch, "INTERPRETED", SPLIT)
+    monkeypatch.setattr(tiled_launch, "INTERPRETED", TILED_SPLIT)
 
 
 @pytest.fixture
@@ -55,11 +60,13 @@ def runner(paths: Paths, biased: bool) -> Callable[[Any], Callable[[list[Tensor]
     return lambda backend: lambda leaves: backend.scan_2d(*leaves[:6], paths, leaves[6] if biased else None)
 
 
-def check(tensors: list[Tensor], grad: Tensor, paths: Paths, c_bias: Tensor | None = None) -> None:
+def check(
+    tensors: list[Tensor], grad: Tensor, paths: Paths, c_bias: Tensor | None = None, backend: Any = triton
+) -> None:
     """Output and all gradients in float32 against the reference in float64."""
     inputs = tensors if c_bias is None else [*tensors, c_bias]
     run = runner(paths, c_bias is not None)
-    found = differentiate(run(triton), [tensor.float() for tensor in inputs], grad)
+    found = differentiate(run(backend), [tensor.float() for tensor in inputs], grad)
     assert_close(found, differentiate(run(reference), inputs, grad))
 
 
@@ -73,8 +80,29 @@ def test_image_with_several_chunks_tiles_and_blocks(size: tuple[int, int, int, i
 @pytest.mark.usefixtures("split")
 def test_the_cases_are_split() -> None:
     tensors = (tensor.float() for tensor in image_case(1, 1, 3, 5, 7, 2, 2, 4)[0])
-    job = triton._image(ImageScan._make([*tensors, None, None, [0, 1, 2, 3]]), triton_launch.FORWARD)
-    assert (job.blocks, job.chunks, job.span // SPLIT.tile, job.length % SPLIT.tile) == (2, 2, 2, 3)
+    job = triton._image(ImageScan._make([*tensors, None, None, [0, 1, 2, 3]]), triton_launch)
+    assert (job.blocks, job.chunks, job.span // SPLIT.tile, job.length % SPLIT.tile) == (2, 2, 4, 1)
+
+
+@pytest.mark.usefixtures("split", "poisoned")
+def test_paths_follow_one_another_where_an_output_for_each_takes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_launch, "ROOM", 0)
+    check(*image_case(1, 1, 2, 3, 5, 2, 1, 3), CROSS_SCAN[:3])
+
+
+@pytest.mark.usefixtures("split", "poisoned")
+def test_the_kernels_that_came_first() -> None:
+    check(*image_case(1, 1, 3, 5, 7, 2, 2, 2), CROSS_SCAN[:2], backend=tiled)
+    tensors, grad = image_case(2, 1, 2, 3, 3, 2, 1, 1)
+    check(tensors, grad, permutations(2, 1, 1, 6), torch.randn(1, 6, 2, dtype=torch.float64), backend=tiled)
+    inputs = sequence_case(5, 1, 2, 3, 11, 2)
+
+    def run(backend: Any) -> Callable[[list[Tensor]], Tensor]:
+        return lambda leaves: backend.selective_scan(*leaves, True)
+
+    grad = torch.randn_like(inputs[0])
+    found = differentiate(run(tiled), [tensor.float() for tensor in inputs], grad)
+    assert_close(found, differentiate(run(reference), inputs, grad))
 
 
 @pytest.mark.usefixtures("split", "poisoned")
@@ -209,11 +237,24 @@ def test_kernels_that_do_not_compile_are_passed_over(compiled: pytest.MonkeyPatc
         raise RuntimeError("Failed to find C compiler")
 
     compiled.setattr(importlib.import_module("triton").runtime.driver, "_active", Driver())
-    compiled.setattr(triton_scan, "_probe", fail)
+    compiled.setattr(triton_scan, "_deviation", fail)
     usable, reason = triton_scan.available()
     assert not usable
     assert "cannot compile here: RuntimeError: Failed to find C compiler" in reason
     assert dispatch.select(torch.device("cuda")).name == "chunked"
+
+    triton_scan._available.cache_clear()
+    compiled.setattr(triton_scan, "_deviation", lambda _, kernels: 0.25 if kernels is triton_launch else 1e-6)
+    assert "computes wrongly here, by 0.2 of the largest entry" in triton_scan.available()[1]
+    assert dispatch.select(torch.device("cuda")).name == "triton_tiled"
+
+
+@pytest.mark.usefixtures("split")
+def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = (2, 5, 5)
+    assert triton_scan._deviation(CPU, triton_launch, small) < 1e-5
+    monkeypatch.setattr(triton_launch, "forward", lambda job, merge: torch.zeros_like(job.u))
+    assert triton_scan._deviation(CPU, triton_launch, small) >= 1
 
 
 def test_kernels_compile_for_a_card_that_is_not_here() -> None:
@@ -223,5 +264,5 @@ def test_kernels_compile_for_a_card_that_is_not_here() -> None:
     outcome = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr[-2000:]
     rows = [line.split() for line in outcome.stdout.splitlines()]
-    assert [name for name, *_ in rows] == ["summarise", "carry", "outputs", "gradients"]
-    assert all(0 < int(registers) <= 255 and int(spilled) < 256 for _, registers, spilled, _ in rows)
+    assert [name for name, *_ in rows] == ["summarise", "carry", "outputs", "merge", "summarise", "gradients"]
+    assert all(0 < int(registers) <= 255 and int(spilled) < 256 for _, registers, spilled, *_ in rows)
