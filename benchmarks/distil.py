@@ -31,6 +31,7 @@ from mambair_archs import MambaIRNano
 from mambair_archs.mambair_nano import ReducedScan
 from mambair_cli import load_model
 from mambair_cli.data.resize import imresize
+from mambair_cli.files import atomic
 from mambair_cli.metrics.psnr import psnr
 
 Bytes = NDArray[np.uint8]
@@ -250,8 +251,8 @@ def _keep(net: MambaIRNano, average: list[Tensor], out: Path, tests: list[Path],
 
 
 def _replace(content: Any, path: Path) -> None:
-    torch.save(content, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
+    with atomic.replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import tiny
+from mambair_cli.files.outputs import publish, reserved
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode
-from mambair_cli.images.files import publish, reserved
 from mambair_cli.images.picture import Picture
 
 

@@ -116,7 +116,7 @@ def _backends() -> list[dict[str, Any]]:
 def _folder() -> str:
     import os
 
-    from ..places import data_root
+    from ..files.places import data_root
 
     root = data_root()
     place = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())

@@ -7,8 +7,8 @@ import typer
 
 from ..console import Console
 from ..errors import MambairError, UsageError
+from ..files.places import data_root
 from ..locations.url import refuse
-from ..places import data_root
 from .common import command, stop_if_interrupted
 
 if TYPE_CHECKING:

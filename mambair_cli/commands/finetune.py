@@ -51,7 +51,7 @@ def _finetune(
 
 
 def _train(console: Console, file: Path, changes: list[str], dry_run: bool) -> None:
-    from ..places import data_root
+    from ..files.places import data_root
     from ..training.recipe.reading import read_recipe
 
     parsed = read_recipe(file, changes)

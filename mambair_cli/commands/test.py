@@ -9,7 +9,7 @@ import typer
 
 from ..console import Console
 from ..errors import UsageError
-from ..places import data_root
+from ..files.places import data_root
 from .common import check_backend, command
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _options(console: Console, recipe: list[str] | None) -> dict[str, Any]:
 
 def _weights(options: dict[str, Any], root: Path) -> str:
     """The recipe's file; the catalogue's name for one that is not there, so that the message says how to get it."""
-    from ..places import located
+    from ..files.places import located
     from ..weights import catalog
 
     written = options.get("path", {}).get("pretrain_network_g")
@@ -218,7 +218,7 @@ def _run(
     output: Path | None,
     overwrite: bool,
 ) -> "Result":
-    from ..images.files import check_new
+    from ..files.outputs import check_new
     from ..metrics import evaluate
 
     places = {sample.name: output / images.name / f"{sample.name}.png" for sample in images.samples} if output else {}
@@ -241,8 +241,8 @@ def _run(
 
 
 def _save(place: Path, restored: Any, overwrite: bool) -> None:
+    from ..files.outputs import publish, reserved
     from ..images.encode import encode
-    from ..images.files import publish, reserved
     from ..images.picture import Picture
 
     with reserved(place) as temporary:

@@ -54,7 +54,7 @@ def _train(
     ] = False,
 ) -> None:
     """Train a network; the run lands in experiments/ below the working folder."""
-    from ..places import data_root
+    from ..files.places import data_root
     from ..training.recipe.reading import json_schema, read_recipe
 
     if schema:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
-from ..places import located
+from ..files.places import located
 from . import catalog, degrade, photos
 from .combined import from_options
 from .degradations import spoilt

@@ -1,6 +1,5 @@
 """Images in one LMDB file, as BasicSR reads them: PNG content by name, and ``meta_info.txt`` with names and sizes."""
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import lmdb
 import numpy as np
 
 from ..errors import InputError, OutputError
+from ..files import atomic, locks
 from . import photos
 
 LEVEL = 1
@@ -41,16 +41,13 @@ def write(paths: Sequence[Path], target: Path, suffix: str, progress: Callable[[
         raise InputError(f"Several images would have the key {doubled[0]}.", "Give them names of their own.")
     if dotted := [key for key in keys if "." in key]:
         raise InputError(f"The key {dotted[0]} holds a dot, where BasicSR lets a key end.", "Rename the image.")
-    unfinished = target.with_name(f".{target.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        unfinished.mkdir(parents=True)
-        _fill(unfinished, paths, keys, progress)
-        unfinished.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        locks.sweep(target.parent)
+        with atomic.making(target) as unfinished:
+            _fill(unfinished, paths, keys, progress)
     except (OSError, lmdb.Error) as error:
         raise OutputError(f"{target} cannot be written: {error}.", "Free some space, or choose another -o.") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _fill(folder: Path, paths: Sequence[Path], keys: Sequence[str], progress: Callable[[int, int], None]) -> None:

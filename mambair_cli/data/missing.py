@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..places import data_root
+from ..files.places import data_root
 from . import catalog
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from ..errors import InputError, MambairError
+from ..files.outputs import publish, reserved
 from ..images.encode import encode
-from ..images.files import publish, reserved
 from ..images.picture import Picture
 from . import degrade, photos
 from .degradations import Box, Haze, Noise, spoilt

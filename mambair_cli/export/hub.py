@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
-from ..images.files import publish, reserved, writing
+from ..files.outputs import publish, reserved, writing
 from ..weights.export import Content, content
 from ..weights.loader import WEIGHTS, Model, load
 from .extra import load as load_extra

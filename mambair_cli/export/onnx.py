@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, UsageError
-from ..images.files import check_new, publish, reserved
+from ..files.outputs import check_new, publish, reserved
 from ..weights.loader import Model
 from ..weights.loader import load as load_model
 from . import session

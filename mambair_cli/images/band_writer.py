@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import OutputError
+from ..files import atomic
 from . import formats, vips
 from .picture import Metadata, Pixels
 
@@ -92,7 +93,7 @@ def _encode(pipe: int, path: Path, wanted: Format) -> None:
         image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
         with path.open("wb") as file:
             _save(_described(image, wanted), file, wanted)
-            os.fsync(file.fileno())
+            atomic.flush(file)
         while os.read(pipe, DRAIN):
             pass  # what ends the stream may be left; whoever writes it must not fail
     except pyvips.Error as error:

@@ -1,9 +1,9 @@
 """The same question to paths and to URLs; what needs fsspec is asked only where a URL is there."""
 
-import hashlib
 import os
 from pathlib import Path
 
+from ..files import checksum
 from .url import Location, Url
 
 
@@ -60,8 +60,7 @@ def digest(place: Location) -> str:
         from . import objects
 
         return objects.digest(place)
-    with place.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum.of_file(place)
 
 
 def absolute(place: Location) -> str:

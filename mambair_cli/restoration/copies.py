@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from ..images import claims, files
+from ..files import locks, outputs
 from ..locations import objects
 from ..locations.url import Url
 
@@ -16,7 +16,7 @@ def scratch() -> Path:
     """The folder of copies, ``$TMPDIR``; what killed processes left in it goes at the first call."""
     folder = Path(tempfile.gettempdir())
     with suppress(OSError):
-        claims.sweep(folder)
+        locks.sweep(folder)
     return folder
 
 
@@ -28,7 +28,7 @@ def copied(url: Url) -> Iterator[Path]:
         InputError: it cannot be read.
         OutputError: there is no room for it.
     """
-    with files.reserved(scratch() / url.name, suffix=url.suffix) as copy:
-        with files.writing(copy):
+    with outputs.reserved(scratch() / url.name, suffix=url.suffix) as copy:
+        with outputs.writing(copy):
             objects.get(url, copy)
         yield copy

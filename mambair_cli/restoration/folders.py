@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import InputError, OutputError
-from ..images import claims
+from ..files import locks
 from ..locations import objects
 from ..locations.url import Location, Url
 from .record import NAME
@@ -30,7 +30,7 @@ class Folders:
         """Remove temporary files and locks of processes that are gone, where that is possible."""
         for folder in self.recorded + self.others:
             with suppress(OSError, InputError):  # writing to this folder will say more
-                objects.sweep(folder) if isinstance(folder, Url) else claims.sweep(folder)
+                objects.sweep(folder) if isinstance(folder, Url) else locks.sweep(folder)
 
     def forget(self) -> None:
         """Remove the records of a run that is complete and was not meant to be gone on with."""

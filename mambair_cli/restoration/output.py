@@ -6,7 +6,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from ..errors import InputError, OutputError
-from ..images import claims, files
+from ..files import locks, outputs
 from ..locations import either, objects
 from ..locations.either import exists
 from ..locations.url import Location, Url
@@ -60,9 +60,9 @@ class Output:
             return Claim.FINISHED if self._finished() else Claim.FREE
         if shared and not self.job.piped_out:
             assert isinstance(target, Path)
-            self._stack.enter_context(files.folder_of(target))
-            with files.writing(target):
-                if not self._stack.enter_context(claims.claimed(target)):
+            self._stack.enter_context(outputs.folder_of(target))
+            with outputs.writing(target):
+                if not self._stack.enter_context(locks.claimed(target)):
                     return Claim.HELD
                 return Claim.FINISHED if self._finished() else Claim.FREE
         if not self.replace:
@@ -97,7 +97,7 @@ class Output:
         """
         for path in self.paths:
             copy = scratch() / path.name if isinstance(path, Url) else path
-            self._temporary[path] = self._stack.enter_context(files.reserved(copy))
+            self._temporary[path] = self._stack.enter_context(outputs.reserved(copy))
 
     @property
     def temporary(self) -> Path:
@@ -111,7 +111,7 @@ class Output:
             OutputError: it cannot be written, or a file of that name came up in the meantime and is to be kept.
         """
         temporary = self._temporary[path]
-        files.fill(temporary, temporary if isinstance(path, Url) else path, data)
+        outputs.fill(temporary, temporary if isinstance(path, Url) else path, data)
         self.place(path)
 
     def place(self, path: Location) -> None:
@@ -128,7 +128,7 @@ class Output:
             return
         if made:
             self.records.add(path, made)
-        files.place(temporary, path, self.replace)
+        outputs.place(temporary, path, self.replace)
 
     def _put(self, temporary: Path, url: Url, made: Entry | None) -> None:
         """The version is only known afterwards; of a process that is killed before, the content has to be compared."""
@@ -148,7 +148,7 @@ class Output:
 
 def _check_new(place: Location) -> None:
     if not isinstance(place, Url):
-        files.check_new(place)
+        outputs.check_new(place)
     elif objects.exists(place):
         raise OutputError(f"{place} exists already.", "Add --overwrite, or choose another output with -o.")
 

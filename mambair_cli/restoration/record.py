@@ -4,7 +4,6 @@ A line is written before the result gets its name. So a result without a line is
 result is one of a run that was killed in between.
 """
 
-import hashlib
 import json
 import os
 import threading
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..images.files import writing
+from ..files import atomic, checksum
+from ..files.outputs import writing
 from ..locations import either, objects
 from ..locations.url import Location, Url
 
@@ -129,8 +129,7 @@ class Record:
             if file.tell() and not self._ends_a_line(file):
                 line = b"\n" + line
             file.write(line)  # in one piece, so that lines of several processes do not mix
-            file.flush()
-            os.fsync(file.fileno())
+            atomic.flush(file)
 
     @staticmethod
     def _ends_a_line(file: Any) -> bool:
@@ -234,4 +233,4 @@ def fingerprint(model: Path, choices: dict[str, Any], for_poor: Path | None = No
     """
     weights = {"weights": either.digest(model)} | ({"for_poor": either.digest(for_poor)} if for_poor else {})
     text = json.dumps(choices | weights, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return checksum.of_text(text)

@@ -4,54 +4,34 @@ The names and contents are BasicSR's (``models/net_g_100.pth``, ``training_state
 goes on with what the other wrote. The state is written last: where it is, the checkpoint is complete.
 """
 
-import os
 import pickle
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import ModelError, OutputError
+from ..files import atomic
 from ..weights import files
-
-PART = ".part"
 
 
 def write(path: Path, content: Any) -> None:
-    """``torch.save`` under a temporary name, flushed to the disk, then renamed: a crash leaves the old file or the new.
+    """``torch.save`` so that a crash leaves the old file or the new, see :mod:`..files.atomic`.
 
     Raises:
         OutputError: the disk does not take it.
     """
-    temporary = path.with_name(path.name + PART)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with atomic.replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
-        with suppress(OSError):  # must not hide what happened before
-            temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
         raise OutputError(
             f"The checkpoint {path} cannot be written: {reason}.",
             "Make room, then run the same command: it goes on from the checkpoint before.",
         ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """A rename survives a power failure only once the folder itself is on the disk."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -121,8 +101,9 @@ def prune(experiment: Path, keep: int) -> None:
 
 def sweep(experiment: Path) -> None:
     """Remove what a killed run left half-written."""
-    for path in experiment.glob(f"*/*{PART}"):
-        path.unlink(missing_ok=True)
+    for pattern in ("*.part", "*/*.part"):
+        for path in experiment.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def point_to_weights(options: dict[str, Any], state: Path, iteration: int) -> None:

@@ -5,13 +5,14 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import yaml
 
 from ..errors import UsageError
+from ..files import atomic, locks
 from .recipe.reading import Recipe
 
 RUNS, RECIPE = "runs.jsonl", "recipe.yml"
@@ -28,27 +29,18 @@ def claimed(experiment: Path, note: Callable[[str], None]) -> Iterator[None]:
     Raises:
         UsageError: another run holds it.
     """
-    import filelock
-
     experiment.parent.mkdir(parents=True, exist_ok=True)
     path = experiment.with_name(f".{experiment.name}.lock")  # beside it: it may be moved away
-    held = filelock.FileLock(path, thread_local=False)
-    try:
-        held.acquire(timeout=0)
-    except filelock.Timeout:
+
+    def waiting() -> None:
         note(f"{experiment} is in use; waiting up to {PATIENCE:.0f} seconds for it.")
-        try:
-            held.acquire(timeout=PATIENCE)
-        except filelock.Timeout:
+
+    with locks.held(path, PATIENCE, waiting) as free:
+        if not free:
             raise UsageError(
                 f"Another run is training in {experiment}.", "Wait for its end, or give this one a name: name=other."
-            ) from None
-    try:
+            )
         yield
-    finally:
-        with suppress(OSError):  # on Windows it stays
-            path.unlink()  # while it is held: filelock takes no lock on a file that has lost its name
-        held.release()
 
 
 def record(experiment: Path, recipe: Recipe, iteration: int) -> None:
@@ -73,7 +65,7 @@ def record(experiment: Path, recipe: Recipe, iteration: int) -> None:
     with (experiment / RUNS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     said = recipe.model.model_dump(mode="json", exclude_unset=True, warnings="none")
-    (experiment / RECIPE).write_text(yaml.safe_dump(said, sort_keys=False), encoding="utf-8")
+    atomic.write(experiment / RECIPE, yaml.safe_dump(said, sort_keys=False))
 
 
 def _versions() -> dict[str, str]:

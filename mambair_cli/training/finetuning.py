@@ -8,6 +8,7 @@ import yaml
 
 from ..declaration import plain
 from ..errors import UsageError
+from ..files import atomic
 from ..weights import catalog
 from ..weights.loader import Model
 
@@ -102,5 +103,5 @@ def written(content: dict[str, Any], model: Model, photos: Path) -> Path:
     file = Path(f"{content['name']}.yml")
     if not file.exists():
         head = HEAD.format(name=content["name"], model=model.name, photos=photos, file=file)
-        file.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        atomic.write(file, head + yaml.safe_dump(content, sort_keys=False))
     return file

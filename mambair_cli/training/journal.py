@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..files import atomic
 from .trackers import Picture, Tracker
 
 ROWS = "log.jsonl"
@@ -96,6 +97,4 @@ def _cut(path: Path, iteration: int) -> None:
         except (ValueError, LookupError, TypeError):  # after a power failure, zeros say
             break
         kept.append(line)
-    temporary = path.with_suffix(".part")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
+    atomic.write(path, "".join(kept))

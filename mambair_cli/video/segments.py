@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..images import claims, files
+from ..files import atomic, outputs
 from .library import load
 
 LENGTH = 48
@@ -60,7 +60,7 @@ class Segments:
         state = json.dumps(made_of, sort_keys=True, default=str)
         if not (resume and self._state() == state):
             self.remove()
-        with files.writing(target):
+        with outputs.writing(target):
             self.folder.mkdir(exist_ok=True)
             (self.folder / STATE).write_text(state)
 
@@ -80,9 +80,9 @@ class Segments:
         """
         stored = [Stored.of(packet) for packet in packets]
         head = json.dumps([(len(each.data), each.pts, each.duration, each.key) for each in stored])
-        with files.reserved(self._path(number)) as temporary:
+        with outputs.reserved(self._path(number)) as temporary:
             data = head.encode() + b"\n" + b"".join(each.data for each in stored)
-            files.publish(temporary, self._path(number), data, overwrite=True)
+            outputs.publish(temporary, self._path(number), data, overwrite=True)
 
     def packets(self) -> Iterator[Stored]:
         """Those of all pieces, in the order in which they are decoded."""
@@ -103,4 +103,4 @@ class Segments:
 
 def folder_of(target: Path) -> Path:
     """Where the pieces of a result are."""
-    return target.with_name(f".mambair-{claims.key(target)}.parts")
+    return target.with_name(f".mambair-{atomic.key(target)}.parts")

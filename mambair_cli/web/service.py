@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from ..commands.defaults import default_model
 from ..errors import InputError, MambairError, UsageError, explained
+from ..files import atomic
 from ..images.decode import decode_bytes
 from ..restoration import batch
 from ..restoration.choices import Choices
@@ -256,11 +257,9 @@ class Service:
             image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
             flat = Image.new("RGB", image.size, "white")
             flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
-            temporary = small.with_suffix(".part")
-            ImageOps.contain(flat, (PREVIEW, PREVIEW)).save(temporary, "JPEG", quality=92) if max(
-                flat.size
-            ) > PREVIEW else flat.save(temporary, "JPEG", quality=92)
-            temporary.replace(small)
+            shown = ImageOps.contain(flat, (PREVIEW, PREVIEW)) if max(flat.size) > PREVIEW else flat
+            with atomic.replacing(small) as temporary:
+                shown.save(temporary, "JPEG", quality=92)
         return small
 
     def packed(self, tickets: Iterable[Ticket]) -> Path:

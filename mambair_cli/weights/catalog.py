@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from ..places import cache_root, data_root
+from ..files.places import cache_root, data_root
 
 BUNDLED = Path(__file__).parent / "bundled"
 """The models that come with the package, each with a card that says how it was made."""

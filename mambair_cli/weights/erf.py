@@ -10,9 +10,9 @@ import torch
 from mambair_archs.receptive_field import contributions
 
 from ..errors import InputError, ModelError, OutputError
+from ..files.outputs import check_new, publish, reserved
 from ..images import planes
 from ..images.decode import decode
-from ..images.files import check_new, publish, reserved
 from ..images.opencv import write
 from ..images.picture import Pixels
 from .loader import Model

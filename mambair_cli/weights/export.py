@@ -9,7 +9,7 @@ from safetensors.torch import save
 from mambair_archs import Identified
 
 from ..errors import OutputError, UsageError
-from ..images.files import check_new, publish, reserved
+from ..files.outputs import check_new, publish, reserved
 from . import loader
 from .digest import KEY, digest
 

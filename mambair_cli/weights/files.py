@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelError
+from ..files import sniff
 from . import containers
 from .bystanders import bystanders
 from .containers import Place, Tensors
@@ -103,12 +104,12 @@ def _checked(path: Path) -> bytes:
         raise ModelError(f"The model file {path} is empty.", AGAIN)
     if size > MAX_BYTES:
         raise ModelError(f"The model file {path} has {size >> 20} MiB, more than any known model.", "Check the file.")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if sniff.is_page(head):
         raise ModelError(
             f"{path} is a web page, not a model; the download was probably refused.",
             "Open its address in a browser, or try again later: such servers limit downloads per day.",
         )
-    if head.startswith(b"version https://git-lfs"):
+    if sniff.is_pointer(head):
         raise ModelError(
             f"{path} stands for a model that git did not fetch.", "Run git lfs pull, or download the file itself."
         )

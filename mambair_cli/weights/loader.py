@@ -1,6 +1,5 @@
 """From a file or a name to a network that is ready to run."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 from mambair_archs import ARCHITECTURES, Descriptor, Identified, UnknownWeightsError, identify
 
 from ..errors import DeviceError, ModelError, UsageError
+from ..files import checksum
 from . import catalog, files
 
 WEIGHTS = "model.safetensors"
@@ -112,8 +112,7 @@ def inspect(path: Path) -> tuple[Identified, dict[str, torch.Tensor], dict[str, 
 
 def recognise(path: Path, metadata: dict[str, str]) -> tuple[str, str | None]:
     """Name and task from the metadata, else from the catalogue by checksum, else the file's name and None."""
-    with path.open("rb") as file:
-        entry = catalog.by_sha256(hashlib.file_digest(file, "sha256").hexdigest())
+    entry = catalog.by_sha256(checksum.of_file(path))
     name = metadata.get("name") or (entry.name if entry else path.stem)
     return name, metadata.get("task") or (entry.task if entry else None)
 

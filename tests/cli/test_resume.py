@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mambair_cli.images.claims import claimed
+from mambair_cli.files.locks import claimed
 from mambair_cli.images.decode import decode
 from mambair_cli.restoration import picture as stages
 from mambair_cli.restoration import prepared

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mambair_cli.errors import InputError, OutputError
 from mambair_cli.images.decode import decode, decode_bytes
-from mambair_cli.images.encode import encode, fit
+from mambair_cli.images.encode import check_size, encode, fit
 from mambair_cli.images.formats import MAX_PIXELS
 from mambair_cli.images.picture import Metadata, Picture
 
@@ -122,3 +122,11 @@ def test_a_format_that_cannot_be_written() -> None:
 
 def test_the_default_limit() -> None:
     assert MAX_PIXELS == 500_000_000
+
+
+@pytest.mark.parametrize(("name", "largest"), [("a.webp", 16383), ("a.JPG", 65500), ("a.avif", 65536)])
+def test_limits_of_formats(name: str, largest: int) -> None:
+    check_size(Path(name), largest, 1)
+    check_size(Path("a.png"), largest + 1, 1)
+    with pytest.raises(OutputError, match=str(largest)):
+        check_size(Path(name), 1, largest + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mambair_cli.images import files
+from mambair_cli.files import outputs
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode
 from mambair_cli.restoration import picture as stages
@@ -65,7 +65,7 @@ def test_reading_and_writing_happen_while_the_network_works(
     read = {job.source.name: threading.Event() for job in jobs}
     written = {job.target.name: threading.Event() for job in jobs}
     names = sorted(read)
-    place, calls = files.place, iter(names)
+    place, calls = outputs.place, iter(names)
 
     @functools.wraps(decode)
     def reading(path: Path, **options: Any) -> Any:
@@ -87,7 +87,7 @@ def test_reading_and_writing_happen_while_the_network_works(
         return doubled(pixels)
 
     monkeypatch.setattr(stages, "decode", reading)
-    monkeypatch.setattr(files, "place", writing)
+    monkeypatch.setattr(outputs, "place", writing)
     monkeypatch.setattr(stages, "restore", network)
     assert [(name, result.error) for name, result in restored(model, jobs)] == [(name, None) for name in names]
 

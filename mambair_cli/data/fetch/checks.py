@@ -1,6 +1,5 @@
 """Is what came what was asked for, and is there room for it?"""
 
-import hashlib
 import re
 import shutil
 import zipfile
@@ -9,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import FetchError, OutputError
+from ...files import sniff
 
-HEADS = (b"<!doctype", b"<html", b"<?xml", b"<head")
-POINTER = b"version https://git-lfs"
 QUOTA = re.compile(r"quota|too many users|limit exceeded|rate limit|try again later", re.IGNORECASE)
 SIGN_IN = re.compile(r"<title>[^<]*(sign|log)[ -]?in|accounts\.google|type=.?password", re.IGNORECASE)
 LATER = "Try again in a day, or get the file with a browser and run the same command with --from FILE."
@@ -77,9 +75,9 @@ def check_content(path: Path, source: str) -> None:
         head = file.read(65536)
     if not head:
         raise FetchError(f"{source} sends an empty file.", BROWSER)
-    if head.startswith(POINTER):
+    if sniff.is_pointer(head):
         raise FetchError(f"{source} sends a pointer of Git LFS in place of the file.", BROWSER)
-    if head.lstrip().lower().startswith(HEADS):
+    if sniff.is_page(head):
         said, hint = page_trouble(head.decode("utf-8", "replace")) or ("sends a web page in place of the file", BROWSER)
         raise FetchError(f"{source} {said}.", hint)
 
@@ -127,9 +125,3 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 def megabytes(size: int) -> str:
     """A size for people."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

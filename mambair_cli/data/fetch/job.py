@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import UsageError
-from ...places import cache_root, data_root
+from ...files.places import cache_root, data_root
 from ...weights import catalog as models
 from .. import catalog
 from . import sources

@@ -1,7 +1,6 @@
 """Make the training photographs of the shipped models again, from the originals that ``photos.csv`` lists."""
 
 import csv
-import hashlib
 import io
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from ...console import Console
 from ...errors import FetchError
+from ...files import atomic, checksum, locks
 from . import checks, transfer
 from .failures import Unreachable
 from .partial import forget
@@ -100,13 +100,14 @@ def build(work: Path, console: Console, patience: transfer.Patience) -> tuple[Pa
     """
     text, folder = manifest(), work / "photos"
     folder.mkdir(exist_ok=True)
+    locks.sweep(folder)
     photos = listed(text)
     failed: list[str] = []
     in_a_row = 0
     with console.progress("photos", "photos") as progress:
         for number, photo in enumerate(photos, start=1):
             try:
-                _one(photo, folder, work / "original", patience)
+                _make(photo, folder, work / "original", patience)
                 in_a_row = 0
             except NoNetwork:
                 raise
@@ -124,11 +125,11 @@ def build(work: Path, console: Console, patience: transfer.Patience) -> tuple[Pa
         )
     _report(photos, folder, console)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return folder, hashlib.sha256(text.encode()).hexdigest(), sum(path.stat().st_size for path in folder.iterdir())
+    return folder, checksum.of_text(text), sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _report(photos: list[Photo], folder: Path, console: Console) -> None:
-    differing = sum(checks.digest(folder / photo.file) != photo.sha256 for photo in photos)
+    differing = sum(checksum.of_file(folder / photo.file) != photo.sha256 for photo in photos)
     if differing:
         console.note(
             f"{differing} of {len(photos)} files were made from the right originals but differ in their bytes from"
@@ -136,7 +137,7 @@ def _report(photos: list[Photo], folder: Path, console: Console) -> None:
         )
 
 
-def _one(photo: Photo, folder: Path, original: Path, patience: transfer.Patience) -> None:
+def _make(photo: Photo, folder: Path, original: Path, patience: transfer.Patience) -> None:
     target = folder / photo.file
     if target.is_file():
         return
@@ -181,9 +182,8 @@ def _write(photo: Photo, original: Path, target: Path) -> None:
             f"{photo.file} comes out as {image.width} x {image.height}, not {photo.width} x {photo.height}.",
             "Report it: the manifest and the processing disagree.",
         )
-    temporary = target.with_suffix(".part")
-    image.save(temporary, "JPEG", quality=97, subsampling=0, optimize=True)
-    temporary.replace(target)
+    with atomic.replacing(target) as temporary:
+        image.save(temporary, "JPEG", quality=97, subsampling=0, optimize=True)
 
 
 def processed(original: "Image", shrink: float) -> "Image":

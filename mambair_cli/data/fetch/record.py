@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import FetchError
+from ...files import atomic, locks
 
 NAME = "fetched.json"
 WORK = ".fetch"
@@ -43,9 +44,8 @@ def add(root: Path, name: str, record: Record) -> None:
     with lock(root, NAME):
         everything = _read(root / NAME) | {name: record}
         plain = {key: asdict(value) for key, value in everything.items()}
-        temporary = root / WORK / NAME
-        temporary.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(root / NAME)
+        locks.sweep(root)
+        atomic.write(root / NAME, json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
 def _read(path: Path) -> dict[str, Record]:
@@ -67,16 +67,6 @@ def lock(root: Path, name: str, waiting: Callable[[], None] = lambda: None) -> I
 
     The system lets go of it when the process ends, however it ends.
     """
-    import filelock
-
     (root / WORK).mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(root / WORK / f"{name}.lock")
-    try:
-        held.acquire(timeout=0)
-    except filelock.Timeout:
-        waiting()
-        held.acquire()
-    try:
+    with locks.held(root / WORK / f"{name}.lock", locks.FOREVER, waiting):
         yield
-    finally:
-        held.release()

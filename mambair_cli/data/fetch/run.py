@@ -1,7 +1,5 @@
 """From a job to a file or folder that is complete, or to an error that leaves nothing under the final name."""
 
-import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from ...console import Console
 from ...errors import FetchError, OutputError
+from ...files import atomic, checksum
 from . import checks, extract, job, record, transfer
 from .checks import Expected
 from .failures import unwritable
@@ -83,7 +82,7 @@ def present(task: Job) -> Fetched | None:
         return _present_folder(task, known)
     if not task.target.is_file():
         return None
-    digest, size = checks.digest(task.target), task.target.stat().st_size
+    digest, size = checksum.of_file(task.target), task.target.stat().st_size
     wanted = task.sha256 or (known.sha256 if known else digest)
     if digest != wanted:
         raise FetchError(
@@ -131,7 +130,7 @@ def _place(made: Path, target: Path, work: Path) -> None:
         old = work / "old"
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
-    os.replace(made, target)  # noqa: PTH105
+    atomic.move(made, target)
 
 
 def _expected(task: Job, options: Options) -> Expected:
@@ -248,7 +247,7 @@ def _from_folder(source: Source, task: Job, work: Path, console: Console, option
             checks.check_content(path, file.url)
         lines.append(f"{digest} {path.relative_to(folder).as_posix()}\n")
         total += path.stat().st_size
-    whole = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    whole = checksum.of_text("".join(sorted(lines)))
     replace(expected, bytes=None).check_digest(whole, source.url)
     for _, path in listed:
         forget(path)

@@ -14,6 +14,7 @@ import requests
 
 from ...console import Advance
 from ...errors import FetchError
+from ...files import checksum
 from . import checks
 from .failures import Passing, explained, final, unwritable
 from .partial import Changed, Partial, forget
@@ -56,7 +57,7 @@ def transfer(source: Source, target: Path, expected: checks.Expected, patience: 
         try:
             compare()
             if target.is_file():  # an earlier run was stopped after the transfer
-                return checks.digest(target)
+                return checksum.of_file(target)
             digest = _once(source, partial, expected, patience, progress)
             compare()
             return digest
@@ -83,7 +84,7 @@ def _copy(source: Source, target: Path) -> str:
         shutil.copyfile(source.address, target)
     except OSError as error:
         raise FetchError(f"{source.address} cannot be read: {error.strerror}.", "Check --from.") from None
-    return checks.digest(target)
+    return checksum.of_file(target)
 
 
 def _version(url: str, timeout: float) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ...places import located
+from ...files.places import located
 from ...weights import catalog
 from .schema import RecipeModel
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mambair_cli.images.claims import claimed, key, sweep
-from mambair_cli.images.files import reserved
+from mambair_cli.files.atomic import key
+from mambair_cli.files.locks import claimed, held, sweep
+from mambair_cli.files.outputs import reserved
 
 HOLD = """
 import sys
 from pathlib import Path
-from mambair_cli.images.claims import claimed
-from mambair_cli.images.files import reserved
+from mambair_cli.files.locks import claimed
+from mambair_cli.files.outputs import reserved
 path = Path(sys.argv[1])
 with claimed(path) as free, reserved(path):
     print(free, flush=True)
@@ -89,4 +90,21 @@ def test_what_is_left_of_a_picture_that_was_being_turned_goes(tmp_path: Path) ->
     nobody = 1 << 30  # more than any system counts to
     (tmp_path / f".mambair-{key(tmp_path / 'a.png')}-{nobody}-0-turned.part").write_bytes(b"unpacked")
     sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_a_process_that_is_gone_goes_with_its_content(tmp_path: Path) -> None:
+    left = tmp_path / f".mambair-{key(tmp_path / 'a.lmdb')}-{1 << 30}-0.part"
+    left.mkdir()
+    (left / "data.mdb").write_bytes(b"half")
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_whoever_is_patient_is_told_and_waits(tmp_path: Path) -> None:
+    said: list[str] = []
+    with held(tmp_path / "lock") as first, held(tmp_path / "lock", 0.1, lambda: said.append("waiting")) as second:
+        assert (first, second, said) == (True, False, ["waiting"])
+    with held(tmp_path / "lock") as again:
+        assert again
     assert not list(tmp_path.iterdir())

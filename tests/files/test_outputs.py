@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mambair_cli.errors import OutputError
-from mambair_cli.images.encode import check_size
-from mambair_cli.images.files import check_new, publish, reserved
+from mambair_cli.files import atomic
+from mambair_cli.files.outputs import check_new, publish, reserved
 
 
 def write(path: Path, data: bytes, overwrite: bool = True) -> None:
@@ -102,9 +102,7 @@ def test_cleaning_up_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_left_over_of_another_process_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mambair_cli.images import files
-
-    monkeypatch.setattr(files, "NUMBERS", iter([0, 0, 1]))
+    monkeypatch.setattr(atomic, "NUMBERS", iter([0, 0, 1]))
     with reserved(tmp_path / "a.png") as one, reserved(tmp_path / "a.png") as other:
         assert one != other
 
@@ -127,11 +125,3 @@ def test_a_taken_name(tmp_path: Path) -> None:
         check_new(tmp_path / "a.png")
     with pytest.raises(OutputError, match="too long"):
         check_new(tmp_path / ("a" * 256))
-
-
-@pytest.mark.parametrize(("name", "largest"), [("a.webp", 16383), ("a.JPG", 65500), ("a.avif", 65536)])
-def test_limits_of_formats(name: str, largest: int) -> None:
-    check_size(Path(name), largest, 1)
-    check_size(Path("a.png"), largest + 1, 1)
-    with pytest.raises(OutputError, match=str(largest)):
-        check_size(Path(name), 1, largest + 1)

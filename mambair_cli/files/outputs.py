@@ -1,21 +1,18 @@
-"""Write files that are either complete or not there, and find out before the work that they can be written."""
+"""Results under names that users chose: refused before the work if they cannot be written, never over another file."""
 
 import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 
 from ..errors import OutputError
-from .claims import key
+from . import atomic
 
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What FAT and some network drives answer to a hard link."""
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-
-NUMBERS = count()
 
 
 def check_new(path: Path) -> None:
@@ -48,7 +45,7 @@ def reserved(path: Path, suffix: str = "") -> Iterator[Path]:
         with writing(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            temporary = _temporary(path, suffix)
+            temporary = atomic.temporary_file(path, suffix)
         try:
             yield temporary
         finally:
@@ -94,17 +91,6 @@ def writing(path: Path) -> Iterator[None]:
         raise _unwritable(path, error) from None
 
 
-def _temporary(target: Path, suffix: str) -> Path:
-    """A short name, because the one of the result may be as long as names can be."""
-    while True:
-        path = target.with_name(f".mambair-{key(target)}-{os.getpid()}-{next(NUMBERS)}.part{suffix}")
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:  # left by a process of the same number that was killed
-            continue
-        return path
-
-
 def publish(temporary: Path, path: Path, data: bytes, overwrite: bool) -> None:
     """Write ``data`` to the temporary file and give it its name: never half a file, not even after a crash.
 
@@ -123,8 +109,7 @@ def fill(temporary: Path, path: Path, data: bytes) -> None:
     """
     with writing(path), temporary.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        atomic.flush(file)
 
 
 def place(temporary: Path, path: Path, overwrite: bool) -> None:
