@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mambair_cli.data import degradations
 from mambair_cli.errors import MambairError, UsageError
 from mambair_cli.training.recipe.mistakes import Mistake
+from mambair_cli.training.recipe.published import RENAMED
 from mambair_cli.training.recipe.reading import RecipeError, json_schema, packaged, read_recipe
 
 from .recipes import BASE, broken, write
@@ -46,7 +47,7 @@ def test_a_typo_in_any_key_is_found_where_it_is_and_put_right(folder: Path, numb
     at = 1 + at % (len(key) - 2)
     middle = {"twice": key[at] * 2, "left out": "", "swapped": key[at + 1], "x": "x"}[how]
     typo = key[:at] + middle + (key[at] + key[at + 2 :] if how == "swapped" else key[at + 1 :])
-    if typo == key:
+    if typo == key or any(typo in names for names in RENAMED.values()):
         return
     lines = [*LINES[:number], LINES[number].replace(key, typo, 1), *LINES[number + 1 :]]
     with pytest.raises(RecipeError) as caught:
