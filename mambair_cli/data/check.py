@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError, MambairError
 from ..images.decode import decode
 from ..images.formats import is_image
-from . import imagesets
+from . import imagesets, pairs
 
 Size = tuple[int, int]
 
@@ -101,26 +101,16 @@ def _size(path: Path) -> Size | str:
 
 
 def _compare(pairing: Pairing, sizes: dict[Path, Size | None]) -> list[Problem]:
-    good = {path.stem: path for path in sizes if path.parent == pairing.good}
-    low = {path.stem: path for path in sizes if path.parent == pairing.low}
-    match = imagesets.pattern(list(good), set(low), pairing.scale)
-    partners = {match.format(stem): path for stem, path in good.items()}
-    if pairing.low.name == "hazy":  # several may belong to one
-        partners |= {stem: partners[first] for stem in low if (first := stem.partition("_")[0]) in partners}
-    used = {partners[stem] for stem in low if stem in partners}
+    good, low = ([path for path in sizes if path.parent == folder] for folder in (pairing.good, pairing.low))
+    template = imagesets.pattern([path.stem for path in good], {path.stem for path in low}, pairing.scale)
+    matched = pairs.match_haze(good, low) if pairing.low.name == "hazy" else pairs.match(good, low, template)
     problems = [
-        Problem("unpaired", path, f"no {match.format(path.stem)} in {pairing.low}")
-        for path in good.values()
-        if path not in used
+        Problem("unpaired", path, f"no {template.format(path.stem)} in {pairing.low}") for path in matched.unpaired
     ]
-    for stem, path in low.items():
-        if stem not in partners:
-            problems.append(Problem("extra", path, f"nothing in {pairing.good} belongs to it"))
-        elif (size := sizes[path]) and (other := sizes[partners[stem]]) and not _fits(other, size, pairing.scale):
+    problems += [Problem("extra", path, f"nothing in {pairing.good} belongs to it") for path in matched.extra]
+    for partner, path in matched.pairs:
+        size, other = sizes[path], sizes[partner]
+        if size and other and not pairs.fits(other, size, pairing.scale):
             detail = f"{size[1]} x {size[0]} pixels beside {other[1]} x {other[0]}, scale {pairing.scale}"
             problems.append(Problem("size", path, detail))
     return problems
-
-
-def _fits(good: Size, low: Size, scale: int) -> bool:
-    return all(0 <= edge - reduced * scale < scale for edge, reduced in zip(good, low, strict=True))

@@ -60,7 +60,7 @@ def mixed(network: Network, precision: str, report: Report) -> Network:
     return network if dtype(precision) == torch.float32 else Mixed(network, precision, report)
 
 
-def concerns(descriptor: Descriptor, precision: str, depth: np.dtype) -> list[str]:
+def precision_notes(descriptor: Descriptor, precision: str, depth: np.dtype) -> list[str]:
     """What a user should know before a picture of this depth is restored in this precision."""
     found = []
     if dtype(precision) not in descriptor.dtypes:

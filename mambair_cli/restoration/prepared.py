@@ -14,7 +14,7 @@ from . import memory, sizes
 from .choices import Choices
 from .engine import Network, Progress, Report, Settings, fitting, restore_rows
 from .model import applied, bytes_per_pixel, settings
-from .precision import concerns
+from .precision import precision_notes
 from .resample import resampled
 from .sizes import Shape
 from .sources import BLOCK, ArraySink, ArraySource, Source, Wrapped
@@ -81,7 +81,7 @@ def prepare(source: Source, model: Model, choices: Choices, report: Report, *, w
     if edge != wanted.tile:
         wanted = settings(model, edge, wanted.overlap)
         report.retries.append(f"{room >> 20} MiB of free memory are too little, using tiles of {edge} pixels")
-    report.notes += concerns(model.descriptor, choices.precision, source.dtype)
+    report.notes += precision_notes(model.descriptor, choices.precision, source.dtype)
     report.notes += sizes.notes(shape, wanted.scale, size, choices.width, choices.height)
     return Prepared(source, network, wanted, size, choices.wrap, report)
 

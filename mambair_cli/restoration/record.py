@@ -19,7 +19,7 @@ from ..locations import either, objects
 from ..locations.url import Location, Url
 
 NAME = ".mambair.jsonl"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Records:
 
 
 def _line(entry: Entry) -> bytes:
-    facts = {"made": asdict(entry.made), "read": asdict(entry.read), "recipe": entry.fingerprint}
+    facts = {"made": asdict(entry.made), "read": asdict(entry.read), "fingerprint": entry.fingerprint}
     return json.dumps({"version": VERSION, **facts}).encode() + b"\n"
 
 
@@ -220,7 +220,7 @@ def _entry(line: bytes) -> Entry | None:
         facts = json.loads(line)
         if facts["version"] != VERSION:
             return None
-        return Entry(Stamp(**facts["made"]), Stamp(**facts["read"]), str(facts["recipe"]))
+        return Entry(Stamp(**facts["made"]), Stamp(**facts["read"]), str(facts["fingerprint"]))
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..data import missing, photos
+from ..data import missing, pairs, photos
 from ..errors import InputError
 
 SHOWN = 8
@@ -127,16 +127,15 @@ def _pairs(
                     continue
                 _pair(report, gt_folder / good, lq_folder / poor, need, scale)
             continue
-        partners = {path.stem: path for path in sorted(filter(photos.is_photo, lq_folder.iterdir()))}
-        for image in _listed(options, gt_folder):
-            partner = partners.pop(template.format(image.stem), None)
-            if partner is None:
-                report.images += 1
-                report.mistakes.append(f"{image} has no partner {template.format(image.stem)} in {lq_folder}")
-            else:
-                _pair(report, image, partner, need, scale)
+        matched = pairs.match(list(_listed(options, gt_folder)), _photos(lq_folder), template)
+        for image, partner in matched.pairs:
+            _pair(report, image, partner, need, scale)
+        report.images += len(matched.unpaired)
+        report.mistakes += [
+            f"{image} has no partner {template.format(image.stem)} in {lq_folder}" for image in matched.unpaired
+        ]
         if not options.get("meta_info_file"):
-            report.mistakes += [f"{path} has no partner in {gt_folder}" for path in partners.values()]
+            report.mistakes += [f"{path} has no partner in {gt_folder}" for path in matched.extra]
 
 
 def _listed(options: dict[str, Any], folder: Path) -> Iterator[Path]:
@@ -144,7 +143,11 @@ def _listed(options: dict[str, Any], folder: Path) -> Iterator[Path]:
         lines = Path(listing).read_text(encoding="utf-8").splitlines()
         yield from (folder / line.split(" ")[0] for line in lines if line.strip())
     else:
-        yield from sorted(filter(photos.is_photo, folder.iterdir()))
+        yield from _photos(folder)
+
+
+def _photos(folder: Path) -> list[Path]:
+    return sorted(filter(photos.is_photo, folder.iterdir()))
 
 
 def _pair(report: Report, image: Path, partner: Path, need: int, scale: int) -> None:
@@ -158,7 +161,7 @@ def _pair(report: Report, image: Path, partner: Path, need: int, scale: int) -> 
         report.mistakes.append(
             f"{turned} is turned by its EXIF orientation {max(gt[2], lq[2])}, and {plain} is not; store it upright"
         )
-    elif any(not 0 <= a - b * scale < scale for a, b in zip(gt[:2], lq[:2], strict=True)):
+    elif not pairs.fits(gt[:2], lq[:2], scale):
         report.mistakes.append(
             f"{image} is {gt[0]}x{gt[1]}, not {scale} times {partner} with {lq[0]}x{lq[1]}",
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 from mambair_archs import MambaIR, MambaIRUNet, MambaIRv2Light, identify
 from mambair_cli.errors import NumericalError, UsageError
 from mambair_cli.restoration.engine import Report, Settings, restore
-from mambair_cli.restoration.precision import concerns, dtype, mixed
+from mambair_cli.restoration.precision import dtype, mixed, precision_notes
 from tests.conftest import TINY, TINY_V2
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -95,8 +95,9 @@ def test_concerns() -> None:
     large = identify(MambaIR(upscale=1, embed_dim=120, depths=(1,)).state_dict()).descriptor
     small = identify(MambaIR(**TINY).state_dict()).descriptor
     byte, word = np.dtype(np.uint8), np.dtype(np.uint16)
-    assert concerns(small, "fp16", word) == concerns(large, "bf16", byte) == concerns(large, "fp32", word) == []
-    assert concerns(large, "fp16", byte) == [
+    notes = [precision_notes(*of) for of in ((small, "fp16", word), (large, "bf16", byte), (large, "fp32", word))]
+    assert notes == [[], [], []]
+    assert precision_notes(large, "fp16", byte) == [
         "fp16 was never tried with trained weights of this network, compare with fp32"
     ]
-    assert concerns(small, "bf16", word) == ["bf16 computes with 8 bits, finer steps of the picture are lost"]
+    assert precision_notes(small, "bf16", word) == ["bf16 computes with 8 bits, finer steps of the picture are lost"]
