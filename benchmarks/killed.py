@@ -39,6 +39,8 @@ from mambair_cli.training.basicsr import bridge
 PATIENCE = 40
 """Seconds in which the rest of a team must have ended after one of it was killed."""
 
+MARK = "MAMBAIR_BENCHMARK_RUN"
+
 Results = dict[str, bytes]
 
 
@@ -200,7 +202,7 @@ def chosen(kind: str, place: Path, rng: random.Random) -> Iterator[Work]:
 
 
 class Run:
-    """One run, in a session of its own, so that what stays of it can be found.
+    """One run, whose processes bear its mark in their environment, so that what stays of it can be found.
 
     It is forked from this process, which has imported everything: most moments would else be those of imports.
     """
@@ -227,6 +229,7 @@ def _become(work: Work, place: Path) -> None:
     code = 1
     try:
         os.setsid()
+        os.environ[MARK] = str(os.getpid())
         os.chdir(place)
         said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
@@ -240,12 +243,13 @@ def _become(work: Work, place: Path) -> None:
         os._exit(code)
 
 
-def members(session: int) -> list[psutil.Process]:
-    """Processes of a session that still run."""
+def members(run: int) -> list[psutil.Process]:
+    """Processes of a run that still run; ranks have sessions of their own."""
     found = []
     for process in psutil.process_iter():
         try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+            marked = process.pid == run or process.environ().get(MARK) == str(run)
+            if marked and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (OSError, psutil.Error):
             continue
@@ -261,9 +265,12 @@ def killed(work: Work, process: Run, rng: random.Random) -> list[str]:
     deadline = time.monotonic() + PATIENCE
     while (left := members(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
+    faults = []
     for one in left:
-        one.kill()
-    return [f"still running: {' '.join(one.cmdline())}" for one in left]
+        with suppress(psutil.Error):  # it has ended since
+            faults.append(f"still running: {' '.join(one.cmdline())}")
+            one.kill()
+    return faults
 
 
 def main() -> int:
