@@ -70,7 +70,8 @@ def examine(options: dict[str, Any]) -> Report:
         return report
     need = int(options.get("gt_size") or 0) if options["phase"] == "train" else 0
     scale = int(options.get("scale") or 1)
-    if options.get("type", PAIRED[0]) not in (*PAIRED, *SINGLE):
+    known = options.get("type", PAIRED[0]) in (*PAIRED, *SINGLE)
+    if not known:
         report.images = sum(len(_images(folder)) for folder in (high or low))
     elif high and low and options.get("type") != "PhotoFolderDataset":
         _pairs(report, options, high, low, need, scale)
@@ -79,7 +80,7 @@ def examine(options: dict[str, Any]) -> Report:
         report.images = len(images)
         for image in images:
             _head(report, image, need)
-    if not report.images and not report.mistakes:
+    if not report.images and not report.mistakes and (known or high or low):  # others may need no folder
         report.mistakes.append(f"{', '.join(map(str, (*high, *low))) or 'no folder is given: it'} holds no image")
     return report
 
