@@ -151,7 +151,7 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeShare:
     """A share of a node: one GPU, or some of its processors."""
 
     node: str
@@ -186,7 +186,7 @@ class Actors:
 
     ray: ModuleType
     devices: Sequence[str]
-    places: dict[str, Place]
+    places: dict[str, NodeShare]
     orders: Orders
 
     def start(self, device: str, first: bool) -> Worker:
@@ -260,19 +260,19 @@ def connected(address: str, devices: Sequence[str], orders: Orders) -> Iterator[
     finally:
         signal.signal(signal.SIGTERM, handler)  # which Ray replaces by one that does not clean up
     try:
-        names, places = _places(ray.nodes(), devices)
+        names, places = _shares(ray.nodes(), devices)
         yield Actors(ray, names, places, orders)
     finally:
         ray.shutdown()
 
 
-def _places(nodes: Sequence[dict[str, Any]], devices: Sequence[str]) -> tuple[list[str], dict[str, Place]]:
+def _shares(nodes: Sequence[dict[str, Any]], devices: Sequence[str]) -> tuple[list[str], dict[str, NodeShare]]:
     """One name per worker, and what the names stand for."""
     alive = [node for node in nodes if node["Alive"]]
     gpus = {node["NodeID"]: int(node["Resources"].get("GPU", 0)) for node in alive}
     on_gpus = "cuda" in devices or ("auto" in devices and any(gpus.values()))
     names: list[str] = []
-    places: dict[str, Place] = {}
+    places: dict[str, NodeShare] = {}
     for node in alive:
         cpus = float(node["Resources"].get("CPU", 0))
         count = gpus[node["NodeID"]] if on_gpus else len(devices) if cpus else 0
@@ -281,7 +281,7 @@ def _places(nodes: Sequence[dict[str, Any]], devices: Sequence[str]) -> tuple[li
         kind = "cuda" if on_gpus else "cpu"
         share = cpus / count
         name = f"{kind} on {node['NodeManagerAddress']}:{node['NodeManagerPort']}"
-        places[name] = Place(node["NodeID"], kind, share if share < 1 else int(share))
+        places[name] = NodeShare(node["NodeID"], kind, share if share < 1 else int(share))
         names += [name] * count
     if not names:
         kind = "GPU" if on_gpus else "processor to give"

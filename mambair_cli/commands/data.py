@@ -12,7 +12,7 @@ from ..locations.url import refuse
 from .common import command
 
 if TYPE_CHECKING:
-    from ..data.prepare import Job
+    from ..data.prepare import Derivation
 
 app = typer.Typer(no_args_is_help=True, help="Prepare data for training and testing, or check it.")
 prepare = typer.Typer(no_args_is_help=True, help="Make low-quality images, parts or databases of good images.")
@@ -168,7 +168,7 @@ def _beside(folder: Path, name: str) -> Path:
     return folder.resolve().parent / name
 
 
-def _run(console: Console, jobs: "list[Job]", place: Path, overwrite: bool) -> None:
+def _run(console: Console, jobs: "list[Derivation]", place: Path, overwrite: bool) -> None:
     from ..data.prepare import run
 
     refuse(place, HERE, COPY)

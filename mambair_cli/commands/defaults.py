@@ -9,7 +9,7 @@ from ..errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from ..restoration.choices import Choices
-    from ..weights.catalog import Entry
+    from ..weights.catalog import CatalogEntry
     from ..weights.loader import Model
 
 
@@ -45,7 +45,7 @@ def default_model(task: str, scale: float | None, to_size: bool = False) -> str:
     return next((entry.name for entry in known if entry.installed), known[0].name)
 
 
-def _fitting(task: str, scale: float | None, to_size: bool) -> "list[Entry]":
+def _fitting(task: str, scale: float | None, to_size: bool) -> "list[CatalogEntry]":
     from ..weights import catalog
 
     known = catalog.select(task)

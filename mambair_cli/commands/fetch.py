@@ -12,7 +12,7 @@ from ..locations.url import refuse
 from .common import command, stop_if_interrupted
 
 if TYPE_CHECKING:
-    from ..data.fetch.job import Job
+    from ..data.fetch.download import Download
     from ..data.fetch.run import Options
 
 Names = Annotated[
@@ -52,7 +52,7 @@ def _fetch(
 
     A checksum that is not known is recorded (fetched.json) and verified from then on.
     """
-    from ..data.fetch import job
+    from ..data.fetch import download
 
     refuse(data_root(root), "Data is fetched into folders of this machine", "Copy it from there to the store.")
     if list_:
@@ -63,7 +63,7 @@ def _fetch(
     if from_ is not None and (len(names) > 1 or not from_.is_file()):
         wrong = "can be of one name only" if len(names) > 1 else "does not exist"
         raise UsageError(f"The file {from_} {wrong}.", "Give one name and one file.")
-    jobs = [job.find(name, root, from_, not no_unpack) for name in names]
+    jobs = [download.find(name, root, from_, not no_unpack) for name in names]
     if dry_run:
         for each in jobs:
             _show(console, each)
@@ -74,7 +74,7 @@ def _fetch(
     _run(console, jobs, Options(Patience(timeout, retries), renew, not no_unpack))
 
 
-def _run(console: Console, jobs: "list[Job]", options: "Options") -> None:
+def _run(console: Console, jobs: "list[Download]", options: "Options") -> None:
     failed = []
     for each in jobs:
         try:
@@ -89,7 +89,7 @@ def _run(console: Console, jobs: "list[Job]", options: "Options") -> None:
         raise MambairError(f"{len(failed)} of {len(jobs)} failed: {', '.join(failed)}.", "See the messages above.")
 
 
-def _one(console: Console, job: "Job", options: "Options") -> None:
+def _one(console: Console, job: "Download", options: "Options") -> None:
     from dataclasses import asdict
 
     from ..data.fetch import checks, run
@@ -104,7 +104,7 @@ def _one(console: Console, job: "Job", options: "Options") -> None:
     console.data(str(result.path), asdict(result))
 
 
-def _facts(job: "Job") -> dict[str, Any]:
+def _facts(job: "Download") -> dict[str, Any]:
     """What the catalogues and this machine know of a job."""
     from ..data import catalog
     from ..data.fetch import checks
@@ -132,7 +132,7 @@ def _facts(job: "Job") -> dict[str, Any]:
     }
 
 
-def _show(console: Console, job: "Job") -> None:
+def _show(console: Console, job: "Download") -> None:
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -156,7 +156,7 @@ def _list(console: Console, root: Path | None) -> None:
     from rich.table import Column, Table
 
     from ..data import catalog
-    from ..data.fetch import job
+    from ..data.fetch import download
     from ..weights import catalog as models
 
     table = Table(Column("Name", no_wrap=True), "Task", "There", "Verified", "Content", box=None, pad_edge=False)
@@ -165,7 +165,7 @@ def _list(console: Console, root: Path | None) -> None:
         entry.name for entry in models.entries() if not entry.bundled
     ]
     for name in names:
-        facts = _facts(job.find(name, root))
+        facts = _facts(download.find(name, root))
         holds = facts.get("holds") or f"{facts['arch']} x{facts['scale']}"
         table.add_row(name, facts["task"], "yes" if facts["there"] else "no", facts["verified"], holds)
         records.append(facts)

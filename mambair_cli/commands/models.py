@@ -23,7 +23,7 @@ def _list(console: Console) -> None:
 
     titles = ("Name", "Task", "Scale", "Installed", "PSNR", "s/Mpx", "Licence")
     table = Table(*titles, box=None, pad_edge=False, collapse_padding=True)
-    groups: dict[str, list[catalog.Entry]] = {}
+    groups: dict[str, list[catalog.CatalogEntry]] = {}
     for entry in catalog.entries():
         groups.setdefault("Come with mambair" if entry.bundled else entry.arch, []).append(entry)
     for group, members in groups.items():

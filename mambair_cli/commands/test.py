@@ -14,8 +14,8 @@ from .common import check_backend, command
 
 if TYPE_CHECKING:
     from ..data.imagesets import ImageSet
-    from ..metrics.evaluate import Measure, Result
-    from ..weights.catalog import Entry
+    from ..metrics.evaluate import Measure, SetScores
+    from ..weights.catalog import CatalogEntry
     from ..weights.loader import Model
 
 
@@ -183,7 +183,7 @@ def _measure(model: "Model", options: dict[str, Any]) -> "Measure":
     return usual
 
 
-def _entry(model: "Model", name: str | None) -> "Entry | None":
+def _entry(model: "Model", name: str | None) -> "CatalogEntry | None":
     from ..metrics.evaluate import entry_of
     from ..weights import catalog
 
@@ -214,10 +214,10 @@ def _run(
     model: "Model",
     images: "ImageSet",
     measure: "Measure",
-    entry: "Entry | None",
+    entry: "CatalogEntry | None",
     output: Path | None,
     overwrite: bool,
-) -> "Result":
+) -> "SetScores":
     from ..files.outputs import check_new
     from ..metrics import evaluate
 
@@ -235,7 +235,7 @@ def _run(
         for score in evaluate.scores(model, images, measure, keep):
             scores.append(score)
             progress(len(scores), len(images.samples))
-    result = evaluate.Result(images.name, images.source, scores, evaluate.published(entry, images.name))
+    result = evaluate.SetScores(images.name, images.source, scores, evaluate.published(entry, images.name))
     _show(console, result, model, measure, entry)
     return result
 
@@ -249,7 +249,9 @@ def _save(place: Path, restored: Any, overwrite: bool) -> None:
         publish(temporary, place, encode(Picture(restored), ".png"), overwrite)
 
 
-def _show(console: Console, result: "Result", model: "Model", measure: "Measure", entry: "Entry | None") -> None:
+def _show(
+    console: Console, result: "SetScores", model: "Model", measure: "Measure", entry: "CatalogEntry | None"
+) -> None:
     from dataclasses import asdict
 
     from rich.table import Table
@@ -265,7 +267,7 @@ def _show(console: Console, result: "Result", model: "Model", measure: "Measure"
     console.table(table, {"model": model.name, **asdict(measure), **result.record()})
 
 
-def _summary(console: Console, results: "list[Result]") -> None:
+def _summary(console: Console, results: "list[SetScores]") -> None:
     from rich.table import Table
 
     if console.json:

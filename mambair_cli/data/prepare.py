@@ -25,7 +25,7 @@ Make = Callable[[Bytes], bytes]
 
 
 @dataclass(frozen=True)
-class Job:
+class Derivation:
     """A photo, and the files to be made of it."""
 
     source: Path
@@ -34,7 +34,7 @@ class Job:
 
 
 @dataclass
-class Report:
+class Summary:
     """What became of the jobs: files made, files that were there, and messages by photo."""
 
     made: int = 0
@@ -42,14 +42,14 @@ class Report:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def run(jobs: Sequence[Job], progress: Callable[[int, int], None], overwrite: bool = False) -> Report:
+def run(jobs: Sequence[Derivation], progress: Callable[[int, int], None], overwrite: bool = False) -> Summary:
     """Do the jobs on all cores; a photo that fails does not stop the others.
 
     Raises:
         InputError: two photos would become the same file.
     """
     _check_names(jobs)
-    report = Report()
+    report = Summary()
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         running = {pool.submit(_do, job, overwrite): job for job in jobs}
@@ -65,7 +65,7 @@ def run(jobs: Sequence[Job], progress: Callable[[int, int], None], overwrite: bo
     return report
 
 
-def _check_names(jobs: Sequence[Job]) -> None:
+def _check_names(jobs: Sequence[Derivation]) -> None:
     counts = Counter(path for job in jobs for path, _ in job.outputs)
     if doubled := [path.name for path, count in counts.items() if count > 1]:
         raise InputError(
@@ -77,7 +77,7 @@ def _check_names(jobs: Sequence[Job]) -> None:
         raise InputError(f"{eaten[0]} is one of the photos, and would be replaced.", "Choose another folder with -o.")
 
 
-def _do(job: Job, overwrite: bool) -> tuple[int, int]:
+def _do(job: Derivation, overwrite: bool) -> tuple[int, int]:
     wanted = [output for output in job.outputs if overwrite or not output[0].exists()]
     if wanted:
         photo = photos.load(job.source, job.gray)
@@ -98,7 +98,7 @@ def cropped(photo: Bytes, multiple: int) -> Bytes:
     return photo[:height, :width]
 
 
-def sr(paths: Iterable[Path], folder: Path, scales: Sequence[int], with_good: bool) -> list[Job]:
+def sr(paths: Iterable[Path], folder: Path, scales: Sequence[int], with_good: bool) -> list[Derivation]:
     """Pairs for super-resolution, in the published layout: ``LR_bicubic/X2/NAMEx2.png`` and so on.
 
     ``with_good`` also writes ``HR/NAME.png``, cut so that every scale divides it; the reduced ones are made of that.
@@ -115,13 +115,13 @@ def sr(paths: Iterable[Path], folder: Path, scales: Sequence[int], with_good: bo
             place = folder / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png"
             yield place, partial(reduce, scale=scale)
 
-    return [Job(path, tuple(outputs(path))) for path in paths]
+    return [Derivation(path, tuple(outputs(path))) for path in paths]
 
 
-def jpeg(paths: Iterable[Path], folder: Path, qualities: Sequence[int], gray: bool) -> list[Job]:
+def jpeg(paths: Iterable[Path], folder: Path, qualities: Sequence[int], gray: bool) -> list[Derivation]:
     """JPEG files ``QUALITY/NAME.jpg``, as ``DFWB_CAR/LQ`` holds them."""
     return [
-        Job(
+        Derivation(
             path,
             tuple(
                 (folder / str(quality) / f"{path.stem}.jpg", partial(degrade.jpeg_file, quality=quality))
@@ -133,7 +133,7 @@ def jpeg(paths: Iterable[Path], folder: Path, qualities: Sequence[int], gray: bo
     ]
 
 
-def noise(paths: Iterable[Path], folder: Path, sigmas: Sequence[float]) -> list[Job]:
+def noise(paths: Iterable[Path], folder: Path, sigmas: Sequence[float]) -> list[Derivation]:
     """Noisy PNG files ``SIGMA/NAME.png``, clipped and rounded; each file's noise depends on its name."""
 
     def make(photo: Bytes, path: Path, sigma: float) -> bytes:
@@ -141,21 +141,23 @@ def noise(paths: Iterable[Path], folder: Path, sigmas: Sequence[float]) -> list[
         return png(spoilt(strength, photo, path))
 
     return [
-        Job(path, tuple((folder / f"{s:g}" / f"{path.stem}.png", partial(make, path=path, sigma=s)) for s in sigmas))
+        Derivation(
+            path, tuple((folder / f"{s:g}" / f"{path.stem}.png", partial(make, path=path, sigma=s)) for s in sigmas)
+        )
         for path in paths
     ]
 
 
-def haze(paths: Iterable[Path], folder: Path, hazes: Haze) -> list[Job]:
+def haze(paths: Iterable[Path], folder: Path, hazes: Haze) -> list[Derivation]:
     """Hazy PNG files ``NAME.png``, the depth and the light depending on the name."""
 
     def make(photo: Bytes, path: Path) -> bytes:
         return png(degrade.stored(spoilt(hazes, photo, path)))
 
-    return [Job(path, ((folder / f"{path.stem}.png", partial(make, path=path)),)) for path in paths]
+    return [Derivation(path, ((folder / f"{path.stem}.png", partial(make, path=path)),)) for path in paths]
 
 
-def crops(paths: Iterable[Path], folder: Path, size: int, step: int) -> list[Job]:
+def crops(paths: Iterable[Path], folder: Path, size: int, step: int) -> list[Derivation]:
     """Squares ``NAME_s001.png`` of ``size`` pixels every ``step`` pixels, up to the far borders."""
 
     def cut(photo: Bytes, box: Box) -> bytes:
@@ -167,7 +169,7 @@ def crops(paths: Iterable[Path], folder: Path, size: int, step: int) -> list[Job
         boxes = [Box(top, left, size, size) for top in rows for left in columns]
         names = [f"{path.stem}_s{number:03}.png" for number in range(1, len(boxes) + 1)]
         outputs = [(folder / name, partial(cut, box=box)) for name, box in zip(names, boxes, strict=True)]
-        jobs.append(Job(path, tuple(outputs)))
+        jobs.append(Derivation(path, tuple(outputs)))
     return jobs
 
 

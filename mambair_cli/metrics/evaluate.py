@@ -54,7 +54,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Result:
+class SetScores:
     """All images of a set.
 
     Attributes:
@@ -146,13 +146,13 @@ def _check(target: Path, low: NDArray[Any], good: Bytes, scale: int, measure: Me
         )
 
 
-def published(entry: catalog.Entry | None, name: str) -> float | None:
+def published(entry: catalog.CatalogEntry | None, name: str) -> float | None:
     """The score in dB that ``entry`` has for the set called ``name``."""
     known = {} if entry is None else {key.lower(): value for key, value in entry.psnr.items()}
     return known.get(name.lower().removesuffix("hq"))
 
 
-def entry_of(model: Model) -> catalog.Entry | None:
+def entry_of(model: Model) -> catalog.CatalogEntry | None:
     """The catalogue's entry of a model: by its name, else the only one of its network and scale."""
     named = catalog.by_name(model.name)
     network, scale = model.architecture, model.descriptor.scale

@@ -26,7 +26,7 @@ Head = tuple[int, int, int]
 
 
 @dataclass
-class Report:
+class Findings:
     """One data set: its name, how many images it has, folders that are not there, and what is wrong."""
 
     name: str
@@ -35,7 +35,7 @@ class Report:
     mistakes: list[str] = field(default_factory=list)
 
 
-def check(datasets: dict[str, dict[str, Any]]) -> list[Report]:
+def check(datasets: dict[str, dict[str, Any]]) -> list[Findings]:
     """Look at all data sets of complete options.
 
     Raises:
@@ -58,9 +58,9 @@ def _way_out(folders: Sequence[Path]) -> str:
     return f"Run {fetch}; {relative}" if fetch else relative[:1].upper() + relative[1:]
 
 
-def examine(options: dict[str, Any]) -> Report:
+def examine(options: dict[str, Any]) -> Findings:
     """One data set: folders, pairs, sizes from the files' heads, whole files."""
-    report = Report(options["name"])
+    report = Findings(options["name"])
     high, low = (_folders(options.get(key)) for key in ("dataroot_gt", "dataroot_lq"))
     absent = [folder for folder in (*high, *low) if not folder.exists()]
     report.missing = absent
@@ -101,7 +101,7 @@ def _images(folder: Path) -> list[Path]:
     return sorted(filter(photos.is_photo, folder.rglob("*")))
 
 
-def _named(report: Report, options: dict[str, Any], folder: Path) -> Iterator[Path]:
+def _named(report: Findings, options: dict[str, Any], folder: Path) -> Iterator[Path]:
     """The images of a folder, or those of it that a list names."""
     listing = options.get("meta_info")
     if not listing:
@@ -116,7 +116,7 @@ def _named(report: Report, options: dict[str, Any], folder: Path) -> Iterator[Pa
 
 
 def _pairs(
-    report: Report, options: dict[str, Any], high: Sequence[Path], low: Sequence[Path], need: int, scale: int
+    report: Findings, options: dict[str, Any], high: Sequence[Path], low: Sequence[Path], need: int, scale: int
 ) -> None:
     template = options.get("filename_tmpl") or "{}"
     for gt_folder, lq_folder in zip(high, low, strict=False):
@@ -151,7 +151,7 @@ def _photos(folder: Path) -> list[Path]:
     return sorted(filter(photos.is_photo, folder.iterdir()))
 
 
-def _pair(report: Report, image: Path, partner: Path, need: int, scale: int) -> None:
+def _pair(report: Findings, image: Path, partner: Path, need: int, scale: int) -> None:
     """A training pair fits exactly; of a test image BasicSR cuts off the rest of the division."""
     report.images += 1
     gt, lq = _head(report, image, need), _head(report, partner, 0)
@@ -168,7 +168,7 @@ def _pair(report: Report, image: Path, partner: Path, need: int, scale: int) -> 
         )
 
 
-def _head(report: Report, path: Path, need: int) -> Head | None:
+def _head(report: Findings, path: Path, need: int) -> Head | None:
     """None, and a mistake noted, if the file is damaged. ``need``: the smallest edge wanted."""
     try:
         with Image.open(path) as image:

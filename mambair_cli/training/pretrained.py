@@ -7,7 +7,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..weights import catalog, files
-from ..weights.containers import Place, Tensors
+from ..weights.containers import Keys, Tensors
 
 SHOWN = 3
 """Names in a message."""
@@ -55,7 +55,7 @@ def _way_to(path: Path) -> str:
     return f"Run {known.download}, then write path.pretrain_network_g={known.name}."
 
 
-def _merit(own: Tensors, place: Place, tensors: Tensors, key: str | None) -> tuple[bool, bool, int, int]:
+def _merit(own: Tensors, place: Keys, tensors: Tensors, key: str | None) -> tuple[bool, bool, int, int]:
     fits = len(_fitting(own, tensors))
     return fits == len(own), fits > 0 and key in place, fits, -len(tensors)
 

@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class CatalogEntry:
     """One known model file; see the head of ``catalog.toml`` for the fields."""
 
     name: str
@@ -59,28 +59,28 @@ def models_folders() -> tuple[Path, Path]:
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[CatalogEntry, ...]:
     """All known models, the recommended ones of a task first."""
     text = files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8")
     models = tomllib.loads(text)["model"]
-    return tuple(Entry(**(model | {"mirrors": tuple(model.get("mirrors", ()))})) for model in models)
+    return tuple(CatalogEntry(**(model | {"mirrors": tuple(model.get("mirrors", ()))})) for model in models)
 
 
-def select(task: str, scale: int | None = None) -> list[Entry]:
+def select(task: str, scale: int | None = None) -> list[CatalogEntry]:
     """Known models for a task, and for a scale if one is given."""
     return [entry for entry in entries() if entry.task == task and scale in (None, entry.scale)]
 
 
-def by_name(name: str) -> Entry | None:
+def by_name(name: str) -> CatalogEntry | None:
     """The entry called ``name``."""
     return next((entry for entry in entries() if entry.name == name), None)
 
 
-def for_poor(name: str) -> Entry | None:
+def for_poor(name: str) -> CatalogEntry | None:
     """The installed model that takes the place of the one called ``name`` for pictures with noise or JPEG artefacts."""
     return next((entry for entry in entries() if entry.instead_of == name and entry.installed), None)
 
 
-def by_sha256(digest: str) -> Entry | None:
+def by_sha256(digest: str) -> CatalogEntry | None:
     """The entry of a file with this checksum."""
     return next((entry for entry in entries() if entry.sha256 == digest), None)

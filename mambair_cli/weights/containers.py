@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 Tensors = dict[str, Tensor]
-Place = tuple[str, ...]
+Keys = tuple[str, ...]
 """Keys of a file that lead to a set, and the parts of its prefix."""
 
 NAMES = ("params", "state_dict", "model", "generator", "net_g", "net", "network")
@@ -32,7 +32,7 @@ SIBLINGS = 4
 """A wrapper holds at most so many modules beside each other; what holds more is a network."""
 
 
-def candidates(content: Any) -> list[tuple[Place, Tensors]]:
+def candidates(content: Any) -> list[tuple[Keys, Tensors]]:
     """Sets of tensors with their names inside the set, averaged weights first, then the likelier and the larger.
 
     Args:
@@ -47,7 +47,7 @@ def candidates(content: Any) -> list[tuple[Place, Tensors]]:
     return sorted(found, key=lambda one: (*_rank(one[0]), -len(one[1])))
 
 
-def _mappings(content: Any, place: Place) -> Iterator[tuple[Place, Tensors]]:
+def _mappings(content: Any, place: Keys) -> Iterator[tuple[Keys, Tensors]]:
     """Every mapping that holds tensors, with the keys that lead to it."""
     if isinstance(content, Sequence) and not isinstance(content, str | bytes) and len(content) <= SIBLINGS:
         content = dict(enumerate(content))
@@ -68,7 +68,7 @@ def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
         yield shorter
 
 
-def _inside(tensors: Tensors, prefix: Place) -> Iterator[tuple[Place, Tensors]]:
+def _inside(tensors: Tensors, prefix: Keys) -> Iterator[tuple[Keys, Tensors]]:
     """The tensors themselves, and those below each prefix that can be a wrapper's."""
     yield prefix, tensors
     modules: dict[str, Tensors] = {}
@@ -82,7 +82,7 @@ def _inside(tensors: Tensors, prefix: Place) -> Iterator[tuple[Place, Tensors]]:
         yield from _inside(part, (*prefix, module))
 
 
-def _rank(place: Place) -> tuple[bool, int]:
+def _rank(place: Keys) -> tuple[bool, int]:
     """Averaged first, then by name."""
     words = {word.lower() for part in place for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", part)}
     known = min((NAMES.index(part.lower()) for part in place if part.lower() in NAMES), default=len(NAMES))

@@ -15,7 +15,7 @@ from ..errors import ModelError
 from ..files import sniff
 from . import containers
 from .bystanders import bystanders
-from .containers import Place, Tensors
+from .containers import Keys, Tensors
 from .digest import KEY, digest
 
 MAX_BYTES = 4 << 30
@@ -53,7 +53,7 @@ def read(path: Path) -> tuple[list[Tensors], dict[str, str]]:
     return [tensors for _, tensors in found], metadata
 
 
-def read_placed(path: Path) -> tuple[list[tuple[Place, Tensors]], dict[str, str]]:
+def read_placed(path: Path) -> tuple[list[tuple[Keys, Tensors]], dict[str, str]]:
     """Sets of tensors that a file of safetensors or of torch holds, each with where it is, and the file's metadata.
 
     What kind of file it is, its content says, not its name. A checkpoint can hold several sets, and one set below a

@@ -74,7 +74,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def locate(name: str) -> tuple[Path, catalog.Entry | None]:
+def locate(name: str) -> tuple[Path, catalog.CatalogEntry | None]:
     """The file for a catalogue name or a path.
 
     Raises:

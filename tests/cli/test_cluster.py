@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from mambair_cli.cluster import Place, _places
+from mambair_cli.cluster import NodeShare, _shares
 from mambair_cli.errors import DeviceError
 from tests.cli.named_pipes import TIMEOUT, open_files, opened
 from tests.cli.run import run
@@ -266,16 +266,16 @@ NODES = [_node("a", CPU=16, GPU=2), _node("b", CPU=8), _node("gone", CPU=8, GPU=
 def test_a_worker_per_gpu_or_per_share_of_the_processors(
     devices: list[str], names: list[str], cpus: list[float]
 ) -> None:
-    found, places = _places(NODES, devices)
+    found, places = _shares(NODES, devices)
     assert found == names
     assert [places[name].cpus for name in found] == cpus
 
 
 def test_more_workers_than_processors() -> None:
-    assert _places([_node("a", CPU=1)], ["cpu", "cpu"])[1] == {"cpu on 10.0.0.1:a": Place("a", "cpu", 0.5)}
+    assert _shares([_node("a", CPU=1)], ["cpu", "cpu"])[1] == {"cpu on 10.0.0.1:a": NodeShare("a", "cpu", 0.5)}
 
 
 @pytest.mark.parametrize(("nodes", "device"), [(NODES[1:2], "cuda"), (NODES[2:], "auto"), ([], "cpu")])
 def test_a_cluster_without_the_device(nodes: list[dict[str, Any]], device: str) -> None:
     with pytest.raises(DeviceError, match="No node of the cluster has a"):
-        _places(nodes, [device])
+        _shares(nodes, [device])

@@ -20,7 +20,7 @@ def album(tmp_path: Path) -> list[Path]:
     return [write(tmp_path / "album" / f"im{number}.png", natural(number, 50, 70 + number)) for number in range(3)]
 
 
-def run(jobs: Sequence[prepare.Job], overwrite: bool = False) -> prepare.Report:
+def run(jobs: Sequence[prepare.Derivation], overwrite: bool = False) -> prepare.Summary:
     return prepare.run(jobs, lambda done, total: None, overwrite)
 
 

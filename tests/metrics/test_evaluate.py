@@ -56,7 +56,7 @@ def test_scores_are_those_of_the_restored_images(x2: Path, five: Path) -> None:
         assert score.psnr == psnr(restored, good, 2, y_channel=True)
         assert score.ssim == ssim(restored, good, 2, y_channel=True)
         assert score.seconds > 0
-    result = evaluate.Result("Five", "made", found, 30.0)
+    result = evaluate.SetScores("Five", "made", found, 30.0)
     assert result.psnr == pytest.approx((found[0].psnr + found[1].psnr) / 2)
     record = result.record()
     assert record["psnr"] == result.psnr
@@ -77,7 +77,7 @@ def test_equal_images_have_no_figure_in_json(x1: Path, tmp_path: Path) -> None:
     same = ImageSet("same", [Sample("a", target, target)])
     found = list(evaluate.scores(replace(load(x1, "cpu"), network=nn.Identity()), same, Measure()))
     assert found[0].psnr == float("inf")
-    record = evaluate.Result("same", "", found).record()
+    record = evaluate.SetScores("same", "", found).record()
     assert (record["psnr"], record["images"][0]["psnr"], record["ssim"]) == (None, None, pytest.approx(1))
 
 

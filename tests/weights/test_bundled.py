@@ -38,7 +38,7 @@ def test_there_are_some_and_they_are_small() -> None:
 
 
 @pytest.mark.parametrize("entry", BUNDLED, ids=lambda entry: entry.name)
-def test_card_and_file_agree_with_the_catalogue(entry: catalog.Entry) -> None:
+def test_card_and_file_agree_with_the_catalogue(entry: catalog.CatalogEntry) -> None:
     card = entry.path.with_suffix(".md").read_text(encoding="utf-8")
     for heading in ("## Data", "## Training", "## Scores", "## Limits"):
         assert heading in card
@@ -50,7 +50,7 @@ def test_card_and_file_agree_with_the_catalogue(entry: catalog.Entry) -> None:
 @pytest.mark.parametrize(
     "entry", [entry for entry in BUNDLED if entry.scale > 1 and not entry.instead_of], ids=lambda entry: entry.name
 )
-def test_enlarging_beats_bicubic(entry: catalog.Entry) -> None:
+def test_enlarging_beats_bicubic(entry: catalog.CatalogEntry) -> None:
     high = drawing(np.random.default_rng(3))
     low = imresize(high, 1 / entry.scale)
     found = mambair_cli.restore(low, mambair_cli.load_model(entry.name))
@@ -83,7 +83,7 @@ HARM: dict[str, tuple[Callable[[Pixels], Pixels], float]] = {
 
 
 @pytest.mark.parametrize("entry", [entry for entry in BUNDLED if entry.scale == 1], ids=lambda entry: entry.name)
-def test_harm_is_undone(entry: catalog.Entry) -> None:
+def test_harm_is_undone(entry: catalog.CatalogEntry) -> None:
     picture = drawing(np.random.default_rng(3))
     harm, gain = HARM[entry.task]
     found = mambair_cli.restore(harm(picture), mambair_cli.load_model(entry.name))
@@ -96,7 +96,7 @@ def test_models_list_shows_them_first() -> None:
 
 
 @pytest.mark.parametrize("entry", [entry for entry in BUNDLED if entry.instead_of], ids=lambda entry: entry.name)
-def test_models_for_poor_pictures_take_noise_away(entry: catalog.Entry) -> None:
+def test_models_for_poor_pictures_take_noise_away(entry: catalog.CatalogEntry) -> None:
     rng = np.random.default_rng(3)
     flat = (120 + rng.normal(0, 8, (48, 64, 3))).round().astype(np.uint8)
     noise = {

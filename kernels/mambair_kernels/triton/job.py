@@ -27,7 +27,7 @@ class Tuning:
 
 
 @dataclass
-class Job:
+class ScanJob:
     """Tensors and layout of a scan: for an image ``paths`` share x and out, for sequences they are the groups.
 
     Shapes are those of the kernels: A (paths, state, channels) in units of log2, dt_proj (paths, rank, channels), bias
@@ -148,7 +148,7 @@ class Gradients:
     C: Tensor
     weights: Tensor
 
-    def unpacked(self, job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def unpacked(self, job: ScanJob) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gradients of A (paths, channels, state), dt_proj (paths, channels, rank), bias, D (paths, channels)."""
         sizes = [job.sizes[1], job.rank, 1, 1]
         A, dt_proj, bias, D = (part.mT.contiguous() for part in self.weights.sum((0, 1)).split(sizes, dim=1))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .job import Gradients, Job, Tuning, launching
+from .job import Gradients, ScanJob, Tuning, launching
 
 FORWARD = Tuning(tile=8, block_sizes=(32,), programs=4096, tiles=4)
 BACKWARD = Tuning(tile=4, block_sizes=(32,), programs=4096, tiles=4)
@@ -20,7 +20,7 @@ def launched(paths: int, numel: int) -> int:
     return paths if paths * numel * 4 <= ROOM else 1
 
 
-def _summaries(job: Job, grad_y: Tensor | None) -> tuple[Tensor, Tensor]:
+def _summaries(job: ScanJob, grad_y: Tensor | None) -> tuple[Tensor, Tensor]:
     """State before every chunk, and with ``grad_y`` what the chunk after it sends back; of one chunk, nothing."""
     if job.chunks == 1:
         return job.A, job.A
@@ -37,7 +37,7 @@ def _summaries(job: Job, grad_y: Tensor | None) -> tuple[Tensor, Tensor]:
     return starts, starts if grad_y is None else _carry(job, decays, grads, reverse=True)
 
 
-def _carry(job: Job, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
+def _carry(job: ScanJob, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
     from . import kernels
 
     starts = torch.empty_like(ends)
@@ -50,7 +50,7 @@ def _carry(job: Job, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
     return starts
 
 
-def _launches(job: Job, out: Tensor, merge: bool) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
+def _launches(job: ScanJob, out: Tensor, merge: bool) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
     """What :func:`forward` launches: first path, number of paths, numbers per path, what is added, where it goes."""
     paths = job.sizes[0]
     if not merge:
@@ -73,7 +73,7 @@ def _merge(parts: Tensor, out: Tensor) -> None:
     )
 
 
-def forward(job: Job, merge: bool) -> Tensor:
+def forward(job: ScanJob, merge: bool) -> Tensor:
     """Output shaped and typed like u; with ``merge`` the paths are summed.
 
     Each path writes an output of its own and a last kernel adds them, or they follow one another; either way one
@@ -92,7 +92,7 @@ def forward(job: Job, merge: bool) -> Tensor:
     return out
 
 
-def backward(job: Job, grad_y: Tensor, merge: bool, results: Gradients, stride_block: int) -> None:
+def backward(job: ScanJob, grad_y: Tensor, merge: bool, results: Gradients, stride_block: int) -> None:
     """Fills ``results``; grad_u is summed over the paths as the output of :func:`forward`, in its own type."""
     from . import gradient as kernels
 

@@ -29,7 +29,7 @@ from .. import paths as scan_paths
 from ..operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
 from . import launch
 from .job import Gradients as Found
-from .job import Job, Tuning
+from .job import ScanJob, Tuning
 
 __all__ = ["available", "interpreted", "scan_2d", "selective_scan"]
 
@@ -49,10 +49,10 @@ class Launches(Protocol):
     def launched(self, paths: int, numel: int) -> int:
         """Paths in a launch."""
 
-    def forward(self, job: Job, merge: bool) -> Tensor:
+    def forward(self, job: ScanJob, merge: bool) -> Tensor:
         """The output."""
 
-    def backward(self, job: Job, grad_y: Tensor, merge: bool, results: Found, stride_block: int) -> None:
+    def backward(self, job: ScanJob, grad_y: Tensor, merge: bool, results: Found, stride_block: int) -> None:
         """Fills the results."""
 
 
@@ -138,7 +138,7 @@ def _check_permutation(index: Tensor) -> None:
     torch._assert_async(valid.all(), "a path is not a permutation of the raster positions")
 
 
-def _image(inputs: ImageScan, kernels: Launches, backward: bool = False) -> Job:
+def _image(inputs: ImageScan, kernels: Launches, backward: bool = False) -> ScanJob:
     x, x_proj, dt_proj, bias, A_log, D, c_bias, index = dense(*inputs[:-1])
     batch, height, width, channels = x.shape
     paths, rank = dt_proj.shape[0], dt_proj.shape[2]
@@ -147,7 +147,7 @@ def _image(inputs: ImageScan, kernels: Launches, backward: bool = False) -> Job:
         _check_permutation(index)
     rows = x.view(-1, channels).float() @ x_proj.view(-1, channels).mT
     pixels, columns = height * width, paths * row
-    return Job(
+    return ScanJob(
         u=x, delta=rows, dt_proj=dt_proj.mT.contiguous(), bias=bias,
         A=_log2_rates(-torch.exp(A_log).view(paths, channels, state)), B=rows[:, rank:], C=rows[:, rank + state :],
         c_bias=c_bias, D=D, index=index, orders=sum(order << 2 * k for k, order in enumerate(inputs.orders)),
@@ -183,13 +183,13 @@ def _image_gradients(kernels: Launches, grad_out: Tensor, inputs: ImageScan) -> 
     return found.u.to(x.dtype), grad_x_proj, grad_dt_proj, grad_bias, grad_A_log, grad_D.flatten(), grad_c
 
 
-def _sequence(inputs: SequenceScan, kernels: Launches, backward: bool = False) -> Job:
+def _sequence(inputs: SequenceScan, kernels: Launches, backward: bool = False) -> ScanJob:
     u, delta, A, B, C = dense(*inputs[:5])
     batch, channels, length = u.shape
     groups, state = B.shape[1:3]
     shape = (groups, channels // groups)
     D, bias = (A.new_zeros(shape) if each is None else each.view(shape).contiguous() for each in inputs[5:LEAVES])
-    return Job(
+    return ScanJob(
         u=u, delta=delta, dt_proj=A, bias=bias, A=_log2_rates(A.view(*shape, state)), B=B, C=C, c_bias=None, D=D,
         index=None, orders=0, batch=batch, height=1, width=length,
         strides=(channels * length, shape[1] * length, 1, length),

@@ -11,7 +11,7 @@ import requests
 from ...errors import FetchError, MambairError, OutputError
 from . import checks
 from .partial import Changed
-from .sources import Source
+from .sources import Origin
 
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP answers that may be better next time."""
@@ -38,7 +38,7 @@ def final(error: Exception) -> Exception:
     return error.error if isinstance(error, Passing) else error
 
 
-def explained(error: Exception, source: Source, timeout: float) -> Exception:
+def explained(error: Exception, source: Origin, timeout: float) -> Exception:
     """What went wrong, as one of ours: :class:`Passing` if it may pass, :class:`Changed` if the part is of no use."""
     if isinstance(error, gdown.FileURLRetrievalError):
         return _passing_of_drive(source, timeout) or FetchError(*_refusal(" ".join(str(error).split()), source))
@@ -63,7 +63,7 @@ def explained(error: Exception, source: Source, timeout: float) -> Exception:
     return FetchError(f"{source.url} cannot be fetched: {error}.", "Check the address.")
 
 
-def _refusal(text: str, source: Source) -> tuple[str, str]:
+def _refusal(text: str, source: Origin) -> tuple[str, str]:
     """What Google Drive says when it gives no file; a private file and one that is gone look alike."""
     if checks.QUOTA.search(text):
         return f"{source.url} answers with a page that says its limit of downloads is reached.", checks.LATER
@@ -73,7 +73,7 @@ def _refusal(text: str, source: Source) -> tuple[str, str]:
     )
 
 
-def _passing_of_drive(source: Source, timeout: float) -> Exception | None:
+def _passing_of_drive(source: Origin, timeout: float) -> Exception | None:
     """What passes of itself; gdown, which looks for a link in any answer, does not tell it from a refusal."""
     try:
         with requests.session() as session, session.get(source.url, stream=True, timeout=timeout) as answer:
@@ -82,7 +82,7 @@ def _passing_of_drive(source: Source, timeout: float) -> Exception | None:
         return None
 
 
-def _http(answer: requests.Response, source: Source) -> Exception:
+def _http(answer: requests.Response, source: Origin) -> Exception:
     status = answer.status_code
     if status in PASSING:
         return _later(status, waiting(answer.headers.get("Retry-After", "")), source)
@@ -92,7 +92,7 @@ def _http(answer: requests.Response, source: Source) -> Exception:
     return FetchError(f"{source.url} {gone} (HTTP {status}).", "Check the address, or look for another source.")
 
 
-def _later(status: int, wait: float | None, source: Source) -> Exception:
+def _later(status: int, wait: float | None, source: Origin) -> Exception:
     unable = f"{source.url} is not able to answer now (HTTP {status})"
     if wait is None or wait <= LONGEST_WAIT:
         return Passing(FetchError(f"{unable}.", "Try again later."), wait)

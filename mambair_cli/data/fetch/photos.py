@@ -14,7 +14,7 @@ from ...files import atomic, checksum, locks
 from . import checks, transfer
 from .failures import Unreachable
 from .partial import forget
-from .sources import Source
+from .sources import Origin
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,7 +41,7 @@ class NoNetwork(FetchError):
 
 
 @dataclass(frozen=True)
-class Photo:
+class ListedPhoto:
     """One photograph: what it is in the end, and what it is made from by dividing its size by ``shrink``."""
 
     file: str
@@ -56,11 +56,11 @@ class Photo:
     licence: str
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[Origin, ...]:
         """Where the original can be had."""
         path = quote(self.path)
         return tuple(
-            Source("url", host.format(repository=self.repository, commit=self.commit, path=path)) for host in HOSTS
+            Origin("url", host.format(repository=self.repository, commit=self.commit, path=path)) for host in HOSTS
         )
 
 
@@ -69,10 +69,10 @@ def manifest() -> str:
     return files("mambair_datasets").joinpath(MANIFEST).read_text(encoding="utf-8")
 
 
-def listed(text: str) -> list[Photo]:
+def listed(text: str) -> list[ListedPhoto]:
     """The photographs of a manifest."""
     return [
-        Photo(
+        ListedPhoto(
             file=row["file"],
             width=int(row["width"]),
             height=int(row["height"]),
@@ -128,7 +128,7 @@ def build(work: Path, console: Console, patience: transfer.Patience) -> tuple[Pa
     return folder, checksum.of_text(text), sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _report(photos: list[Photo], folder: Path, console: Console) -> None:
+def _report(photos: list[ListedPhoto], folder: Path, console: Console) -> None:
     differing = sum(checksum.of_file(folder / photo.file) != photo.sha256 for photo in photos)
     if differing:
         console.note(
@@ -137,7 +137,7 @@ def _report(photos: list[Photo], folder: Path, console: Console) -> None:
         )
 
 
-def _make(photo: Photo, folder: Path, original: Path, patience: transfer.Patience) -> None:
+def _make(photo: ListedPhoto, folder: Path, original: Path, patience: transfer.Patience) -> None:
     target = folder / photo.file
     if target.is_file():
         return
@@ -149,7 +149,7 @@ def _make(photo: Photo, folder: Path, original: Path, patience: transfer.Patienc
         original.unlink()
 
 
-def _original(photo: Photo, target: Path, patience: transfer.Patience) -> None:
+def _original(photo: ListedPhoto, target: Path, patience: transfer.Patience) -> None:
     """Fetch and verify an original."""
     expected = checks.Expected(sha256=photo.source_sha256, origin="the manifest")
     failures: list[FetchError] = []
@@ -169,7 +169,7 @@ def _original(photo: Photo, target: Path, patience: transfer.Patience) -> None:
     raise NoNetwork(*NOBODY) if unreachable else failures[0]
 
 
-def _write(photo: Photo, original: Path, target: Path) -> None:
+def _write(photo: ListedPhoto, original: Path, target: Path) -> None:
     from PIL import Image, UnidentifiedImageError
 
     try:

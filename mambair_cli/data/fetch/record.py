@@ -16,7 +16,7 @@ WORK = ".fetch"
 
 
 @dataclass(frozen=True)
-class Record:
+class Receipt:
     """One thing that was fetched. ``sha256`` is that of the file that came, packed as it was."""
 
     sha256: str
@@ -25,12 +25,12 @@ class Record:
     date: str
 
     @classmethod
-    def now(cls, sha256: str, size: int, source: str) -> "Record":
+    def now(cls, sha256: str, size: int, source: str) -> "Receipt":
         """A record of today."""
         return cls(sha256, size, source, datetime.now(UTC).date().isoformat())
 
 
-def find(root: Path, name: str) -> Record | None:
+def find(root: Path, name: str) -> Receipt | None:
     """What is recorded of ``name``.
 
     Raises:
@@ -39,8 +39,8 @@ def find(root: Path, name: str) -> Record | None:
     return _read(root / NAME).get(name)
 
 
-def add(root: Path, name: str, record: Record) -> None:
-    """Record what was fetched; other processes may do the same."""
+def add(root: Path, name: str, record: Receipt) -> None:
+    """Note what was fetched; other processes may do the same."""
     with lock(root, NAME):
         everything = _read(root / NAME) | {name: record}
         plain = {key: asdict(value) for key, value in everything.items()}
@@ -48,10 +48,10 @@ def add(root: Path, name: str, record: Record) -> None:
         atomic.write(root / NAME, json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
-def _read(path: Path) -> dict[str, Record]:
+def _read(path: Path) -> dict[str, Receipt]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Record(**facts) for name, facts in found.items()}
+        return {name: Receipt(**facts) for name, facts in found.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError):

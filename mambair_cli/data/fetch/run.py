@@ -9,12 +9,12 @@ from pathlib import Path
 from ...console import Console
 from ...errors import FetchError, OutputError
 from ...files import atomic, checksum
-from . import checks, extract, job, record, transfer
+from . import checks, download, extract, record, transfer
 from .checks import Expected
+from .download import Download
 from .failures import unwritable
-from .job import Job
 from .partial import forget
-from .sources import Source, file_name
+from .sources import Origin, file_name
 from .transfer import Patience
 
 
@@ -49,7 +49,7 @@ class _Made:
     missing: tuple[str, ...] = ()
 
 
-def fetch(wanted: Job, console: Console, options: Options) -> Fetched:
+def fetch(wanted: Download, console: Console, options: Options) -> Fetched:
     """Fetch one thing, verify it and put it into place.
 
     Raises:
@@ -64,14 +64,14 @@ def fetch(wanted: Job, console: Console, options: Options) -> Fetched:
         raise unwritable(error, task.root) from None
 
 
-def _named(task: Job, options: Options) -> Job:
+def _named(task: Download, options: Options) -> Download:
     """Ask Google Drive for the name of a file that was asked for by its id."""
     if task.kind != "file" or task.sources[0].kind != "drive":
         return task
-    return job.called(task, transfer.drive_name(task.sources[0], options.patience), options.unpack)
+    return download.called(task, transfer.drive_name(task.sources[0], options.patience), options.unpack)
 
 
-def present(task: Job) -> Fetched | None:
+def present(task: Download) -> Fetched | None:
     """What is there already, verified if it can be.
 
     Raises:
@@ -92,7 +92,7 @@ def present(task: Job) -> Fetched | None:
     return Fetched(task.name, task.target, digest, size, known.source if known else None, False)
 
 
-def _present_folder(task: Job, known: record.Record | None) -> Fetched | None:
+def _present_folder(task: Download, known: record.Receipt | None) -> Fetched | None:
     if not task.target.is_dir() or not any(task.target.iterdir()):
         return None
     missing = tuple(part for part in task.layout if not (task.target / part).is_dir())
@@ -106,18 +106,18 @@ def _present_folder(task: Job, known: record.Record | None) -> Fetched | None:
     return Fetched(task.name, task.target, known.sha256, known.bytes, known.source, False, missing)
 
 
-def _fetch(task: Job, console: Console, options: Options) -> Fetched:
+def _fetch(task: Download, console: Console, options: Options) -> Fetched:
     work = task.root / record.WORK / task.slug
     work.mkdir(parents=True, exist_ok=True)
     made = _make(task, work, console, options)
     _check_own(task)
-    record.add(task.root, task.name, record.Record.now(made.sha256, made.bytes, made.source))
+    record.add(task.root, task.name, record.Receipt.now(made.sha256, made.bytes, made.source))
     _place(made.path, task.target, work)
     shutil.rmtree(work)
     return Fetched(task.name, task.target, made.sha256, made.bytes, made.source, True, made.missing)
 
 
-def _check_own(task: Job) -> None:
+def _check_own(task: Download) -> None:
     """Never replace a folder that was not fetched."""
     taken = task.folder and task.target.is_dir() and any(task.target.iterdir())
     if taken and record.find(task.root, task.name) is None:
@@ -133,14 +133,14 @@ def _place(made: Path, target: Path, work: Path) -> None:
     atomic.move(made, target)
 
 
-def _expected(task: Job, options: Options) -> Expected:
+def _expected(task: Download, options: Options) -> Expected:
     if task.sha256:
         return Expected(task.bytes, task.sha256)
     known = None if options.renew else record.find(task.root, task.name)
     return Expected(known.bytes, known.sha256, str(task.root / record.NAME)) if known else Expected(task.bytes)
 
 
-def _make(task: Job, work: Path, console: Console, options: Options) -> _Made:
+def _make(task: Download, work: Path, console: Console, options: Options) -> _Made:
     """Try one source after the other."""
     if task.recipe:
         from . import photos
@@ -158,7 +158,7 @@ def _make(task: Job, work: Path, console: Console, options: Options) -> _Made:
     raise _given_up(task, failures)
 
 
-def _given_up(task: Job, failures: list[FetchError]) -> FetchError:
+def _given_up(task: Download, failures: list[FetchError]) -> FetchError:
     if len(failures) == 1:
         return failures[0]
     if failures:
@@ -170,7 +170,7 @@ def _given_up(task: Job, failures: list[FetchError]) -> FetchError:
     return FetchError(f"No address is known from which a program can fetch {task.name}.", f"{where}{more}.")
 
 
-def _from(source: Source, task: Job, work: Path, console: Console, options: Options) -> _Made:
+def _from(source: Origin, task: Download, work: Path, console: Console, options: Options) -> _Made:
     if source.kind == "folder":
         return _from_folder(source, task, work, console, options)
     file, expected = work / "download", _expected(task, options)
@@ -198,10 +198,10 @@ def _gone_if_refused(file: Path) -> Iterator[None]:
         raise
 
 
-def _check_packed(file: Path, source: Source, task: Job) -> None:
+def _check_packed(file: Path, source: Origin, task: Download) -> None:
     """Refuse an archive that stays packed (weights of PyTorch are one too) if it is not whole."""
     checks.check_zip(file, source.url)
-    if not task.target.name.lower().endswith(job.PACKED):
+    if not task.target.name.lower().endswith(download.PACKED):
         return
     if not extract.is_archive(file):
         extract.refuse(file)
@@ -209,7 +209,7 @@ def _check_packed(file: Path, source: Source, task: Job) -> None:
     extract.check(file)
 
 
-def _unpacked(source: Source, task: Job, file: Path, console: Console) -> tuple[Path, tuple[str, ...]]:
+def _unpacked(source: Origin, task: Download, file: Path, console: Console) -> tuple[Path, tuple[str, ...]]:
     folder = file.with_name("unpacked")
     shutil.rmtree(folder, ignore_errors=True)
     if not extract.is_archive(file):
@@ -225,7 +225,7 @@ def _unpacked(source: Source, task: Job, file: Path, console: Console) -> tuple[
     return _arranged(source, task, folder)
 
 
-def _arranged(source: Source, task: Job, folder: Path) -> tuple[Path, tuple[str, ...]]:
+def _arranged(source: Origin, task: Download, folder: Path) -> tuple[Path, tuple[str, ...]]:
     path, missing = extract.arranged(folder, task.layout)
     if task.layout and len(missing) == len(task.layout):
         raise FetchError(
@@ -235,7 +235,7 @@ def _arranged(source: Source, task: Job, folder: Path) -> tuple[Path, tuple[str,
     return path, tuple(missing)
 
 
-def _from_folder(source: Source, task: Job, work: Path, console: Console, options: Options) -> _Made:
+def _from_folder(source: Origin, task: Download, work: Path, console: Console, options: Options) -> _Made:
     folder, expected = work / "files", _expected(task, options)
     listed = transfer.drive_folder(source, folder, options.patience)
     lines, total = [], 0

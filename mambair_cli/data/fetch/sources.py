@@ -13,7 +13,7 @@ UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\/]')
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """One place.
 
     Attributes:
@@ -40,7 +40,7 @@ class Source:
         return self.kind != "page"
 
 
-def parse(text: str) -> Source:
+def parse(text: str) -> Origin:
     """A source as the catalogues write it, or as people give it: an address, or the id of a file on Google Drive.
 
     Raises:
@@ -48,26 +48,26 @@ def parse(text: str) -> Source:
     """
     kind, _, rest = text.partition(":")
     if kind in ("drive", "folder", "page"):
-        return Source(kind, rest)
+        return Origin(kind, rest)
     if kind in ("http", "https") and urlsplit(text).hostname:
         return _address(text)
     if DRIVE_ID.fullmatch(text):
-        return Source("drive", text)
+        return Origin("drive", text)
     raise UsageError(f"{text} is no address and no id of a file on Google Drive.", "Give https://..., or an id.")
 
 
-def _address(url: str) -> Source:
+def _address(url: str) -> Origin:
     from gdown.parse_url import parse_url
 
     if urlsplit(url).hostname in ("drive.google.com", "docs.google.com"):
         if folder := FOLDER.search(url):
-            return Source("folder", folder[1])
+            return Origin("folder", folder[1])
         if identity := parse_url(url)[0]:
-            return Source("drive", identity)
-    return Source("url", url)
+            return Origin("drive", identity)
+    return Origin("url", url)
 
 
-def file_name(source: Source) -> str:
+def file_name(source: Origin) -> str:
     """The name that an address ends in, without what a file name must not hold; empty if there is none."""
     path = source.address if source.kind == "file" else unquote(urlsplit(source.url).path)
     name = UNSAFE.sub("_", Path(path).name).strip(". ")

@@ -18,7 +18,7 @@ from ...files import checksum
 from . import checks
 from .failures import Passing, explained, final, unwritable
 from .partial import Changed, Partial, forget
-from .sources import Source
+from .sources import Origin
 
 LONGEST_PAUSE = 30.0
 NO_HEAD = (405, 501)
@@ -36,7 +36,7 @@ class Patience:
     retries: int = 4
 
 
-def transfer(source: Source, target: Path, expected: checks.Expected, patience: Patience, progress: Advance) -> str:
+def transfer(source: Origin, target: Path, expected: checks.Expected, patience: Patience, progress: Advance) -> str:
     """Fetch ``source`` into the file ``target``, going on with what an earlier try left, and return its sha256.
 
     Raises:
@@ -78,7 +78,7 @@ def pause(failures: int, asked: float | None = None) -> None:
     time.sleep(asked or min(2.0**failures, LONGEST_PAUSE) * random.uniform(0.25, 0.5))
 
 
-def _copy(source: Source, target: Path) -> str:
+def _copy(source: Origin, target: Path) -> str:
     forget(target)
     try:
         shutil.copyfile(source.address, target)
@@ -100,7 +100,7 @@ def _version(url: str, timeout: float) -> str:
     return (answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "") if answer.ok else ""
 
 
-def _once(source: Source, partial: Partial, expected: checks.Expected, patience: Patience, progress: Advance) -> str:
+def _once(source: Origin, partial: Partial, expected: checks.Expected, patience: Patience, progress: Advance) -> str:
     begun = partial.size() > 0
     announced = _announced(source, partial, expected, begun)
     hasher = hashlib.sha256()
@@ -128,7 +128,7 @@ def _once(source: Source, partial: Partial, expected: checks.Expected, patience:
 
 
 def _announced(
-    source: Source, partial: Partial, expected: checks.Expected, begun: bool
+    source: Origin, partial: Partial, expected: checks.Expected, begun: bool
 ) -> Callable[[int, int | None], None]:
     """Judges the size that the source announces, once."""
     judged = False
@@ -146,7 +146,7 @@ def _announced(
     return judge
 
 
-def drive_name(source: Source, patience: Patience) -> str:
+def drive_name(source: Origin, patience: Patience) -> str:
     """The name that a file has on Google Drive.
 
     Raises:
@@ -159,7 +159,7 @@ def drive_name(source: Source, patience: Patience) -> str:
     return str(cast(Any, found).path)
 
 
-def drive_folder(source: Source, folder: Path, patience: Patience) -> list[tuple[Source, Path]]:
+def drive_folder(source: Origin, folder: Path, patience: Patience) -> list[tuple[Origin, Path]]:
     """The files in a folder on Google Drive, and where below ``folder`` each belongs.
 
     Raises:
@@ -176,7 +176,7 @@ def drive_folder(source: Source, folder: Path, patience: Patience) -> list[tuple
         )
     except (requests.RequestException, gdown.DownloadError, *UNREADABLE) as error:
         raise final(explained(error, source, patience.timeout)) from None
-    files = [(Source("drive", file.id), folder / file.path) for file in found if not isinstance(file, str)]
+    files = [(Origin("drive", file.id), folder / file.path) for file in found if not isinstance(file, str)]
     if not files:
         raise FetchError(f"{source.url} shows no files.", checks.BROWSER)
     if len({path for _, path in files}) < len(files):

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from .mistakes import Mistake, Path, Place, dotted, nearest
+from .mistakes import Location, Mistake, Path, dotted, nearest
 
 MOST_VALUES = 20_000
 """Anchors can make a small file describe more values than fit in memory."""
@@ -36,13 +36,13 @@ class Document:
     """
 
     data: Any = None
-    keys: dict[Path, Place] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Location] = field(default_factory=dict)
+    values: dict[Path, Location] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     unread: set[Path] = field(default_factory=set)
 
-    def place(self, path: Path, *, key: bool = False) -> Place:
-        """Place of a value, or of its key; for what is not there, of the nearest mapping that is."""
+    def place(self, path: Path, *, key: bool = False) -> Location:
+        """Location of a value, or of its key; for what is not there, of the nearest mapping that is."""
         places = (self.keys, self.values) if key else (self.values, self.keys)
         for known in places:
             if path in known:
@@ -72,11 +72,11 @@ class Document:
 
 def read(text: str, file: str) -> Document:
     """Read one YAML document; ``file`` is its name for messages."""
-    return _Reader(Place(file, 1, 1)).read(text)
+    return _Reader(Location(file, 1, 1)).read(text)
 
 
 class _Reader:
-    def __init__(self, start: Place) -> None:
+    def __init__(self, start: Location) -> None:
         self.file, self.start = start.file, start
         self.document = Document()
         self.constructor = yaml.constructor.SafeConstructor()
@@ -100,14 +100,14 @@ class _Reader:
             document.unread.add(())
         return document
 
-    def _add(self, place: Place, message: str, path: Path, suggestion: str = "", value: Any = None) -> None:
+    def _add(self, place: Location, message: str, path: Path, suggestion: str = "", value: Any = None) -> None:
         self.document.mistakes.append(Mistake(place, message, path, value, suggestion))
 
-    def _at(self, line: int, column: int) -> Place:
+    def _at(self, line: int, column: int) -> Location:
         """The place of a character, both counted from 0 in the text."""
-        return Place(self.file, self.start.line + line, column + (1 if line else self.start.column))
+        return Location(self.file, self.start.line + line, column + (1 if line else self.start.column))
 
-    def _place(self, mark: Any) -> Place:
+    def _place(self, mark: Any) -> Location:
         return self._at(mark.line, mark.column)
 
     def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> Iterator[Mistake]:
@@ -120,7 +120,7 @@ class _Reader:
         for tab in sorted({place, *self._indented_by_tab(text)}):
             yield Mistake(tab, "a tab stands where YAML wants spaces", suggestion="Put spaces there.")
 
-    def _indented_by_tab(self, text: str) -> Iterator[Place]:
+    def _indented_by_tab(self, text: str) -> Iterator[Location]:
         for number, line in enumerate(text.splitlines()):
             if "\t" in line[: len(line) - len(line.lstrip())]:
                 yield self._at(number, line.index("\t"))
@@ -146,7 +146,7 @@ class _Reader:
             return [self._value(item, (*path, i), (*above, id(node))) for i, item in enumerate(node.value)]
         return self._scalar(node, path)
 
-    def _unread(self, place: Place, message: str, path: Path, suggestion: str) -> None:
+    def _unread(self, place: Location, message: str, path: Path, suggestion: str) -> None:
         self.document.unread.add(path)
         self._add(place, message, path, suggestion)
 
@@ -176,7 +176,7 @@ class _Reader:
         return result
 
     def _check_keys(self, node: MappingNode, path: Path) -> None:
-        first: dict[str, Place] = {}
+        first: dict[str, Location] = {}
         for key, _ in node.value:
             place = self._place(key.start_mark)
             if key.tag.endswith(":merge"):
@@ -199,7 +199,7 @@ def override(document: Document, text: str) -> None:
     """Apply ``key.sub=value``; the value is YAML, and mistakes go to the document."""
     name, equals, value = text.partition("=")
     path = tuple(name.strip().split("."))
-    place = Place(f"override '{text}'", 0, 1)
+    place = Location(f"override '{text}'", 0, 1)
     if not equals or not all(path):
         what = "an override is written key=value, such as train.total_iter=1000"
         near = nearest(name, [dotted(known) for known in document.keys])
@@ -215,6 +215,6 @@ def override(document: Document, text: str) -> None:
             what = f"{dotted(path[:depth])} holds no keys, so {name} cannot be set"
             document.mistakes.append(Mistake(place, what, path, target, f"Set {dotted(path[:depth])} itself."))
             return
-    new = _Reader(Place(place.file, 0, len(name) + 2)).read(value)
+    new = _Reader(Location(place.file, 0, len(name) + 2)).read(value)
     new.keys[()] = place
     document.set(path, new)

@@ -12,7 +12,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class Location:
     """Where a value is in the source; line and column count from 1.
 
     In an override, ``file`` is its text, ``line`` is 0, and ``column`` the character.
@@ -38,7 +38,7 @@ class Mistake:
         suggestion: what to write instead, a sentence, or empty.
     """
 
-    place: Place
+    place: Location
     message: str
     path: Path = ()
     value: Any = None

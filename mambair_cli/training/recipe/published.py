@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from .locations import Document
+from .mistakes import Location, dotted
 from .mistakes import Path as KeyPath
-from .mistakes import Place, dotted
 from .schema import OWN_MODEL
 
 RENAMED = {
@@ -42,7 +42,7 @@ Note = Callable[[KeyPath, str], None]
 
 def translate(document: Document) -> list[str]:
     """Rewrite a published recipe in place; returns what was done, one sentence with a place for each."""
-    notes: list[tuple[Place, str]] = []
+    notes: list[tuple[Location, str]] = []
 
     def note(path: KeyPath, text: str) -> None:
         place = document.place(path, key=True)

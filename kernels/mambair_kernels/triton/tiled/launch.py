@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..job import Gradients, Job, Tuning, launching
+from ..job import Gradients, ScanJob, Tuning, launching
 
 FORWARD = Tuning(tile=16, block_sizes=(64, 32), programs=4096, tiles=4)
 BACKWARD = Tuning(tile=8, block_sizes=(32, 16), programs=4096, tiles=8)
@@ -16,7 +16,7 @@ def launched(paths: int, numel: int) -> int:
     return 1
 
 
-def summaries(job: Job, grad_y: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def summaries(job: ScanJob, grad_y: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """State before every chunk, and with ``grad_y`` what the chunk after it sends back."""
     if job.chunks == 1:
         return job.summary().zero_(), None if grad_y is None else job.summary().zero_()
@@ -34,7 +34,7 @@ def summaries(job: Job, grad_y: Tensor | None) -> tuple[Tensor, Tensor | None]:
     return starts, None if grad_y is None else _carry(job, decays, grads, reverse=True)
 
 
-def _carry(job: Job, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
+def _carry(job: ScanJob, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
     from . import kernels
 
     starts = torch.empty_like(ends)
@@ -56,7 +56,7 @@ def _carry(job: Job, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
     return starts
 
 
-def forward(job: Job, merge: bool) -> Tensor:
+def forward(job: ScanJob, merge: bool) -> Tensor:
     """Output shaped and typed like u; with ``merge`` the paths are summed, one launch after the other.
 
     One program at a time owns a pixel and launches follow each other, so the sum has a fixed order without atomics.
@@ -75,7 +75,7 @@ def forward(job: Job, merge: bool) -> Tensor:
     return out
 
 
-def backward(job: Job, grad_y: Tensor, merge: bool, results: Gradients, stride_block: int) -> None:
+def backward(job: ScanJob, grad_y: Tensor, merge: bool, results: Gradients, stride_block: int) -> None:
     """Fills ``results``; grad_u is summed over the paths as the output of :func:`forward`, in its own type."""
     from . import gradient as kernels
 

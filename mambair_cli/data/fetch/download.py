@@ -10,13 +10,13 @@ from ...files.places import cache_root, data_root
 from ...weights import catalog as models
 from .. import catalog
 from . import sources
-from .sources import Source
+from .sources import Origin
 
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
 @dataclass(frozen=True)
-class Job:
+class Download:
     """One thing to fetch.
 
     Attributes:
@@ -33,7 +33,7 @@ class Job:
     kind: str
     root: Path
     target: Path
-    sources: tuple[Source, ...]
+    sources: tuple[Origin, ...]
     unpack: bool = False
     layout: tuple[str, ...] = ()
     recipe: str = ""
@@ -43,7 +43,7 @@ class Job:
     note: str = ""
 
     @property
-    def automatic(self) -> tuple[Source, ...]:
+    def automatic(self) -> tuple[Origin, ...]:
         """The sources from which a program can fetch."""
         return tuple(source for source in self.sources if source.automatic)
 
@@ -58,7 +58,7 @@ class Job:
         return self.unpack or bool(self.recipe) or any(source.kind == "folder" for source in self.sources)
 
 
-def find(name: str, root: Path | None = None, local: Path | None = None, unpack: bool = True) -> Job:
+def find(name: str, root: Path | None = None, local: Path | None = None, unpack: bool = True) -> Download:
     """The job for a name of the catalogues, an address or an id; ``local`` is a file to be used instead of its sources.
 
     Raises:
@@ -67,15 +67,15 @@ def find(name: str, root: Path | None = None, local: Path | None = None, unpack:
     job = _dataset(name, root) or _model(name, root) or _address(name, root, unpack)
     if local and job.recipe:
         raise UsageError(f"{job.name} is made from many files.", "Leave --from away.")
-    return replace(job, sources=(Source("file", str(local)),)) if local else job
+    return replace(job, sources=(Origin("file", str(local)),)) if local else job
 
 
-def _dataset(name: str, root: Path | None) -> Job | None:
+def _dataset(name: str, root: Path | None) -> Download | None:
     entry = catalog.by_name(name)
     if entry is None:
         return None
     place = root or data_root()
-    return Job(
+    return Download(
         name=entry.name,
         kind="dataset",
         root=place,
@@ -91,7 +91,7 @@ def _dataset(name: str, root: Path | None) -> Job | None:
     )
 
 
-def _model(name: str, root: Path | None) -> Job | None:
+def _model(name: str, root: Path | None) -> Download | None:
     entry = models.by_name(name)
     if entry is None:
         return None
@@ -99,7 +99,7 @@ def _model(name: str, root: Path | None) -> Job | None:
         raise UsageError(f"The model {name} comes with the package.", f"Use it at once: --model {name}.")
     place = root or cache_root()
     there = entry.installed and root is None
-    return Job(
+    return Download(
         name=entry.name,
         kind="model",
         root=entry.path.parent.parent if there else place,
@@ -112,7 +112,7 @@ def _model(name: str, root: Path | None) -> Job | None:
     )
 
 
-def _address(text: str, root: Path | None, unpack: bool) -> Job:
+def _address(text: str, root: Path | None, unpack: bool) -> Download:
     known = [name for entry in catalog.datasets() for name in entry.names] + [entry.name for entry in models.entries()]
     try:
         source = sources.parse(text)
@@ -122,10 +122,10 @@ def _address(text: str, root: Path | None, unpack: bool) -> Job:
     if source.kind == "url" and not sources.file_name(source):
         raise UsageError(f"The address {text} does not end in the name of a file.", "Give the address of a file.")
     place = root or data_root()
-    return called(Job(name=source.url, kind="file", root=place, target=place, sources=(source,)), name, unpack)
+    return called(Download(name=source.url, kind="file", root=place, target=place, sources=(source,)), name, unpack)
 
 
-def called(job: Job, name: str, unpack: bool) -> Job:
+def called(job: Download, name: str, unpack: bool) -> Download:
     """The job whose file has this name: an archive becomes a folder, if ``unpack``."""
     packed = next((end for end in PACKED if unpack and name.lower().endswith(end)), "")
     return replace(job, target=job.root / name[: len(name) - len(packed)], unpack=bool(packed))
