@@ -23,7 +23,7 @@ from mambair_cli.data.resize import imresize
 from mambair_cli.restoration import tiles
 from mambair_cli.restoration.engine import Settings, restore
 from mambair_cli.restoration.model import settings
-from mambair_cli.weights.loader import Model
+from mambair_cli.weights.model import Model
 
 Pixels = NDArray[np.uint8]
 MODELS = ("mambair-nano-x2", "mambair-nano-x3", "mambair-nano-x4", "mambair-nano-denoise", "mambair-nano-dejpeg")

@@ -23,7 +23,8 @@ from mambair_cli.data import photos
 from mambair_cli.images.picture import Pixels
 from mambair_cli.metrics.psnr import psnr
 from mambair_cli.restoration.memory import keep_freed_memory
-from mambair_cli.weights.loader import Model, load
+from mambair_cli.weights.loader import load
+from mambair_cli.weights.model import Model
 
 LARGE = (6000, 4000)
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from .weights.loader import Model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_model", "restore"]
+__all__ = ["Model", "__version__", "load_model", "restore"]
+
+
+def __getattr__(name: str) -> Any:
+    """:class:`mambair_cli.weights.loader.Model`, when somebody asks for it: torch is slow to import."""
+    if name == "Model":
+        from .weights.loader import Model
+
+        return Model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_model(model: "str | Path", device: str = "auto") -> "Model":

@@ -67,7 +67,7 @@ def _machine(device: str) -> dict[str, Any]:
     from mambair_kernels.cpu import native
 
     from ..restoration.speed import processor
-    from ..weights.loader import resolve_device
+    from ..weights.model import resolve_device
 
     chosen = resolve_device(device)
     if chosen.type == "cuda":
@@ -83,7 +83,7 @@ def _backends(console: Console, size: int, device: str) -> None:
 
     from mambair_archs import MambaIR, MambaIRv2Light
 
-    from ..weights.loader import resolve_device
+    from ..weights.model import resolve_device
 
     chosen = resolve_device(device)
     v2: dict[str, Any] = {"embed_dim": 48, "depths": (5,) * 4, "d_state": 8, "mlp_ratio": 1.0}

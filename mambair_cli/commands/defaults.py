@@ -10,7 +10,7 @@ from ..errors import ModelError, UsageError
 if TYPE_CHECKING:
     from ..restoration.choices import Choices
     from ..weights.catalog import CatalogEntry
-    from ..weights.loader import Model
+    from ..weights.model import Model
 
 
 def known_model(name: str) -> str:

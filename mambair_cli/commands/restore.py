@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..restoration.plan import Naming, Plan
     from ..restoration.result import Job
     from ..restoration.workers import Crew
-    from ..weights.loader import Model
+    from ..weights.model import Model
 
 MANY = 4
 """Devices whose names fit beside a progress bar."""
@@ -191,7 +191,7 @@ def _check_backends(devices: list[str], loaded: "Model") -> None:
     """Asks by kind, so that memory on several devices is left to their own processes."""
     import torch
 
-    from ..weights.loader import DEVICES, resolve_device
+    from ..weights.model import DEVICES, resolve_device
 
     for kind, name in {name.partition(":")[0]: name for name in devices}.items():
         check_backend(torch.device(kind) if kind in DEVICES else resolve_device(name))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..data.imagesets import ImageSet
     from ..metrics.evaluate import Measure, SetScores
     from ..weights.catalog import CatalogEntry
-    from ..weights.loader import Model
+    from ..weights.model import Model
 
 
 class Protocol(StrEnum):
@@ -165,7 +165,7 @@ def _recipes_own(name: str, options: dict[str, Any], device: str) -> "Model | No
     if wanted is None or wanted in {known.name for known in ARCHITECTURES} or not Path(name).is_file():
         return None
     from ..training.basicsr import trained
-    from ..weights.loader import resolve_device
+    from ..weights.model import resolve_device
 
     return trained.load(Path(name), resolve_device(device), {"scale": 1, **options})
 

@@ -49,7 +49,7 @@ def _ui(
             raise
         raise MambairError("The page needs nicegui, which is not installed.", EXTRA) from None
     from ..web.service import Service
-    from ..weights.loader import resolve_device
+    from ..weights.model import resolve_device
 
     resolve_device(device)
     _check_free(host, port)

@@ -8,8 +8,7 @@ from typing import Any
 from ..errors import OutputError
 from ..files.outputs import publish, reserved, writing
 from ..weights.export import Content, content
-from ..weights.loader import WEIGHTS, Model, load
-from .extra import load as load_extra
+from ..weights.loader import WEIGHTS
 
 CONFIG, CARD = "config.json", "README.md"
 
@@ -94,37 +93,3 @@ def _card(made: Content) -> str:
         rows = [f"| {data} | {value:.2f} dB |" for data, value in made.psnr.items()]
         lines += ["| data | PSNR |", "|---|---|", *rows, ""]
     return "\n".join(lines)
-
-
-def from_pretrained(name: str, device: str = "auto", **options: Any) -> Model:
-    """A model of a folder, or of the hub, from where it is downloaded to the hub's cache.
-
-    Args:
-        name: a folder, or ``owner/name`` on the hub.
-        device: as for :func:`mambair_cli.load_model`.
-        options: of ``huggingface_hub.ModelHubMixin.from_pretrained``, such as ``revision`` or ``local_files_only``.
-
-    Raises:
-        MambairError: the extra is not installed.
-        ModelError: the weights cannot be read, or fit no known network.
-    """
-    hub = load_extra("hub", "huggingface_hub")
-
-    class Pretrained(hub.ModelHubMixin):  # type: ignore[misc,name-defined]
-        """What the mixin makes: a holder, since it notes the configuration on it."""
-
-        model: Model
-
-        @classmethod
-        def _from_pretrained(cls, *, model_id: str, **given: Any) -> "Pretrained":
-            folder = Path(model_id)
-            if not folder.is_dir():
-                taken = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-                found = hub.hf_hub_download(model_id, WEIGHTS, **{key: given[key] for key in taken if key in given})
-                folder = Path(found)
-            made = cls()
-            made.model = load(folder, device)
-            return made
-
-    loaded: Model = Pretrained.from_pretrained(name, **options).model
-    return loaded

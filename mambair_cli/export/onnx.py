@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import ModelError, UsageError
 from ..files.outputs import check_new, publish, reserved
-from ..weights.loader import Model
 from ..weights.loader import load as load_model
+from ..weights.model import Model
 from . import session
 from .extra import load
 from .onnx_model import KEY, SUFFIX, about

@@ -11,7 +11,7 @@ from mambair_archs import Descriptor
 
 from ..errors import DeviceError, ModelError, UsageError
 from ..tasks import TASKS
-from ..weights.loader import Model
+from ..weights.model import Model
 from . import session
 from .extra import load as load_extra
 

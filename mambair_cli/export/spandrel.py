@@ -18,7 +18,7 @@ from mambair_archs import ARCHITECTURES, Descriptor, UnknownWeightsError, identi
 from mambair_archs.registry import Architecture
 
 from ..errors import ModelError
-from ..weights.loader import Model
+from ..weights.model import Model
 from .extra import load as load_extra
 
 TILE = 256

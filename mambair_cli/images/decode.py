@@ -9,7 +9,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from ..errors import InputError
-from . import formats, header, other, profiles
+from . import formats, limits, other, profiles
 from .container import check_size
 from .damage import MENDED, listening
 from .formats import MAX_PIXELS, Format
@@ -71,7 +71,7 @@ def _read(name: str, data: bytes, max_pixels: int | None) -> Picture:
     reader = other.read if row is None else formats.resolved(row.read)
     try:
         if head := formats.header(io.BytesIO(data)):
-            header.check(name, head, max_pixels)
+            limits.check(name, head, max_pixels)
         picture: Picture = reader(name, data)
     except (MemoryError, InputError):
         raise

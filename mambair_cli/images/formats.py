@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import UsageError
 from ..locations.url import Location
-
-if TYPE_CHECKING:
-    from .header import Header
+from .header import Header
 
 MAX_PIXELS = 500_000_000
 """Default limit: far above what cameras and scanners give, far below what fills the memory unasked."""
@@ -79,7 +77,7 @@ class Format:
     content: re.Pattern[bytes]
     read: Function
     write: Function | None = None
-    header: Function = "header:by_pillow"
+    header: Function = "pillow_header:header"
     depth: int = 8
     floats: frozenset[int] = frozenset()
     gray: bool = True
@@ -287,7 +285,7 @@ def by_content(data: bytes) -> Format | None:
     return next((row for row in FORMATS if row.content.match(data[:HEAD])), None)
 
 
-def header(file: BinaryIO) -> "Header | None":
+def header(file: BinaryIO) -> Header | None:
     """What the head of a file says; None for what cannot be read, which decoding will say in its words."""
     row = by_content(file.read(HEAD))
     file.seek(0)

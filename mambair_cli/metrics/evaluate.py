@@ -23,7 +23,7 @@ from ..restoration.engine import Settings
 from ..restoration.engine import restore as run_engine
 from ..restoration.prepared import restore
 from ..weights import catalog
-from ..weights.loader import Model
+from ..weights.model import Model
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..video.encoding import LONGEST, Encoding
 from ..video.library import load
 from ..video.reading import Clip, Frame, opened
 from ..video.segments import LENGTH, Segments
-from ..weights.loader import Model
+from ..weights.model import Model
 from .choices import Choices
 from .engine import Progress, Report
 from .prepared import restore

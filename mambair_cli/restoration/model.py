@@ -6,7 +6,7 @@ from torch import Tensor
 from mambair_archs.network import GlobalView
 
 from ..errors import UsageError
-from ..weights.loader import Model
+from ..weights.model import Model
 from . import ensemble as symmetries
 from .choices import Choices
 from .engine import Network, Report, Settings

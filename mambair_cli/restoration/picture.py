@@ -12,7 +12,7 @@ from ..images.decode import decode, decode_bytes
 from ..images.encode import check_size, encode, fit
 from ..images.picture import Picture, Pixels
 from ..locations.url import Url
-from ..weights.loader import Model
+from ..weights.model import Model
 from . import pipes, stream
 from .choices import Choices
 from .compare import side_by_side

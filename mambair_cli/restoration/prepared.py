@@ -9,7 +9,7 @@ from mambair_archs.network import GlobalView
 
 from ..errors import UsageError
 from ..images.picture import Pixels
-from ..weights.loader import Model
+from ..weights.model import Model
 from . import memory, sizes
 from .choices import Choices
 from .engine import Network, Progress, Report, Settings, fitting, restore_rows

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..weights.loader import Model
+from ..weights.model import Model
 from .choices import Choices
 from .prepared import restore
 

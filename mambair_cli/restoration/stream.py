@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from ..errors import InputError, OutOfMemoryError
-from ..images import band_writer, container, formats, header, vips
+from ..images import band_writer, container, formats, limits, vips
 from ..images.bands import Bands, opened
 from ..images.decode import usable
 from ..images.encode import BLOCKS, check_size, fit, written
 from ..images.header import Header
 from ..images.picture import Metadata, Picture
 from ..locations.url import Location
-from ..weights.loader import Model
+from ..weights.model import Model
 from . import footprint, memory, sizes
 from .choices import Choices
 from .engine import Progress, Report, work
@@ -53,7 +53,7 @@ def needed(source: Path | bytes, target: Location, model: Model, choices: Choice
     if head is None:
         return False
     name = "Standard input" if isinstance(source, bytes) else str(source)
-    header.check(name, head, choices.max_pixels)
+    limits.check(name, head, choices.max_pixels)
     wanted, shape = settings(model, choices.tile, choices.overlap), (head.height, head.width)
     own, suffix = wanted.scale, target.suffix.lower()
     largest = max(own, choices.scale or sizes.wanted_scale(shape, choices.width, choices.height) or own)

@@ -10,7 +10,7 @@ from ..declaration import plain
 from ..errors import UsageError
 from ..files import atomic
 from ..weights import catalog
-from ..weights.loader import Model
+from ..weights.model import Model
 
 DEGRADATIONS: dict[str, dict[str, Any]] = {
     "upscale": {"type": "bicubic"},

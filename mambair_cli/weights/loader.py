@@ -1,77 +1,25 @@
 """From a file or a name to a network that is ready to run."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from mambair_archs import ARCHITECTURES, Descriptor, Identified, UnknownWeightsError, identify
+from mambair_archs import ARCHITECTURES, Identified, UnknownWeightsError, identify
 
-from ..errors import DeviceError, ModelError, UsageError
+from ..errors import ModelError, UsageError
 from ..files import checksum
 from . import catalog, files
+from .model import Model, resolve_device
+
+__all__ = ["WEIGHTS", "Model", "from_pretrained", "inspect", "load", "locate", "recognise"]
 
 WEIGHTS = "model.safetensors"
 """In a folder as the Hugging Face hub has them."""
 
-DEVICES = ("cpu", "cuda", "mps", "xpu")
-"""Kinds of devices that can be asked for by name."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded network.
-
-    Attributes:
-        name: name in the catalogue, else the file's name.
-        task: what it was trained for, or None if the file does not say.
-        architecture: name of the network.
-        descriptor: what inference has to know about the network.
-        autocast: whether torch can run it in half precision.
-    """
-
-    name: str
-    path: Path
-    task: str | None
-    architecture: str
-    descriptor: Descriptor
-    network: nn.Module
-    device: torch.device
-    autocast: bool = True
-
-    @staticmethod
-    def from_pretrained(name: str, device: str = "auto", **options: Any) -> "Model":
-        """A model of a folder or of the Hugging Face hub, see :func:`mambair_cli.export.hub.from_pretrained`."""
-        from ..export.hub import from_pretrained
-
-        return from_pretrained(name, device, **options)
-
 
 class UnknownNetworkError(ModelError):
     """Tensors that can be read, but fit none of our networks."""
-
-
-def resolve_device(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... as a device that is there.
-
-    Raises:
-        DeviceError: it is not there, or the name is not one.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind = name.partition(":")[0]
-    try:
-        if kind not in DEVICES:
-            raise RuntimeError("not a device to compute on")
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise DeviceError(
-            f"The device {name or 'without a name'} is not available here.", "Use --device auto or cpu."
-        ) from None
-    return device
 
 
 def locate(name: str) -> tuple[Path, catalog.CatalogEntry | None]:
@@ -156,3 +104,42 @@ def _other(path: Path, device: torch.device, error: UnknownNetworkError) -> Mode
         raise ModelError(error.message, f"{error.hint[:-1]}, or pip install 'mambair[spandrel]' for others.") from None
     found, metadata = files.read(path)
     return spandrel.load(path, found, *recognise(path, metadata), device)
+
+
+def from_pretrained(name: str, device: str = "auto", **options: Any) -> Model:
+    """A model of a folder, or of the hub, from where it is downloaded to the hub's cache.
+
+    Args:
+        name: a folder, or ``owner/name`` on the hub.
+        device: as for :func:`mambair_cli.load_model`.
+        options: of ``huggingface_hub.ModelHubMixin.from_pretrained``, such as ``revision`` or ``local_files_only``.
+
+    Raises:
+        MambairError: the extra is not installed.
+        ModelError: the weights cannot be read, or fit no known network.
+    """
+    from ..export import extra
+
+    hub = extra.load("hub", "huggingface_hub")
+
+    class Pretrained(hub.ModelHubMixin):  # type: ignore[misc,name-defined]
+        """What the mixin makes: a holder, since it notes the configuration on it."""
+
+        model: Model
+
+        @classmethod
+        def _from_pretrained(cls, *, model_id: str, **given: Any) -> "Pretrained":
+            folder = Path(model_id)
+            if not folder.is_dir():
+                taken = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+                found = hub.hf_hub_download(model_id, WEIGHTS, **{key: given[key] for key in taken if key in given})
+                folder = Path(found)
+            made = cls()
+            made.model = load(folder, device)
+            return made
+
+    loaded: Model = Pretrained.from_pretrained(name, **options).model
+    return loaded
+
+
+Model.from_pretrained = staticmethod(from_pretrained)

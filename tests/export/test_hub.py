@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mambair_cli import load_model
-from mambair_cli.weights.loader import Model
+from mambair_cli import Model, load_model
 from tests.cli.run import run
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import mambair_cli
 from mambair_archs import MambaIRNano, MambaIRv2Light
 from mambair_cli.export import onnx, session
-from mambair_cli.weights.loader import Model
+from mambair_cli.weights.model import Model
 from mambair_kernels import CROSS_SCAN, scan_2d, selective_scan
 from mambair_kernels import Path as ScanPath
 from mambair_kernels.paths import SNAKE

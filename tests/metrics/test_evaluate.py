@@ -18,7 +18,8 @@ from mambair_cli.metrics.evaluate import Measure
 from mambair_cli.metrics.psnr import psnr
 from mambair_cli.metrics.ssim import ssim
 from mambair_cli.weights import catalog
-from mambair_cli.weights.loader import Model, load
+from mambair_cli.weights.loader import load
+from mambair_cli.weights.model import Model
 from tests.data.pictures import natural, write
 
 

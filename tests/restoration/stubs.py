@@ -13,7 +13,7 @@ from mambair_cli.images.picture import Pixels
 from mambair_cli.restoration import prepared, tiles
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report, Settings, restore_rows
-from mambair_cli.weights.loader import Model
+from mambair_cli.weights.model import Model
 
 Network = Callable[[Tensor], Tensor]
 

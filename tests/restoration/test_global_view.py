@@ -11,7 +11,8 @@ from mambair_archs.network import Place, view_size
 from mambair_cli.images.picture import Pixels
 from mambair_cli.restoration import global_view
 from mambair_cli.restoration.engine import CPU, Report, Settings, restore
-from mambair_cli.weights.loader import Model, load
+from mambair_cli.weights.loader import load
+from mambair_cli.weights.model import Model
 from tests.restoration.stubs import Forward, RunsOutOfMemory, pointwise, streamed
 from tests.restoration.stubs import restore as apply
 

@@ -21,7 +21,7 @@ from mambair_cli.restoration import engine, prepared
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report
 from mambair_cli.restoration.model import blended, bytes_per_pixel
-from mambair_cli.weights.loader import Model
+from mambair_cli.weights.model import Model
 from tests.restoration.stubs import restore
 
 CAT = Path(__file__).parents[2] / "datasets" / "samples" / "cat.png"

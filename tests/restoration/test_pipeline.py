@@ -18,7 +18,8 @@ from mambair_cli.restoration.batch import Pipeline, run
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.picture import Run
 from mambair_cli.restoration.result import Job, Result
-from mambair_cli.weights.loader import Model, load
+from mambair_cli.weights.loader import load
+from mambair_cli.weights.model import Model
 from tests.data.pictures import natural, write
 
 TIMEOUT = 20

@@ -17,7 +17,8 @@ from mambair_cli.restoration import stream
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.picture import Run
 from mambair_cli.restoration.result import Job, Result
-from mambair_cli.weights.loader import Model, load
+from mambair_cli.weights.loader import load
+from mambair_cli.weights.model import Model
 from tests.images.test_bands import ICC, exif, waves
 
 

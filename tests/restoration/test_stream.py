@@ -27,7 +27,8 @@ from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.engine import Report
 from mambair_cli.restoration.picture import Run
 from mambair_cli.restoration.result import Job, Result
-from mambair_cli.weights.loader import Model, load
+from mambair_cli.weights.loader import load
+from mambair_cli.weights.model import Model
 from tests.images.test_bands import ICC, exif, waves
 from tests.restoration.stubs import RunsOutOfMemory, pointwise, restore
 

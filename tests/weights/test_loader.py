@@ -10,7 +10,7 @@ import mambair_cli
 from mambair_archs import MambaIR, MambaIRv2Light
 from mambair_cli.errors import DeviceError, ModelError, UsageError
 from mambair_cli.restoration.model import settings
-from mambair_cli.weights import catalog, loader
+from mambair_cli.weights import catalog, model
 
 
 def test_a_checkpoint_becomes_a_model(x2: Path) -> None:
@@ -69,7 +69,7 @@ def test_weights_of_another_network_are_explained(tmp_path: Path, x2: Path) -> N
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta", "cpu:x", "hpu", "mkldnn", ""])
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(DeviceError):
-        loader.resolve_device(device)
+        model.resolve_device(device)
 
 
 def test_a_window_index_in_the_file_does_not_reach_the_layers(checkpoint: Callable[..., Path], tmp_path: Path) -> None:

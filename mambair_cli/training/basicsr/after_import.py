@@ -12,7 +12,7 @@ from torch import nn
 from .. import pretrained, resuming
 from ..checkpoints import write
 from ..perceptual import weights
-from . import data, real_esrgan, trained
+from . import data, network_note, real_esrgan
 
 
 def apply() -> None:
@@ -105,8 +105,8 @@ def distribute_without_cuda() -> None:
 def save_atomically() -> None:
     """BasicSR writes over files in place and goes on when that fails; a crash then leaves half a checkpoint.
 
-    The content is BasicSR's own, and what :mod:`.trained` adds. What a model holds in ``extra_state`` is added to its
-    training state.
+    The content is BasicSR's own, and what :mod:`.network_note` adds. What a model holds in ``extra_state`` is added to
+    its training state.
     """
     from basicsr.models.base_model import BaseModel
     from basicsr.utils.dist_util import master_only
@@ -118,7 +118,7 @@ def save_atomically() -> None:
             for one, key in zip(nets, keys, strict=True)
         }
         if net_label == "net_g":
-            content |= trained.noted(self.opt["network_g"], self.opt.get("scale", 1))
+            content |= network_note.made(self.opt["network_g"], self.opt.get("scale", 1))
         number = "latest" if current_iter == -1 else current_iter
         write(Path(self.opt["path"]["models"], f"{net_label}_{number}.pth"), content)
 

@@ -1,9 +1,8 @@
 """Networks of BasicSR that were trained here, restored with like ours: their files say what was built.
 
-Nothing but a constructor's name and plain options is stored, under :data:`KEY`, beside what BasicSR stores.
+Nothing but a constructor's name and plain options is stored, see :mod:`.network_note`, beside what BasicSR stores.
 """
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,22 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mambair_archs import ARCHITECTURES, Descriptor
+from mambair_archs import Descriptor
 
 from ...errors import ModelError
-from ...weights import files
-from ...weights.loader import Model
+from ...weights.model import Model
 from .. import pretrained
+from . import network_note
 
-KEY = files.NETWORK
 USUAL_TILE = 256
-
-
-def noted(network: Mapping[str, Any], scale: int) -> dict[str, str]:
-    """What a file of weights says of a network of BasicSR; nothing of ours, which are known by their tensors."""
-    if network["type"] in {architecture.name for architecture in ARCHITECTURES}:
-        return {}
-    return {KEY: json.dumps({"network_g": dict(network), "scale": scale}, sort_keys=True)}
 
 
 def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None) -> Model | None:
@@ -42,7 +33,7 @@ def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None
         ModelError: the network cannot be built, or the weights are not its own.
         MambairError: BasicSR is not installed.
     """
-    said = said or _read(path)
+    said = said or network_note.read(path)
     if said is None or not _known(said):
         return None
     options = dict(said["network_g"])
@@ -51,15 +42,6 @@ def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None
     described = _described(options, int(said["scale"]))
     name = str(options["type"])
     return Model(path.stem, path, None, name, described, network.eval().to(device), device)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    text = files.read(path)[1].get(KEY)
-    try:
-        said = json.loads(text) if text else None
-        return said if said and isinstance(said["network_g"]["type"], str) and int(said["scale"]) > 0 else None
-    except (ValueError, KeyError, TypeError):
-        raise ModelError(f"What {path} says of its network cannot be read.", "Save the weights again.") from None
 
 
 def _known(said: Mapping[str, Any]) -> bool:
