@@ -1,4 +1,7 @@
-"""One run: batches made on the card, the whole step in one CUDA graph, a schedule over the seconds that it may take."""
+"""One run: batches made on the device, a schedule over the seconds that it may take.
+
+On a card the whole step is one CUDA graph. On a processor a run keeps its state and goes on from it.
+"""
 
 import math
 import time
@@ -17,9 +20,9 @@ from mambair_archs.mambair_nano import ReducedScan
 from . import harm
 from .samples import EDGE, Crops, Draw, Reduce, flat, taught
 
-BATCH, PATCH, RESTORED = 32, 64, 96
-"""Pictures of a step; pixels of an input that is enlarged, and of one that keeps its size."""
 WARMUP, SQUARES_FROM, CLIP, DECAY = 0.03, 0.85, 0.3, 0.999
+PRECISE_FROM = 0.93  # share of the time from which a processor computes in 32 bits
+KEEP_EVERY = 300  # seconds
 TO_SYNCHRONISE = 8  # steps
 POOL = 2048  # patches that were made poor one batch at a time, and are drawn singly
 
@@ -30,7 +33,10 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What to train: ``task`` is upscale, photo, denoise or dejpeg; ``share`` is of the time."""
+    """What to train: ``task`` is upscale, photo, denoise or dejpeg; ``share`` is of the time.
+
+    A step sees ``batch`` pictures, with inputs of ``patch`` pixels a side.
+    """
 
     name: str
     task: str
@@ -38,6 +44,8 @@ class Run:
     options: dict[str, Any]
     start: str | None = None
     teacher: str | None = None
+    batch: int = 32
+    patch: int = 64
 
     @property
     def scale(self) -> int:
@@ -57,17 +65,27 @@ def network(file: Path) -> nn.Module:
 class Upscaling:
     """Patches reduced by MATLAB's rule, a few of them harmed, one of flat colours; half of the truth is a teacher's."""
 
-    def __init__(self, run: Run, crops: Crops, teacher: Path | None) -> None:
+    def __init__(self, run: Run, crops: Crops, teacher: Path | None, kept: Path) -> None:
         self.scale, self.device = run.scale, crops.high.device
         self.high, self.low = crops.high, crops.reduced(run.scale)
         self.reduce, self.jpeg = Reduce(run.scale, self.device), harm.Jpeg(self.device)
         self.taught = self.high
         if teacher:
             try:
-                self.taught = taught(network(teacher).to(self.device), self.low, run.scale, at_once=4 * run.scale)
+                self.taught = self._taught(teacher, kept)
             except Exception as error:  # the truth alone teaches as well, a little less
                 print(f"no teacher for {run.name}: {error!r}"[:2000], flush=True)
-        self.draw = Draw(crops.weights, BATCH, PATCH, EDGE // run.scale)
+        self.patch = run.patch
+        self.draw = Draw(crops.weights, run.batch, run.patch, EDGE // run.scale)
+
+    def _taught(self, teacher: Path, kept: Path) -> Tensor:
+        if not kept.is_file():
+            made = taught(network(teacher).to(self.device), self.low, self.scale, at_once=4 * self.scale)
+            if self.device.type == "cuda":
+                return made
+            _replace(made, kept)
+        found: Tensor = torch.load(kept, weights_only=True, mmap=True)
+        return found
 
     def prepare(self) -> None:
         """Nothing has to be made outside the graph."""
@@ -76,7 +94,7 @@ class Upscaling:
         """See :data:`Batch`."""
         self.draw.again()
         low, high, taught = self.draw.cut(self.low), *(self.draw.cut(c, self.scale) for c in (self.high, self.taught))
-        page = flat(1, (PATCH + 8) * self.scale, self.device)
+        page = flat(1, (self.patch + 8) * self.scale, self.device)
         margin = 4 * self.scale
         low[-1:] = self.reduce(page)[:, :, 4:-4, 4:-4]
         high[-1:] = taught[-1:] = page[:, :, margin:-margin, margin:-margin]
@@ -91,14 +109,14 @@ class Photographs:
 
     def __init__(self, run: Run, crops: Crops) -> None:
         self.scale, self.high, self.jpeg = run.scale, crops.high, harm.Jpeg(crops.high.device)
-        self.margin = 8
-        self.draw = Draw(crops.weights, BATCH, (PATCH + 2 * self.margin) * run.scale, EDGE)
-        self.low = torch.zeros(POOL, 3, PATCH, PATCH, dtype=torch.uint8, device=self.high.device)
+        self.margin, self.batch_size, patch = 8, run.batch, run.patch
+        self.draw = Draw(crops.weights, run.batch, (patch + 2 * self.margin) * run.scale, EDGE)
+        self.low = torch.zeros(POOL, 3, patch, patch, dtype=torch.uint8, device=self.high.device)
         self.truth = torch.zeros(
-            POOL, 3, PATCH * run.scale, PATCH * run.scale, dtype=torch.uint8, device=self.high.device
+            POOL, 3, patch * run.scale, patch * run.scale, dtype=torch.uint8, device=self.high.device
         )
         self.next = 0
-        for _ in range(POOL // BATCH if self.high.is_cuda else 1):
+        for _ in range(POOL // run.batch if self.high.is_cuda else 1):
             self.prepare()
 
     def prepare(self) -> None:
@@ -106,15 +124,15 @@ class Photographs:
         self.draw.again()
         high = self.draw.cut(self.high)
         low = harm.second_order(self.jpeg, high, self.scale)
-        m, place = self.margin, slice(self.next, self.next + BATCH)
+        m, place = self.margin, slice(self.next, self.next + self.batch_size)
         self.low[place] = low[:, :, m:-m, m:-m].byte()
         m *= self.scale
         self.truth[place] = harm.sharpened(high).round()[:, :, m:-m, m:-m].byte()
-        self.next = (self.next + BATCH) % POOL
+        self.next = (self.next + self.batch_size) % POOL
 
     def batch(self) -> Batch:
         """See :data:`Batch`."""
-        number = (torch.rand(BATCH, device=self.low.device) * POOL).long().clamp(max=POOL - 1)
+        number = (torch.rand(self.batch_size, device=self.low.device) * POOL).long().clamp(max=POOL - 1)
         low, truth = self.low[number].float() / 255, self.truth[number].float() / 255
         return low, truth, truth
 
@@ -124,7 +142,7 @@ class Denoising:
 
     def __init__(self, run: Run, crops: Crops) -> None:
         self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
-        self.draw = Draw(crops.weights, BATCH, RESTORED, EDGE)
+        self.draw = Draw(crops.weights, run.batch, run.patch, EDGE)
 
     def prepare(self) -> None:
         """Nothing has to be made outside the graph."""
@@ -151,13 +169,14 @@ class Repairing:
 
     def __init__(self, run: Run, crops: Crops) -> None:
         self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
-        self.draw = Draw(crops.weights, BATCH, RESTORED + self.MARGIN, EDGE)
+        self.patch = run.patch
+        self.draw = Draw(crops.weights, run.batch, run.patch + self.MARGIN, EDGE)
 
     def prepare(self) -> None:
         """Nothing has to be made outside the graph."""
 
     def _moved(self, image: Tensor, corner: Tensor) -> Tensor:
-        line = torch.arange(RESTORED, device=image.device)
+        line = torch.arange(self.patch, device=image.device)
         number = torch.arange(len(image), device=image.device).view(-1, 1, 1)
         rows, columns = corner[0] + line.view(1, -1, 1), corner[1] + line.view(1, 1, -1)
         return image[number, :, rows, columns].permute(0, 3, 1, 2)
@@ -201,11 +220,29 @@ def forward(net: MambaIRNano, x: Tensor) -> Tensor:
 
 
 def started(net: MambaIRNano, given: StateDict | None) -> int:
-    """Take over the tensors that fit, and return their number."""
-    own = net.state_dict()
-    kept = {k: v.float() for k, v in (given or {}).items() if k in own and own[k].shape == v.shape}
-    net.load_state_dict(own | kept)
-    return len(kept)
+    """Take over the tensors that fit or are smaller, so that the network still computes the same; return their number.
+
+    What a wider network has more of counts for nothing in what it had before, and blocks that it has more of add
+    nothing, until they are trained: the idea of Net2Net (arXiv 1511.05641).
+    """
+    own, taken = net.state_dict(), 0
+    for name, value in own.items():
+        if name.endswith("conv2.weight") and given and name not in given:
+            value.zero_()
+            own[name.replace("weight", "bias")].zero_()
+        smaller = (given or {}).get(name)
+        if (
+            smaller is None
+            or smaller.dim() != value.dim()
+            or any(a > b for a, b in zip(smaller.shape, value.shape, strict=True))
+        ):
+            continue
+        if value.dim() == 4:
+            value[: len(smaller)] = 0
+        value[tuple(slice(edge) for edge in smaller.shape)] = smaller.float()
+        taken += 1
+    net.load_state_dict(own)
+    return taken
 
 
 class Step:
@@ -220,8 +257,9 @@ class Step:
         device = self.parameters[0].device
         self.cuda = device.type == "cuda"
         self.lr, self.decay, self.by_squares, self.loss = (torch.zeros((), device=device) for _ in range(4))
+        self.precise = False
         self.optimizer = torch.optim.Adam(
-            self.parameters, lr=self.lr, betas=(0.9, 0.99), capturable=self.cuda, foreach=self.cuda
+            self.parameters, lr=self.lr, betas=(0.9, 0.99), capturable=self.cuda, foreach=self.cuda, fused=not self.cuda
         )
         for value in self.parameters:
             value.grad = torch.zeros_like(value)
@@ -252,7 +290,7 @@ class Step:
         with torch.no_grad():
             x, y, t = self.make()
         self.optimizer.zero_grad(set_to_none=False)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.cuda, cache_enabled=False):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=not self.precise, cache_enabled=False):
             made = forward(self.net, x)
         made = made.float()
         absolute = ((made - y).abs().mean() + (made - t).abs().mean()) / 2
@@ -270,6 +308,18 @@ class Step:
         named = zip((name for name, _ in self.net.named_parameters()), self.average, strict=True)
         return {k: v.detach().cpu().contiguous() for k, v in (self.net.state_dict() | dict(named)).items()}
 
+    def kept(self) -> dict[str, Any]:
+        """All that another process needs to go on."""
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average}
+
+    def go_on(self, kept: dict[str, Any]) -> None:
+        """From what :meth:`kept` gave."""
+        self.net.load_state_dict(kept["net"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        torch._foreach_copy_(self.average, kept["average"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+
 
 def mean_square(made: Tensor, truth: Tensor) -> Tensor:
     """Of all values, on the scale of absolute differences."""
@@ -281,34 +331,55 @@ def mean_psnr(made: Tensor, truth: Tensor) -> Tensor:
     return ((made - truth).square().mean((1, 2, 3)) + 1e-5).log().mean() / 100
 
 
-def samples(run: Run, crops: Crops, teacher: Path | None) -> Any:
-    """What makes batches for a task."""
+def samples(run: Run, crops: Crops, teacher: Path | None, kept: Path) -> Any:
+    """What makes batches for a task; what a teacher makes of the crops is kept in a file."""
     if run.task == "upscale":
-        return Upscaling(run, crops, teacher)
+        return Upscaling(run, crops, teacher, kept)
     return {"photo": Photographs, "denoise": Denoising, "dejpeg": Repairing}[run.task](run, crops)
 
 
-def train(
-    run: Run, crops: Crops, end: float, lr: float, given: StateDict | None, teacher: Path | None, profile: bool = False
-) -> tuple[StateDict, dict[str, Any]]:
-    """Train until ``time.monotonic()`` says ``end``: the averaged weights, and what to report."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How a run goes: for how long (of the processor's time on a processor), from which tensors, with which files."""
+
+    seconds: float
+    lr: float
+    folder: Path
+    start: StateDict | None = None
+    teacher: Path | None = None
+    profile: bool = False
+    report: Callable[[StateDict, int], None] | None = None
+    """Called with the averaged weights and the number of steps whenever the state is kept."""
+
+
+def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, Any]]:
+    """Train for the seconds of the trial, begun ones included: the averaged weights, and what to report."""
     began = time.monotonic()
     device = crops.high.device
     torch.manual_seed(1)
     net = MambaIRNano(**run.options)
-    fitted = started(net, given)
+    fitted = started(net, trial.start)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    source = samples(run, crops, teacher)
+    source = samples(run, crops, trial.teacher, trial.folder / f"{run.name}.taught")
     prepared = time.monotonic()
     step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr)
-    if profile:
+    if trial.profile:
         _profile(step)
-    started_at, count = time.monotonic(), 0
+    count, before, file = 0, 0.0, trial.folder / f"{run.name}.state"
+    if file.is_file():
+        found = torch.load(file, weights_only=True)
+        step.go_on(found)
+        count, before = found["count"], found["seconds"]
+        torch.manual_seed(count)
+    clock = time.monotonic if step.cuda else time.process_time
+    started_at = kept_at = clock()
+    total = trial.seconds - (started_at - began) if step.cuda else trial.seconds
     curve: list[tuple[int, float]] = []
-    while (share := (time.monotonic() - started_at) / (end - started_at)) < 1:
-        step.lr.fill_(lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
+    while (share := (before + clock() - started_at) / total) < 1:
+        step.lr.fill_(trial.lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
         step.decay.fill_(min(DECAY, 1 - 1 / (1 + count / 10)))
         step.by_squares.fill_(float(share > SQUARES_FROM))
+        step.precise = not step.cuda and share > PRECISE_FROM
         for _ in range(TO_SYNCHRONISE if step.cuda else 1):
             source.prepare()
             step()
@@ -316,18 +387,29 @@ def train(
         loss = float(step.loss)  # waits for the card
         if len(curve) < int(10 * share) + 1:
             curve.append((count, round(loss, 5)))
-    seconds = time.monotonic() - started_at
+        if not step.cuda and clock() - kept_at > KEEP_EVERY:
+            kept_at = clock()
+            _replace(step.kept() | {"count": count, "seconds": before + kept_at - started_at}, file)
+            if trial.report:
+                trial.report(step.averaged(), count)
+    seconds = clock() - started_at
     report = {
         "name": run.name,
         "steps": count,
-        "steps_per_second": round(count / seconds, 1),
-        "seconds": round(seconds, 1),
+        "steps_per_second": round(count / (before + seconds), 1),
+        "seconds": round(before + seconds, 1),
         "taught_s": round(prepared - began, 1),
-        "captured_s": round(started_at - prepared, 1),
+        "captured_s": round(started_at - prepared, 1) if step.cuda else 0.0,
         "tensors_taken": fitted,
         "curve": curve,
     }
     return step.averaged(), report
+
+
+def _replace(content: Any, path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(path)
 
 
 def _profile(step: Step) -> None:

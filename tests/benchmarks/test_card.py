@@ -2,7 +2,6 @@
 
 import io
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -97,19 +96,45 @@ def test_training_computes_what_the_network_does(options: dict[str, Any]) -> Non
     torch.testing.assert_close(training.forward(network, image), network(image), rtol=1e-4, atol=1e-4)
 
 
+def small(run: training.Run) -> training.Run:
+    options = run.options | {"embed_dim": 8, "depth": 3, "scan_dim": 8}
+    return training.Run(name=run.name, task=run.task, share=1, options=options, batch=2, patch=32)
+
+
 @pytest.mark.parametrize("run", PLAN, ids=lambda run: run.name)
-def test_every_run_trains(run: training.Run, crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "BATCH", 2)
-    monkeypatch.setattr(training, "PATCH", 16)
-    monkeypatch.setattr(training, "RESTORED", 32)
+def test_every_run_trains(run: training.Run, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "POOL", 2)
-    small = training.Run(
-        name=run.name, task=run.task, share=1, options=run.options | {"embed_dim": 8, "depth": 3, "scan_dim": 8}
-    )
-    state, report = training.train(small, crops, time.monotonic() + 1, 1e-3, None, None)
+    state, report = training.train(small(run), crops, training.Trial(seconds=0.5, lr=1e-3, folder=tmp_path))
     assert report["steps"] > 0
     assert all(value.isfinite().all() for value in state.values())
-    MambaIRNano(**small.options).load_state_dict(state)
+    MambaIRNano(**small(run).options).load_state_dict(state)
+
+
+def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "KEEP_EVERY", 0.1)
+    run, seen = small(PLAN[0]), []
+    trial = training.Trial(seconds=0.4, lr=1e-3, folder=tmp_path, report=lambda _, count: seen.append(count))
+    _, first = training.train(run, crops, trial)
+    state = torch.load(tmp_path / "x4.state", weights_only=True)
+    assert state["count"] == seen[-1] <= first["steps"]
+    longer = training.Trial(seconds=state["seconds"] + 0.2, lr=1e-3, folder=tmp_path)
+    _, second = training.train(run, crops, longer)
+    assert second["steps"] > state["count"]
+    assert 0 < second["seconds"] - state["seconds"] < 2
+
+
+def test_a_larger_network_starts_as_what_it_grew_from() -> None:
+    options = {"upscale": 2, "depth": 2, "scan_after": (2,), "scan_dim": 8, "d_state": 2}
+    given = MambaIRNano(embed_dim=8, **options)
+    for parameter in given.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    larger = MambaIRNano(embed_dim=12, **options | {"depth": 4})
+    assert training.started(larger, given.state_dict()) == len(given.state_dict())
+    image = torch.rand(1, 3, 16, 16)
+    made = larger(image)
+    torch.testing.assert_close(made, given(image))
+    made.sum().backward()
+    assert all(value.grad is not None and value.grad.any() for value in larger.body[0].parameters())
 
 
 def test_a_file_of_tensors_becomes_its_network(tmp_path: Path) -> None:
