@@ -1,0 +1,1 @@
+"""Files that nobody made on purpose, through commands (``python -m benchmarks.fuzz``) and parsers (``.parsers``)."""
