@@ -35,7 +35,11 @@ class Dataset:
 @cache
 def datasets() -> tuple[Dataset, ...]:
     """All known data sets."""
-    text = files("mambair_datasets").joinpath("catalog.toml").read_text(encoding="utf-8")
+    return parsed(files("mambair_datasets").joinpath("catalog.toml").read_text(encoding="utf-8"))
+
+
+def parsed(text: str) -> tuple[Dataset, ...]:
+    """The data sets of a catalogue."""
     return tuple(Dataset(**_frozen(entry)) for entry in tomllib.loads(text)["dataset"])
 
 

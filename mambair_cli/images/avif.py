@@ -34,14 +34,14 @@ def read(name: str, data: bytes) -> Picture:
     found = Container(Metadata(), 1, ())
     with suppress(Exception), container.opened(data) as image:  # which wants whole EXIF
         found = container.described(image)
-    pixels = opencv.read(name, _bare(data))
+    pixels = opencv.read(name, bare(data))
     if pixels.dtype == np.uint16:
         pixels = _spread(pixels, data)
     metadata = found.metadata if found.metadata.icc else replace(found.metadata, cicp=_numbered_colours(data))
     return Picture(exif.upright(pixels, found.orientation), metadata, found.notes)
 
 
-def _bare(data: bytes) -> bytes:
+def bare(data: bytes) -> bytes:
     """The file with the items of its metadata renamed: OpenCV gives up where they begin behind the first 500 bytes."""
     return METADATA.sub(rb"\1skip", data)
 

@@ -42,10 +42,13 @@ DESCRIPTIVE = frozenset(
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)([1-8])""")
 
 XMP_SIZE = re.compile(
-    rb"""\s+(?:GPano:\w*Pixels|exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))\s*=\s*("[^"]*"|'[^']*')"""
+    rb"""(?<!\s)\s++(?:GPano:\w*Pixels|exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length))\s*=\s*("[^"]*"|'[^']*')"""
     rb"""|<((?:GPano:\w*Pixels|exif:Pixel[XY]Dimension|tiff:Image(?:Width|Length)))>[^<]*</\2>"""
 )
-"""Sizes of the picture, of the panorama that it is a part of, and its place there, in pixels of the input."""
+"""Sizes of the picture, of the panorama that it is a part of, and its place there, in pixels of the input.
+
+Packets end with kilobytes of blanks, and some with many more; each run of them is looked at once.
+"""
 
 SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 

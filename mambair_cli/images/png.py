@@ -64,7 +64,7 @@ def read(name: str, data: bytes) -> Picture:
         image.verify()
     if pixels is None:
         pixels = _with_alpha(opencv.read(name, bare(data)), data, transparent)
-    chunks = _Chunks.of(data)
+    chunks = Chunks.of(data)
     metadata = replace(found.metadata, text=chunks.text())
     if not metadata.icc:
         metadata = replace(metadata, gamma=chunks.gamma(), cicp=chunks.cicp())
@@ -88,16 +88,23 @@ def _with_alpha(pixels: Pixels, data: bytes, transparent: int | None) -> Pixels:
 
 
 @dataclass(frozen=True)
-class _Chunks:
+class Chunks:
     """The chunks of a whole file: kinds and places; what is looked at is cut out, as the others may be large."""
 
     data: bytes
     all: tuple[tuple[bytes, int, int], ...]
 
     @classmethod
-    def of(cls, data: bytes) -> "_Chunks":
+    def of(cls, data: bytes) -> "Chunks":
+        """Those of a file that begins with the signature.
+
+        Raises:
+            ValueError: it ends before its last chunk does.
+        """
         found, place, kind = [], len(SIGNATURE), b""
         while kind != b"IEND":
+            if place + 12 > len(data):
+                raise ValueError("the file ends too early")
             size, kind = struct.unpack_from(">I4s", data, place)
             found.append((kind, place, size))
             place += size + 12
@@ -125,7 +132,7 @@ class _Chunks:
 
 def bare(data: bytes) -> bytes:
     """A whole file without the chunks that are not about pixels: libpng prints what it thinks of them."""
-    return SIGNATURE + b"".join(_Chunks.of(data).only(PIXELS))
+    return SIGNATURE + b"".join(Chunks.of(data).only(PIXELS))
 
 
 def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> bytes:

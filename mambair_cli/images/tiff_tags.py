@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
@@ -28,6 +28,9 @@ WHOLE = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 
 NARROW = {16: 4, 17: 9, 18: 13}
 """Types of eight bytes and those of four for the same."""
+
+OVERLAP = 2
+"""Bytes of values per byte of the file: many tags for the same bytes could fill the memory."""
 
 FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
@@ -84,10 +87,14 @@ class Directory:
         count = _unpack(f"{order}{'Q' if big else 'H'}", read(place, 8 if big else 2))
         entries = read(place + (8 if big else 2), size * count)
         values: dict[int, Value] = {}
+        left = OVERLAP * end
         for start in range(0, len(entries), size):
             tag, kind, number = struct.unpack_from(f"{order}HH{letter}", entries, start)
             field = entries[start + size - room : start + size]
             length = SIZES.get(kind, 0) * number
+            left -= length
+            if left < 0:
+                raise ValueError("the values overlap")
             data = field[:length] if length <= room else read(_unpack(f"{order}{letter}", field), length)
             values.setdefault(tag, Value(kind, number, data))
         return cls(order, values)
@@ -181,20 +188,26 @@ def with_directory(data: bytes, tags: Directory) -> bytes:
         ValueError: a place lies behind 4 GiB.
     """
     padded = data + bytes(len(data) % 2)
-    values, table = _written(data, tags, len(padded))
-    place = struct.pack(f"{tags.order}L", len(padded) + len(values))
+    try:
+        values, table = _written(data, tags, len(padded), FOLDERS)
+        place = struct.pack(f"{tags.order}L", len(padded) + len(values))
+    except struct.error:
+        raise ValueError("a place or a number needs more than four bytes") from None
     magic = b"II*\0" if tags.order == "<" else b"MM\0*"
     return magic + place + padded[8:] + values + table
 
 
-def _written(data: bytes, tags: Directory, start: int) -> tuple[bytes, bytes]:
-    """Values that stand at ``start``, and the directory that points to them."""
+def _written(data: bytes, tags: Directory, start: int, folders: Collection[int]) -> tuple[bytes, bytes]:
+    """Values that stand at ``start``, and the directory that points to them.
+
+    Folders of tags are rewritten too, but not those in folders, with which a few bytes could make gigabytes.
+    """
     values, entries = b"", b""
     for tag, value in sorted(tags.values.items()):
         content, kind = value.data, NARROW.get(value.kind, value.kind)
-        if tag in FOLDERS and BIG in data[2:4] and (place := tags.number(tag, 0)):
+        if tag in folders and BIG in data[2:4] and (place := tags.number(tag, 0)):
             folder = Directory.at(io.BytesIO(data), place, tags.order, big=True)
-            more, table = _written(data, folder, start + len(values))
+            more, table = _written(data, folder, start + len(values), ())
             values += more
             content, kind = struct.pack(f"{tags.order}L", start + len(values)), 4
             values += table + bytes(len(table) % 2)
@@ -210,8 +223,6 @@ def _written(data: bytes, tags: Directory, start: int) -> tuple[bytes, bytes]:
 def _four_bytes(content: bytes, order: str) -> bytes:
     count = len(content) // 8
     numbers = struct.unpack(f"{order}{count}Q", content)
-    if max(numbers, default=0) >= 1 << 32:
-        raise ValueError("something lies behind 4 GiB")
     return struct.pack(f"{order}{count}L", *numbers)
 
 

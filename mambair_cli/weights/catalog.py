@@ -61,7 +61,11 @@ def models_folders() -> tuple[Path, Path]:
 @cache
 def entries() -> tuple[CatalogEntry, ...]:
     """All known models, the recommended ones of a task first."""
-    text = files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8")
+    return parsed(files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8"))
+
+
+def parsed(text: str) -> tuple[CatalogEntry, ...]:
+    """The entries of a catalogue."""
     models = tomllib.loads(text)["model"]
     return tuple(CatalogEntry(**(model | {"mirrors": tuple(model.get("mirrors", ()))})) for model in models)
 

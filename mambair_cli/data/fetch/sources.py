@@ -1,6 +1,7 @@
 """Places from which something can be had."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -47,13 +48,20 @@ def parse(text: str) -> Origin:
         UsageError: it is none of these.
     """
     kind, _, rest = text.partition(":")
-    if kind in ("drive", "folder", "page"):
+    if kind in ("drive", "folder") or (kind == "page" and _is_address(rest)):
         return Origin(kind, rest)
-    if kind in ("http", "https") and urlsplit(text).hostname:
+    if _is_address(text):
         return _address(text)
     if DRIVE_ID.fullmatch(text):
         return Origin("drive", text)
     raise UsageError(f"{text} is no address and no id of a file on Google Drive.", "Give https://..., or an id.")
+
+
+def _is_address(text: str) -> bool:
+    with suppress(ValueError):  # brackets around what is no IPv6 address
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return False
 
 
 def _address(url: str) -> Origin:
