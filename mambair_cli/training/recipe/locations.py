@@ -155,7 +155,7 @@ class _Reader:
     def _scalar(self, node: Node, path: Path) -> Any:
         try:
             return self.constructor.construct_object(node, deep=True)
-        except (yaml.constructor.ConstructorError, ValueError, KeyError, AttributeError):
+        except Exception:  # PyYAML lets through whatever it stumbles over where a text does not go with its tag
             kind = node.tag.rsplit(":", 1)[-1]
             written = repr(node.value) if isinstance(node, ScalarNode) else "a collection"
             place = self.document.values[path]
