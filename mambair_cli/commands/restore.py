@@ -184,7 +184,7 @@ def announce(console: Console, todo: "Plan") -> None:
         kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in todo.unread.most_common())
         console.note(f"Left out, being no pictures that are read: {kinds}.")
     for job in todo.renamed:
-        console.note(f"{job.source} becomes {job.target.name}, since another picture has its name without the suffix.")
+        console.note(f"{job.source} becomes {job.target.name}, since another picture's result has the shorter name.")
 
 
 def _check_backends(devices: list[str], loaded: "Model") -> None:

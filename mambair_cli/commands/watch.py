@@ -3,6 +3,7 @@
 import inspect
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
@@ -63,14 +64,13 @@ def _watch(console: Console, folder: Path, output: str, task: str, recursive: bo
     check_format(example, prepared.naming)
     restore.check_quality({example.suffix}, prepared.run.choices)
     prepared = replace(prepared, run=restore.recorded(prepared.run))
-    arrivals, first = Arrivals(), True
+    arrivals, told = Arrivals(), None
     console.note(f"Watching {folder}, until Ctrl-C.")
     looks = watchfiles.watch(folder, watch_filter=None, rust_timeout=STEP, yield_on_timeout=True, recursive=recursive)
     for _ in _due(looks, arrivals):
         todo = _look(folder, output, prepared.naming, recursive)
-        if first:
-            restore.announce(console, todo)
-        first = False
+        restore.announce(console, todo.news(told) if told else todo)
+        told = replace(todo, unread=todo.unread | told.unread) if told else todo
         if jobs := arrivals.ready(todo.jobs):
             restore.work(console, prepared, jobs)
 
@@ -108,12 +108,13 @@ def _look(folder: Path, output: str, naming: "Naming", recursive: bool) -> "Plan
     """What is in the folder now, which may be nothing."""
     from ..restoration.plan import Plan, plan
 
+    unread: Counter[str] = Counter()
     if not folder.is_dir():
         raise InputError(f"The folder {folder} is gone.", "Make it again, and start again.")
     try:
-        return plan([str(folder)], output + os.sep, naming, recursive)
+        return plan([str(folder)], output + os.sep, naming, recursive, unread)
     except InputError:
-        return Plan([])
+        return Plan([], unread=unread)
 
 
 def _signature() -> inspect.Signature:

@@ -1,5 +1,6 @@
 """Which inputs, and which output names."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,11 @@ class Plan:
     unread: Counter[str] = field(default_factory=Counter)
     renamed: list[Job] = field(default_factory=list)
 
+    def news(self, before: "Plan") -> "Plan":
+        """What there is to be said beyond an earlier plan for the same folder; results come all the time."""
+        renamed = [job for job in self.renamed if job not in before.renamed]
+        return replace(self, left_out=[], unread=self.unread - before.unread, renamed=renamed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
@@ -49,10 +55,11 @@ class Naming:
     format: str | None = None
     compare: bool = False
 
-    def name(self, source: Location, *, whole: bool = False) -> str:
-        """The output's name for an input, made of its stem or of its whole name."""
+    def name(self, source: Location, attempt: int = 0) -> str:
+        """The output's name for an input: made of its stem, then of its whole name, then also of a number from 2 on."""
         suffix = result_suffix(source) if is_clip(source) else f".{self.format or 'png'}"
-        return f"{source.name if whole else source.stem}{self.ending}{suffix}"
+        number = f"_{attempt}" if attempt > 1 else ""
+        return f"{source.name if attempt else source.stem}{number}{self.ending}{suffix}"
 
 
 def ending(task: str, scale: float, width: int | None = None, height: int | None = None) -> str:
@@ -67,8 +74,16 @@ def comparison(target: Location) -> Location:
     return target.with_name(f"{target.stem}_compare.png")
 
 
-def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: bool = True) -> Plan:
+def plan(
+    inputs: Sequence[str],
+    output: str | None,
+    naming: Naming,
+    recursive: bool = True,
+    unread: Counter[str] | None = None,
+) -> Plan:
     """Inputs (files, folders, patterns, or ``-`` alone) with their outputs.
+
+    In ``unread``, files that are no pictures are counted, also if there are no pictures.
 
     A file that was found in a folder or by a pattern is left out if another input's result has its name, or if it lies
     in the output folder inside the folder that was searched: it is a result.
@@ -83,7 +98,7 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
         raise UsageError(f"{what} without a name was given.", "Check whether a variable of your shell is empty.")
     if PIPE in inputs:
         return Plan([_piped(inputs, output, naming)])
-    unread: Counter[str] = Counter()
+    unread = Counter() if unread is None else unread
     found = [origin for text in inputs for origin in expand(text, recursive, unread)]
     several = len(found) > 1 or any(is_folder(located(text)) for text in inputs)
     if output == PIPE:
@@ -102,12 +117,14 @@ def plan(inputs: Sequence[str], output: str | None, naming: Naming, recursive: b
 
 
 def _apart(jobs: list[Job], naming: Naming) -> tuple[list[Job], list[Job]]:
-    """All jobs, and those that got another output: the later of two inputs with one stem, as a.jpg and a.png."""
+    """All jobs, and those that got another output: all but the first of those with one stem, as a.jpg and a.png."""
     taken: dict[Location, Location] = {}
     apart, renamed = [], []
     for job in jobs:
-        if taken.setdefault(real(job.target), job.source) != job.source:
-            target = job.target.with_name(naming.name(job.source, whole=True))
+        target, attempts = job.target, itertools.count(1)
+        while taken.setdefault(real(target), job.source) != job.source:
+            target = job.target.with_name(naming.name(job.source, next(attempts)))
+        if target != job.target:
             job = replace(job, target=target, compare=comparison(target) if naming.compare else None)
             renamed.append(job)
         apart.append(job)

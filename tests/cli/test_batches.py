@@ -174,6 +174,20 @@ def test_two_pictures_with_one_stem_are_both_done_again_and_again(x2: Path) -> N
     assert "h/b.png_x2_compare.png" in names()
 
 
+def test_any_number_of_pictures_with_one_name_come_into_one_folder(x2: Path) -> None:
+    inputs = [f"h/{folder}/a.{kind}" for folder, kind in (("1", "png"), ("2", "png"), ("3", "png"), ("3", "png.bmp"))]
+    for width, name in enumerate(inputs, start=3):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (width, 5)).save(name)
+    outcome = run("upscale", *inputs, "--model", str(x2), "-o", "out")
+    done = ["a_x2.png", "a.png_x2.png", "a.png_2_x2.png", "a.png.bmp_x2.png"]
+    assert (outcome.code, outcome.out.split()) == (0, [f"out/{name}" for name in done])
+    for width, name in zip((6, 8, 10, 12), done, strict=True):
+        with Image.open(f"out/{name}") as result:
+            assert result.size == (width, 10)
+    assert "h/3/a.png becomes a.png_2_x2.png, since another picture's result has the shorter name." in outcome.err
+
+
 def test_two_pictures_cannot_become_one_file(x2: Path) -> None:
     outcome = run("upscale", "a.png", "h/b.png", "--model", str(x2), "-o", "out.png")
     assert outcome.code == 2

@@ -90,6 +90,21 @@ def test_a_bad_file_ends_nothing_and_is_told_once(x2: Path, monkeypatch: pytest.
     assert outcome.err.count("Error: ") == 1
 
 
+def test_what_is_not_read_is_counted_once_whenever_it_comes(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note, film = Path("in/note.txt"), Path("in/x.mng")
+    happens(monkeypatch, note.touch, lambda: None, film.touch, note.unlink, note.touch, Path("in/more.txt").touch)
+    outcome = run("watch", "in", "out", "--model", str(x2))
+    said = [line for line in outcome.err.splitlines() if line.startswith("Left out")]
+    assert said == [f"Left out, being no pictures that are read: 1 {kind}." for kind in (".txt", ".mng", ".txt")]
+
+
+def test_names_that_change_are_told(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happens(monkeypatch, picture("in/a.png"), picture("in/a.jpg"), lambda: None)
+    outcome = run("watch", "in", "out", "--model", str(x2))
+    assert outcome.err.count("in/a.png becomes a.png_x2.png") == 1
+    assert sorted(outcome.out.split()) == ["out/a.png_x2.png", "out/a_x2.png", "out/a_x2.png"]
+
+
 def test_a_folder_that_goes_away_ends_it(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happens(monkeypatch, Path("in").rmdir)
     outcome = run("watch", "in", "out", "--model", str(x2))
