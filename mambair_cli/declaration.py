@@ -209,9 +209,13 @@ def from_signature(signature: Signature, base: type[Part] = Part, **known: Any) 
 
 
 def listing(hint: Any) -> Any:
-    """A tuple's type for YAML, which has lists."""
+    """A tuple's type for YAML, which has lists; one of a fixed length holds values of one kind."""
     if get_origin(hint) is tuple:
-        return Annotated[hint, Strict(False), Field(min_length=1)]
+        of = get_args(hint)
+        if of[-1] is ...:
+            return Annotated[hint, Strict(False), Field(min_length=1)]
+        item: Any = of[0]
+        return Annotated[list[item], Field(min_length=len(of), max_length=len(of))]
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return Annotated[hint, Strict(False)] if get_origin(bare) is tuple else hint
 

@@ -53,6 +53,8 @@ def check(datasets: dict[str, dict[str, Any]]) -> list[Findings]:
 
 
 def _way_out(folders: Sequence[Path]) -> str:
+    if not folders:
+        return "Mend or remove these files; mambair data check FOLDER looks at all of a folder."
     fetch = missing.command(folders)
     relative = "data paths are relative to --root, $MAMBAIR_DATA or ./datasets."
     return f"Run {fetch}; {relative}" if fetch else relative[:1].upper() + relative[1:]

@@ -16,12 +16,17 @@ LOG = "train.log"
 
 
 class _Warnings(logging.Handler):
+    """What is said twice in a row is shown once: BasicSR loads weights for the network and again for its average."""
+
     def __init__(self, warn: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self.warn = warn
+        self.warn, self.last = warn, ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.warn(record.getMessage())
+        text = record.getMessage()
+        if text != self.last:
+            self.warn(text)
+        self.last = text
 
 
 @contextmanager

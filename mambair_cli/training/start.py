@@ -1,7 +1,7 @@
 """How a run begins: options complete, data looked at, the checkpoint to go on from chosen."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,15 @@ def train(given: Recipe, root: Path, resume: bool | None, console: Console, look
         if resume is False and processes.first:
             archive(trainer.folder)
         if trainer.iteration >= trainer.total:
-            console.note(f"{full['name']} is done: {trainer.iteration} of {trainer.total} iterations.")
+            if processes.first:
+                console.note(f"{full['name']} is done: {trainer.iteration} of {trainer.total} iterations.")
+                _changed(trainer.news, console)
+                if trainer.news:
+                    console.note("raise train.total_iter to train with these changes, or start over with --no-resume.")
             return
         if state and processes.first:
             console.note(f"going on from iteration {trainer.iteration} ({state})")
-            for change in trainer.news:
-                console.note(f"changed since then: {change}")
+            _changed(trainer.news, console)
         if processes.first:
             claim.record(trainer.folder, given, trainer.iteration)
         trainer.run()
@@ -91,6 +94,11 @@ def archive(experiment: Path) -> None:
     """Move what an earlier run left out of the way, as BasicSR does; never delete it."""
     if experiment.exists():
         experiment.rename(experiment.with_name(f"{experiment.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}"))
+
+
+def _changed(news: Iterable[str], console: Console) -> None:
+    for change in news:
+        console.note(f"changed since then: {change}")
 
 
 def _silent(text: str) -> None:

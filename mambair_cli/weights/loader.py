@@ -101,7 +101,8 @@ def _other(path: Path, device: torch.device, error: UnknownNetworkError) -> Mode
     if model := trained.load(path, device):
         return model
     if not extra.available("spandrel"):
-        raise ModelError(error.message, f"{error.hint[:-1]}, or pip install 'mambair[spandrel]' for others.") from None
+        others = "pip install 'mambair[spandrel]' for others; what BasicSR trained is known in experiments/NAME/models"
+        raise ModelError(error.message, f"{error.hint[:-1]}, or {others}, below its recipe.") from None
     found, metadata = files.read(path)
     return spandrel.load(path, found, *recognise(path, metadata), device)
 

@@ -89,6 +89,7 @@ def test_a_file_that_cannot_be_read_is_named(own: Path, workers: int) -> None:
     assert outcome.code == 1
     assert "The data cannot be used: pairs: " in outcome.err
     assert "good/2.jpg cannot be read" in outcome.err
+    assert "Mend or remove these files" in outcome.err
     outcome = train(recipe(num_worker_per_gpu=workers, dataset_enlarge_ratio=2), "--no-data-check")
     assert outcome.code == 1
     assert "good/2.jpg cannot be read as an image" in outcome.err

@@ -33,6 +33,12 @@ def test_more_iterations_with_other_periods_follow_the_new_cosine(place: Path) -
     assert rates() == pytest.approx(expected)
     assert "changed since then: train.scheduler.periods: [4] -> [8]" in outcome.err
     assert "changed since then: train.total_iter: 4 -> 8" in outcome.err
+    outcome = train(
+        own({"type": kind, "periods": [8]}, train__total_iter=8, train__optim_g={"type": "Adam", "lr": 1.0})
+    )
+    assert "tiny is done: 8 of 8 iterations" in outcome.err
+    assert "changed since then: train.optim_g.lr: 0.001 -> 1.0" in outcome.err
+    assert "raise train.total_iter to train with these changes" in outcome.err
 
 
 @pytest.mark.parametrize(

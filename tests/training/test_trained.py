@@ -8,6 +8,7 @@ import cv2
 import pytest
 import torch
 
+from mambair_cli.errors import ModelError
 from mambair_cli.weights import files
 from mambair_cli.weights.loader import load
 from tests.cli.run import run
@@ -49,7 +50,29 @@ def test_a_recipe_tells_of_weights_that_do_not(place: Path, data: Path) -> None:
     outcome = run("test", "test.yml", "path.pretrain_network_g=bare.pth", "--json")
     assert outcome.code == 0, outcome.err
     assert from_file.keys() == json.loads(outcome.out.splitlines()[0]).keys()
-    assert run("upscale", str(data / "lr" / "0.png"), "--model", "bare.pth", "-o", "other.png").code == 1
+    outcome = run("upscale", str(data / "lr" / "0.png"), "--model", "bare.pth", "-o", "other.png")
+    assert (outcome.code, "experiments/NAME/models, below its recipe" in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_recipe_in_an_experiment_of_basicsr_tells_of_its_weights(kind: str, place: Path, data: Path) -> None:
+    from basicsr.archs import build_network
+
+    network = build_network(dict(NETWORKS[kind]))
+    folder = Path("experiments/old")
+    (folder / "models").mkdir(parents=True)
+    torch.save({"params": network.state_dict()}, folder / "models/net_g_9.pth")
+    recipe = edsr(network_g=NETWORKS[kind])
+    # as basicsr.utils.options.copy_opt_file leaves it
+    (folder / "train.yml").write_text(
+        "# GENERATE TIME: now\n# CMD:\n# train.py -opt train.yml\n\n" + json.dumps(recipe)
+    )
+    image = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(load(folder / "models/net_g_9.pth", "cpu").network(image), network.eval()(image))
+    recipe["network_g"] = recipe["network_g"] | {"upscale": 4}
+    (folder / "other.yml").write_text(json.dumps(recipe))
+    with pytest.raises(ModelError, match="fits no known network"):
+        load(folder / "models/net_g_9.pth", "cpu")
 
 
 def test_options_that_no_tensor_tells_count(place: Path, data: Path) -> None:

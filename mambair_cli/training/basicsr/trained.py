@@ -1,6 +1,7 @@
-"""Networks of BasicSR that were trained here, restored with like ours: their files say what was built.
+"""Networks of BasicSR, restored with like ours: their files say what was built, or the recipe in their experiment does.
 
-Nothing but a constructor's name and plain options is stored, see :mod:`.network_note`, beside what BasicSR stores.
+Files of trainings here hold a constructor's name and plain options, see :mod:`.network_note`, beside what BasicSR
+stores. BasicSR itself copies the recipe into the experiment's folder, above that of the weights.
 """
 
 import warnings
@@ -16,13 +17,17 @@ from mambair_archs import Descriptor
 from ...errors import ModelError
 from ...weights.model import Model
 from .. import pretrained
+from ..recipe import locations
 from . import network_note
 
 USUAL_TILE = 256
 
+WEIGHTS = "models"
+"""Folder of weights in that of an experiment, which holds the recipe."""
+
 
 def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None) -> Model | None:
-    """The model of a file that says what it is; None if it does not.
+    """The model of a file of which it is said what it is; None if nothing says it.
 
     Args:
         path: of the weights.
@@ -33,7 +38,7 @@ def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None
         ModelError: the network cannot be built, or the weights are not its own.
         MambairError: BasicSR is not installed.
     """
-    said = said or network_note.read(path)
+    said = said or network_note.read(path) or _of_experiment(path)
     if said is None or not _known(said):
         return None
     options = dict(said["network_g"])
@@ -42,6 +47,20 @@ def load(path: Path, device: torch.device, said: Mapping[str, Any] | None = None
     described = _described(options, int(said["scale"]))
     name = str(options["type"])
     return Model(path.stem, path, None, name, described, network.eval().to(device), device)
+
+
+def _of_experiment(path: Path) -> Mapping[str, Any] | None:
+    """``network_g`` and ``scale`` of the recipes above ``models``; None if there are none, or they do not agree."""
+    if path.parent.name != WEIGHTS:
+        return None
+    found: list[dict[str, Any]] = []
+    for recipe in sorted(path.parent.parent.glob("*.yml")):
+        data = locations.read(recipe.read_text(encoding="utf-8", errors="replace"), str(recipe)).data
+        network = data.get("network_g") if isinstance(data, dict) else None
+        if isinstance(network, dict) and isinstance(network.get("type"), str):
+            said = {"network_g": network, "scale": data.get("scale") or 1}
+            found += [said] if said not in found else []
+    return found[0] if len(found) == 1 else None
 
 
 def _known(said: Mapping[str, Any]) -> bool:

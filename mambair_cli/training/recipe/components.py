@@ -17,7 +17,7 @@ from ...declaration import UNWRITTEN, Above0, Count, Free, Part, Section, from_s
 from ...signatures import REQUIRED, Signature
 from ..basicsr.signatures import registered
 from ..losses import LOSSES, METRICS
-from ..optimizers import OWN
+from ..optimizers import OWN, Betas
 
 TORCH = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "SGD", "ASGD", "Rprop")
 OPTIMIZERS = (*TORCH, *OWN)
@@ -97,7 +97,7 @@ def optimizers() -> tuple[type[Section], ...]:
     for signature in found:
         signature.defaults["lr"] = REQUIRED  # BasicSR passes it by position
     own = [from_signature(signatures.of(make, name, ("params", "hidden"), hinted=True)) for name, make in OWN.items()]
-    return (*(from_signature(signature, lr=Above0) for signature in found), *own)
+    return (*(from_signature(signature, lr=Above0, betas=Betas) for signature in found), *own)
 
 
 def torch_schedulers() -> tuple[type[Section], ...]:

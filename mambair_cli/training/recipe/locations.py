@@ -13,6 +13,9 @@ from .mistakes import Location, Mistake, Path, dotted, nearest
 MOST_VALUES = 20_000
 """Anchors can make a small file describe more values than fit in memory."""
 
+MOST_LEVELS = 50
+"""Reading goes one call deeper for each."""
+
 
 class Loader(yaml.SafeLoader):
     """YAML 1.1 as BasicSR reads it, and numbers such as 2e-4, which YAML 1.1 takes for text."""
@@ -86,6 +89,9 @@ class _Reader:
         document = self.document
         document.values[()] = document.keys[()] = self.start
         try:
+            if deep := _too_deep(text):
+                self._refuse_depth(self._place(deep))
+                return document
             root = yaml.compose(text, Loader)
         except yaml.MarkedYAMLError as error:
             document.mistakes += self._syntax(text, error)
@@ -137,6 +143,9 @@ class _Reader:
             place = document.place(path, key=True)
             self._unread(place, what, path, "Write the values out in place of the alias.")
             return None
+        if len(above) > MOST_LEVELS:
+            self._refuse_depth(document.values[path])
+            return None
         if len(document.values) > MOST_VALUES:
             if len(document.values) == MOST_VALUES + 1:
                 what = f"anchors make this recipe larger than {MOST_VALUES} values"
@@ -151,6 +160,11 @@ class _Reader:
     def _unread(self, place: Location, message: str, path: Path, suggestion: str) -> None:
         self.document.unread.add(path)
         self._add(place, message, path, suggestion)
+
+    def _refuse_depth(self, place: Location) -> None:
+        if () not in self.document.unread:
+            what = f"lists and mappings lie deeper than {MOST_LEVELS} in one another"
+            self._unread(place, what, (), "Write it with fewer levels.")
 
     def _scalar(self, node: Node, path: Path) -> Any:
         try:
@@ -191,6 +205,16 @@ class _Reader:
                 self._add(place, what, (*path, key.value), "Delete one of them.")
             else:
                 first[key.value] = place
+
+
+def _too_deep(text: str) -> Any:
+    """Where the first value lies that is too deep; None if there is none."""
+    level = 0
+    for event in yaml.parse(text, Loader):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > MOST_LEVELS:
+            return event.start_mark
+    return None
 
 
 def _is_text(key: Node) -> bool:

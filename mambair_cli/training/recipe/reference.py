@@ -104,10 +104,17 @@ def _kind(value: Schema) -> str:
         kinds = [_kind(each) for each in value["anyOf"] if each.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
     if value.get("type") == "array":
-        return f"list of {_kind(value.get('items', {}))}"
+        return _list(value)
     if isinstance(value.get("additionalProperties"), dict):
         return f"mapping to {_kind(value['additionalProperties'])}"
     return f"{value.get('type', 'anything')}{_range(value)}"
+
+
+def _list(value: Schema) -> str:
+    """How many of what."""
+    least, most = value.get("minItems"), value.get("maxItems")
+    count = f"{most} of " if most is not None and least == most else ""
+    return f"list of {count}{_kind(value.get('items', {}))}"
 
 
 def _range(value: Schema) -> str:

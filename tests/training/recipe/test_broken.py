@@ -89,6 +89,22 @@ r.yml:35:3: a tab stands where YAML wants spaces. Put spaces there.""",
 r.yml:53:5: train.pixel_opt.reduction contains itself: its anchor is one of the mappings around it. Write the values \
 out in place of the alias.""",
     ),
+    "lists in lists in lists": (
+        broken(("name: tiny", f"name: {'[' * 3000}{']' * 3000}")),
+        "r.yml:1:56: lists and mappings lie deeper than 50 in one another. Write it with fewer levels.",
+    ),
+    "anchors that make lists deep": (
+        "".join([f"k{i}: &k{i} [{f'*k{i - 1}' if i else ''}]\n" for i in range(400)]),
+        "r.yml:1:5: lists and mappings lie deeper than 50 in one another. Write it with fewer levels.",
+    ),
+    "betas": (
+        broken(("[0.9, 0.99]", "[0.9]")),
+        "r.yml:45:12: train.optim_g.betas has 1 entries, expected at least 2.",
+    ),
+    "decay of more than all": (
+        broken(("[0.9, 0.99]", "[0.9, 1.5]")),
+        "r.yml:45:18: train.optim_g.betas.1 is 1.5, expected at most 1.0.",
+    ),
 }
 
 

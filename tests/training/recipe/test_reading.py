@@ -142,7 +142,7 @@ def test_an_override_can_put_a_mistake_of_the_file_right(tmp_path: Path) -> None
         ),
         (["train.scheduler={type: StepLR, step_size: 5}"], "SRModel does not know the scheduler StepLR."),
         (["train.optim_g.type=AdamW"], "SRModel knows the optimiser Adam only, not AdamW."),
-        (["train.optim_g.betas=[0.9, 2]"], "train.optim_g is refused by PyTorch: Invalid beta parameter"),
+        (["train.optim_g.eps=-1"], "train.optim_g is refused by PyTorch: Invalid epsilon value"),
         (["train.pixel_opt=~"], "train has no loss. Add pixel_opt: {type: L1Loss}, say."),
         (["network_g.upsampler=pixelshufle"], "network_g.upsampler is 'pixelshufle', which is not known."),
         (["network_g.embed_dim=20"], "MambaIR cannot be built: embed_dim 20 is smaller than squeeze_factor"),

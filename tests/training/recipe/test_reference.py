@@ -24,6 +24,8 @@ def test_every_part_and_every_key_is_on_it_with_its_meaning(page: str) -> None:
             assert f"| `{key}` |" in sections[name]
     own = sections["MambaIR"]
     assert "| `mlp_ratio` | number |" in own
+    for kind, key in (("Muon", "adamw_betas"), ("Adam", "betas")):
+        assert f"| `{key}` | list of 2 of number, at least 0, at most 1 | `[0.9, 0.999]` |" in sections[kind]
     assert "| `total_iter` | integer, at least 1 |  | Steps of training. |" in sections["Train"]
 
 
