@@ -9,10 +9,10 @@ from torch import Tensor
 
 from mambair_archs.network import GlobalView
 
-from ..errors import NumericalError, OutOfMemoryError, UsageError
+from ..errors import OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
-from . import global_view, memory, tiles
+from . import ahead, global_view, memory, tiles
 from .sources import BLOCK, ArraySink, ArraySource, Enlarged, Solid, Source
 
 CPU = torch.device("cpu")
@@ -205,23 +205,20 @@ class _Rows:
         rows = planes.colour(self.source.rows(span.start, span.stop))
         top, bottom = (done - span.start) * scale, (span.last - span.start) * scale
         strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
-        for column in columns:
-            region = planes.for_network(rows[:, column.start : column.stop], channels)
-            result = self._run(region, span.start, column.start)
+        regions = ((planes.for_network(rows[:, each.start : each.stop], channels), span, each) for each in columns)
+        results = ahead.in_order(regions, self._begin, ahead.Returning.numpy, ahead.depth(self.settings.device))
+        for column, result in zip(columns, results, strict=True):
             left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
             strip.add(result[top:bottom, left:right], column.first * scale)
             self.report.tiles += 1
             self.progress(self.report.tiles, total)
         return strip.pixels
 
-    def _run(self, region: tiles.Floats, top: int, left: int) -> tiles.Floats:
-        """A region whose corner is pixel (top, left) of the picture."""
-        batch = torch.from_numpy(np.ascontiguousarray(region.transpose(2, 0, 1)))[None].to(self.settings.device)
+    def _begin(self, item: tuple[tiles.Floats, tiles.Span, tiles.Span]) -> ahead.Returning:
+        """Restore a region of these rows and columns."""
+        region, rows, columns = item
         with torch.inference_mode():
-            result = self.on_region(batch, top, left)[0].permute(1, 2, 0).float().cpu().numpy()
-        if not np.isfinite(result).all():
-            raise NumericalError("The network produced values that are not numbers.", "Check the model file.")
-        return result
+            return ahead.Returning(self.on_region(ahead.sent(region, self.settings.device), rows.start, columns.start))
 
 
 def _step_down(tile: int, overlap: int, report: Report) -> int:

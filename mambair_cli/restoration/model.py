@@ -11,6 +11,7 @@ from . import ensemble as symmetries
 from .choices import Choices
 from .engine import Network, Report, Settings
 from .global_view import Viewing
+from .graphs import graphed
 from .precision import mixed
 
 DEFAULT_OVERLAP = 16
@@ -51,7 +52,8 @@ def applied(model: Model, choices: Choices, report: Report) -> Network | GlobalV
         # The result is linear in what is seen, so that the mean of the views gives the mean of the results. What is
         # seen is divided by the little light that gets through the haze, which takes full precision.
         return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))
-    return blended(average(mixed(model.network, precision, report)), strength, model.descriptor.scale)
+    network = mixed(graphed(model.network), precision, report)
+    return blended(average(network), strength, model.descriptor.scale)
 
 
 def blended(network: Network, strength: float, scale: int = 1) -> Network:
