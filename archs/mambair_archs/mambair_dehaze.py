@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .blocks.coefficients import enlarged, lines, luma
 from .blocks.convolution import Conv2d, PixelUnshuffle, conv3x3
 from .blocks.merging import CROSS, Scan, recalled, remember
-from .blocks.padding import pad_to_multiple
+from .blocks.padding import crop_axes, pad_to_multiple
 from .blocks.residual import VSSBlock, run_blocks
 from .config import InferenceError, StateDict, count, create, option, ratio, shape
 from .descriptor import Descriptor
@@ -131,12 +131,16 @@ class MambaIRDehaze(Network):
         added = presence[:, :, None, None] * (1 / through - 1)
         coefficients = torch.cat([1 + added, -added * maps[:, 1:].sigmoid()], 1)
         guide = F.avg_pool2d(luma(x.permute(0, 3, 1, 2)), 2)
-        rows, columns = (-(-edge // 2) for edge in view.shape[2:])
-        return lines(coefficients[:, :, :rows, :columns], guide[:, :, :rows, :columns], RADIUS, FLAT)
+        cells = tuple((edge + 1) // 2 for edge in view.shape[2:])
+        return lines(crop_axes(coefficients, cells), crop_axes(guide, cells), RADIUS, FLAT)
 
     def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
         """Restore a region (batch, 3, height, width) of the picture that ``state`` was made of."""
-        rows, columns = view_size(place.height, place.width, self.global_view)
+        return self.apply_view_of(region, state, place, view_size(place.height, place.width, self.global_view))
+
+    def apply_view_of(self, region: Tensor, state: Tensor, place: Place, view: tuple[int, int]) -> Tensor:
+        """As :meth:`apply_view`, given the size of the view; all numbers of places may be tensors, for tracing."""
+        rows, columns = view
         grid = enlarged(state, (rows / 2, columns / 2), place, *region.shape[2:])
         fitted = grid[:, :4] * luma(region) + grid[:, 4:]
         return fitted[:, :1] * region + fitted[:, 1:]

@@ -27,8 +27,9 @@ def _export(
     from ..export import onnx
 
     written = onnx.export(source, target, half=fp16, overwrite=overwrite)
+    names = [str(path) for path in written.paths]
     record = {
-        "output": str(target),
+        "output": names,
         "bytes": written.bytes,
         "psnr": written.psnr,
         "differences": {f"{h}x{w}": value for (h, w), value in zip(onnx.SIZES, written.differences, strict=True)},
@@ -37,7 +38,7 @@ def _export(
     console.note(
         f"At three sizes that were not traced it differs from mambair by {largest:.1g} at most ({written.psnr:.0f} dB)."
     )
-    console.data(str(target), record)
+    console.data("\n".join(names), record)
 
 
 export = command(_export, extensible=True)

@@ -4,16 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mambair_archs import Descriptor
+from mambair_archs.network import Place, view_size
 
 from ..errors import DeviceError, ModelError, UsageError
 from ..tasks import TASKS
 from ..weights.model import Model
 from . import session
 from .extra import load as load_extra
+from .parts import LOOK, beside
 
 SUFFIX = ".onnx"
 KEY = "mambair"
@@ -32,7 +36,39 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """See :class:`mambair_archs.network.Network`."""
-        return torch.from_numpy(session.run(self.session, image=image)[0])
+        return _only(session.run(self.session, image=image))
+
+
+class OnnxView(nn.Module):
+    """Two sessions in place of a network with a global view; ``longest`` is the longer edge of the view."""
+
+    def __init__(self, look: Any, apply: Any, longest: int) -> None:
+        super().__init__()
+        self.looking, self.applying, self.longest = look, apply, longest
+
+    def look(self, view: Tensor) -> Tensor:
+        """See :class:`mambair_archs.network.GlobalView`."""
+        return _only(session.run(self.looking, view=view))
+
+    def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
+        """See :class:`mambair_archs.network.GlobalView`."""
+        sizes = (place.height, place.width)
+        numbers = (place.top, place.left, *sizes, *view_size(*sizes, self.longest))
+        given = torch.tensor(numbers, dtype=torch.float64)
+        return _only(session.run(self.applying, region=region, state=state, place=given))
+
+
+def _only(outputs: list[NDArray[np.float32]]) -> Tensor:
+    (output,) = outputs
+    return torch.from_numpy(output)
+
+
+def network(sessions: list[Any], longest: int) -> OnnxNetwork | OnnxView:
+    """What stands for the network whose :func:`.parts.parts` the sessions run; ``longest`` is 0 or its view's edge."""
+    if not longest:
+        return OnnxNetwork(*sessions)
+    look, apply = sessions
+    return OnnxView(look, apply, longest)
 
 
 def about(model: Model, **more: Any) -> str:
@@ -59,25 +95,32 @@ def load(path: Path, device: str = "auto", provider: str | None = None) -> Model
     if device not in ("auto", "cpu"):
         raise UsageError(f"{path} is run by onnxruntime, not on {device}.", "Use --provider in place of --device.")
     chosen = _provider(provider)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.", "Check the name.") from None
-    ready = session.session(content, [chosen] if chosen == session.CPU else [chosen, session.CPU])
-    if chosen not in ready.get_providers():  # onnxruntime goes on without one whose libraries are missing
-        raise DeviceError(f"onnxruntime could not start {chosen}.", "Check its drivers, or leave out --provider.")
-    facts = ready.get_modelmeta().custom_metadata_map.get(KEY)
-    descriptor, known = _understood(path, facts)
+    sessions = [_session(path, chosen, "Check the name.")]
+    descriptor, known = _understood(path, sessions[0].get_modelmeta().custom_metadata_map.get(KEY))
+    if descriptor.global_view:
+        hint = f"mambair export made two files; {path.name} needs the other one beside it."
+        sessions.insert(0, _session(beside(path, LOOK), chosen, hint))
     return Model(
         name=str(known["name"]),
         path=path,
         task=known["task"],
         architecture=f"{known['network']} (ONNX)",
         descriptor=descriptor,
-        network=OnnxNetwork(ready).eval(),
+        network=network(sessions, descriptor.global_view).eval(),
         device=torch.device("cpu"),
         autocast=False,
     )
+
+
+def _session(path: Path, provider: str, hint: str) -> Any:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.", hint) from None
+    ready = session.session(content, [provider] if provider == session.CPU else [provider, session.CPU])
+    if provider not in ready.get_providers():  # onnxruntime goes on without one whose libraries are missing
+        raise DeviceError(f"onnxruntime could not start {provider}.", "Check its drivers, or leave out --provider.")
+    return ready
 
 
 def _provider(wanted: str | None) -> str:

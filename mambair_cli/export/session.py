@@ -27,13 +27,22 @@ def session(content: bytes, providers: list[str] | None = None) -> Any:
     try:
         return runtime.InferenceSession(content, options, providers=providers or [CPU])
     except Exception as error:  # onnxruntime's own classes derive from no common one
-        text = " ".join(str(error).split())
-        raise ModelError(
-            f"onnxruntime cannot run the network: {text}.", "Export it again, or update onnxruntime."
-        ) from None
+        raise _failed(error) from None
 
 
 def run(ready: Any, **inputs: Tensor) -> list[NDArray[np.float32]]:
-    """Outputs of a file for tensors by the names of its inputs."""
-    outputs: list[NDArray[np.float32]] = ready.run(None, {name: each.numpy() for name, each in inputs.items()})
+    """Outputs of a file for tensors by the names of its inputs.
+
+    Raises:
+        ModelError: the network fails with them.
+    """
+    try:
+        outputs: list[NDArray[np.float32]] = ready.run(None, {name: each.numpy() for name, each in inputs.items()})
+    except Exception as error:  # as above
+        raise _failed(error) from None
     return outputs
+
+
+def _failed(error: Exception) -> ModelError:
+    text = " ".join(str(error).split())
+    return ModelError(f"onnxruntime cannot run the network: {text}.", "Export it again, or update onnxruntime.")

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 
 
 def outputs(module: nn.Module, channels: int, *pictures: Tensor) -> list[np.ndarray]:
-    ready = session.session(onnx_ir.to_proto(trace(module, channels)).SerializeToString())
+    given = {"image": (torch.rand(1, channels, 24, 40), torch.rand(1, channels, 40, 24))}
+    ready = session.session(onnx_ir.to_proto(trace(module, given, "restored")).SerializeToString())
     return [session.run(ready, image=picture)[0] for picture in pictures]
 
 
@@ -86,6 +87,33 @@ def test_half_is_half_as_large_and_close(small: Path, tmp_path: Path) -> None:
     assert 0 < abs(got - wanted.numpy()).max() < 5e-3
 
 
+class Repeated(nn.Module):
+    """Blocks of two kinds, each more than once, with weights of their own and one that all share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared = nn.Parameter(torch.randn(4))
+        self.blocks = nn.ModuleList(Tilted(shared, k % 2) for k in range(5))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image.permute(0, 2, 3, 1)
+        for block in self.blocks:
+            x = block(x)
+        return x.permute(0, 3, 1, 2)
+
+
+class Tilted(nn.Module):
+    """A scan, and a shift that is no weight."""
+
+    def __init__(self, shared: nn.Parameter, shift: int) -> None:
+        super().__init__()
+        self.scans, self.shared, self.shift = Scans(CROSS_SCAN[shift:], prompted=False), shared, shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.scans(x.roll(self.shift, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x + self.shared * torch.tanh(y)
+
+
 class Scans(nn.Module):
     """Both scans with what networks do to them: static paths, paths by table, and a bias of C by step."""
 
@@ -127,8 +155,9 @@ class Sequences(nn.Module):
         lambda: Scans(CROSS_SCAN, prompted=False),
         lambda: Scans((SNAKE.transposed.reversed, CROSS_SCAN[1]), prompted=True),
         Sequences,
+        Repeated,
     ],
-    ids=["cross-scan", "tables and prompts", "sequences"],
+    ids=["cross-scan", "tables and prompts", "sequences", "repeated blocks"],
 )
 def test_scans_equal_ours(module: Callable[[], nn.Module]) -> None:
     scans = module()
@@ -143,11 +172,11 @@ def test_a_file_that_gives_other_pixels_is_not_written(
 ) -> None:
     serialise = onnx.serialised
 
-    def changed(model: Model, half: bool) -> bytes:
-        content = serialise(model, half)
+    def changed(model: Model, half: bool) -> dict[str, bytes]:
+        contents = serialise(model, half)
         with torch.no_grad():
             model.network.get_parameter("conv_first.weight").add_(0.01)
-        return content
+        return contents
 
     monkeypatch.setattr(onnx, "serialised", changed)
     target = tmp_path / "out.onnx"

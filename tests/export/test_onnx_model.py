@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from mambair_archs import MambaIRDehaze
 from tests.cli.run import run
 
 pytest.importorskip("onnxruntime")
@@ -39,6 +41,30 @@ def test_pictures_equal_those_of_the_weights_within_one_level(
         results.append(np.asarray(Image.open(out)).astype(int))
     assert results[0].shape == (42, 70, 4)
     assert abs(results[0] - results[1]).max() <= 1
+
+
+def test_haze_is_removed_by_two_files(tmp_path: Path, rng: np.random.Generator) -> None:
+    torch.manual_seed(0)
+    network = MambaIRDehaze(dims=(8, 8, 8, 8), num_blocks=(1, 1, 1))
+    torch.nn.init.normal_(network.output.weight, std=0.1)
+    weights, target, picture = tmp_path / "haze.pth", tmp_path / "haze.onnx", tmp_path / "in.png"
+    torch.save({"params": network.state_dict()}, weights)
+    outcome = run("export", str(weights), str(target))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.split() == [str(tmp_path / "haze.look.onnx"), str(target)]
+    Image.fromarray(rng.integers(0, 256, (60, 550, 3), dtype=np.uint8)).save(picture)  # larger than its view
+    results = []
+    for model in (weights, target):
+        out = tmp_path / f"out{model.suffix}.png"
+        outcome = run("dehaze", str(picture), "--model", str(model), "-o", str(out), "--tile", "96")
+        assert outcome.code == 0, outcome.err
+        results.append(np.asarray(Image.open(out)).astype(int))
+    assert abs(results[0] - np.asarray(Image.open(picture))).max() > 10
+    assert abs(results[0] - results[1]).max() <= 1
+    (tmp_path / "haze.look.onnx").unlink()
+    outcome = run("dehaze", str(picture), "--model", str(target), "-o", str(tmp_path / "out.png"))
+    assert outcome.code == 1
+    assert "haze.look.onnx cannot be read" in outcome.err
 
 
 def test_a_file_says_what_it_is(exported: Path) -> None:

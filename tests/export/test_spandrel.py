@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mambair_archs import MambaIR, MambaIRv2Light
+from mambair_archs import MambaIRNano, MambaIRv2Light
 from mambair_cli import load_model, restore
 from mambair_cli.export import extra
 from mambair_cli.export import spandrel as ours
@@ -49,7 +49,7 @@ def test_spandrels_loader_gives_our_pixels(compact: Path, tmp_path: Path) -> Non
     second = tmp_path / "v2.pth"
     torch.save({"params": MambaIRv2Light(**TINY_V2).state_dict()}, second)
     bundled, _ = locate("mambair-nano-x4")
-    for path, network in ((bundled, MambaIR), (second, MambaIRv2Light)):
+    for path, network in ((bundled, MambaIRNano), (second, MambaIRv2Light)):
         found = spandrel.ModelLoader().load_from_file(path)
         assert isinstance(found, spandrel.ImageModelDescriptor)
         assert isinstance(found.model, network)

@@ -47,10 +47,10 @@ def _blended(grid: Tensor, start: int, count: int, size: int, cells: float) -> T
 
     Each value depends on its pixel alone. Along the first dimension indexing copies whole rows, which is quick.
     """
-    last = len(grid) - 1
-    pixels = torch.arange(start, start + count, dtype=torch.float64, device=grid.device)
-    places = ((pixels + 0.5) * (cells / size) - 0.5).clamp(0, last)
-    before = places.floor().long().clamp(max=max(last - 1, 0))
+    last = grid.shape[0] - 1
+    pixels = torch.arange(count, dtype=torch.float64, device=grid.device)
+    places = ((pixels + start + 0.5) * (cells / size) - 0.5).clamp(0, last)
+    before = places.floor().long()
     grid = grid.contiguous()
     low, high = grid.index_select(0, before), grid.index_select(0, (before + 1).clamp(max=last))
     return low + (places - before).to(grid.dtype)[:, None, None, None] * (high - low)
