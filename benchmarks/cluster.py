@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.cluster FOLDER --pictures 60 --edge 384 --rounds 2`` makes pictures in FOLDER and starts two
 nodes of one processor each as processes of this machine, whose workers are set against ``--device cpu,cpu``.
-``--faults`` kills workers and the driver of four nodes in place of that, goes on, and compares the results.
+``--faults`` kills workers, a node and the driver of a cluster of four nodes in place of that, goes on, and compares the
+results. ``--large`` divides one picture among the workers of three nodes, kills one of them, and compares the result.
 """
 
 import argparse
@@ -13,9 +14,11 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +26,21 @@ import cv2
 import numpy as np
 import psutil
 
+from mambair_cli.cluster.connection import NICENESS
 from mambair_cli.restoration.result import Job, Result
 
+CAT = Path(__file__).parents[1] / "datasets" / "samples" / "cat.png"
 STORE = 100 * 2**20
 WARM = 6
 """Pictures before the clock starts, so that the start of workers does not count."""
+HELPED = 60
+"""Seconds after which a worker that helps with a picture is killed."""
 
 
 @contextmanager
-def nodes(count: int) -> Iterator[str]:
-    """The address of a cluster."""
+def nodes(count: int) -> Iterator[Any]:
+    """A cluster of a head that works not and ``count`` nodes of one processor."""
+    os.environ[NICENESS] = "0"  # or Ray's workers give way to everything else, which processes do not
     from ray.cluster_utils import Cluster
 
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
@@ -40,7 +48,7 @@ def nodes(count: int) -> Iterator[str]:
         cluster.add_node(num_cpus=1, object_store_memory=STORE)
     cluster.wait_for_nodes()
     try:
-        yield cluster.address
+        yield cluster
     finally:
         cluster.shutdown()
 
@@ -88,8 +96,25 @@ def measured(folder: Path, *options: str) -> dict[str, Any]:
     return {"pictures a second": speed, "driver MiB": [memory[total // 10], memory[-1]], "longest line": longest}
 
 
-def _killed_while(folder: Path, options: list[str], kill_at: list[int], driver_at: int | None) -> list[dict[str, Any]]:
-    """Lines of a run of which a worker is killed after as many lines as ``kill_at`` says, and the driver in the end."""
+Deeds = dict[int, Callable[["subprocess.Popen[str]"], None]]
+"""What is done to a run after so many lines of it."""
+
+
+def _actors() -> list[psutil.Process]:
+    """Processes that restore; Ray names them so."""
+    return [each for each in psutil.process_iter(["name"]) if "ray::Actor" in (each.info["name"] or "")]
+
+
+def _worker(process: "subprocess.Popen[str]") -> None:
+    _actors()[0].kill()
+
+
+def _driver(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+
+
+def _done(folder: Path, options: list[str], deeds: Deeds) -> list[dict[str, Any]]:
+    """Lines of a run to which ``deeds`` are done."""
     command = [sys.executable, "-m", "mambair_cli", "upscale", "in", "--scale", "2", "--json", *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     records: list[dict[str, Any]] = []
@@ -97,27 +122,27 @@ def _killed_while(folder: Path, options: list[str], kill_at: list[int], driver_a
         assert process.stdout is not None
         for line in process.stdout:
             records.append(json.loads(line))
-            if len(records) in kill_at:
-                workers = [each for each in psutil.process_iter() if "ray::Actor" in each.name()]
-                workers[0].kill()
-            if len(records) == driver_at:
-                process.kill()
-                break
+            if deed := deeds.get(len(records)):
+                deed(process)
     return records
 
 
-def faults(folder: Path, address: str) -> None:
-    """Print what came out of a run whose workers and driver die, against one without Ray.
+def faults(folder: Path, cluster: Any) -> None:
+    """Print what came out of a run of which two workers, a node and the driver die, against one without Ray.
 
     Raises:
         SystemExit: it is not the same.
     """
     total = len(list((folder / "in").iterdir()))
-    options = ["-o", "out", "--resume", "--cluster", address]
-    first = _killed_while(folder, options, [total // 8, total // 4], total // 2)
+    options = ["-o", "out", "--resume", "--cluster", cluster.address]
+
+    def node(process: "subprocess.Popen[str]") -> None:
+        cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+
+    first = _done(folder, options, {total // 8: _worker, total // 4: node, total // 2: _driver})
     time.sleep(5)  # the cluster notices that its driver is gone
-    second = _killed_while(folder, options, [total * 5 // 8], None)
-    alone = _killed_while(folder, ["-o", "alone", "--device", "cpu"], [], None)
+    second = _done(folder, options, {total * 5 // 8: _worker})
+    alone = _done(folder, ["-o", "alone", "--device", "cpu"], {})
     made, wanted = (
         {path.name: path.read_bytes() for path in (folder / name).glob("*.png")} for name in ("out", "alone")
     )
@@ -128,6 +153,56 @@ def faults(folder: Path, address: str) -> None:
     print(f"{len(made)} of {total} results, equal: {made == wanted}, errors: {failed}, leftovers: {left}")
     if made != wanted or len(wanted) != total or failed or left:
         raise SystemExit("The results are not those of a run without Ray.")
+
+
+def large(folder: Path, width: int, height: int, task: str) -> None:
+    """Print what came out of one picture divided among three workers, of which one is killed, against one worker alone.
+
+    Raises:
+        SystemExit: it is not the same.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    source = folder / "large.tif"
+    pixels: Any = cv2.resize(np.asarray(cv2.imread(str(CAT))), (width, height), interpolation=cv2.INTER_CUBIC)
+    random = np.random.default_rng(0)
+    for row in range(0, height, 500):
+        grain = random.integers(-9, 10, pixels[row : row + 500].shape, dtype=np.int16)
+        pixels[row : row + 500] = np.clip(pixels[row : row + 500] + grain, 0, 255)
+    cv2.imwrite(str(source), pixels)
+    del pixels
+    with nodes(3) as cluster:
+        threading.Thread(target=_helper_killed, args=(folder / "out",), daemon=True).start()
+        divided = _told(folder, task, "-o", "out/", "--resume", "--cluster", cluster.address)
+    one = _told(folder, task, "-o", "one/", "--device", "cpu")
+    made, wanted = (sha256(Path(record["output"]).read_bytes()).hexdigest() for record in (divided, one))
+    for name, record in (("divided", divided), ("one", one)):
+        print(name, {key: record[key] for key in ("workers", "tiles", "seconds", "peak_memory", "notes", "error")})
+    print(f"{width} x {height}, {task}: equal: {made == wanted}, SHA-256 {made}")
+    if made != wanted:
+        raise SystemExit("The result is not that of one worker.")
+
+
+def _helper_killed(out: Path) -> None:
+    """Kill a worker that does not hold the result, once one does."""
+    while True:
+        time.sleep(1)
+        actors = _actors()
+        leading = [each for each in actors if any(str(out) in file.path for file in each.open_files())]
+        if leading and len(actors) == 3:
+            time.sleep(HELPED)
+            next(each for each in actors if each not in leading).kill()
+            print("killed a worker that helped", flush=True)
+            return
+
+
+def _told(folder: Path, task: str, *options: str) -> dict[str, Any]:
+    """The line of a run over one picture, with one thread for each worker."""
+    command = [sys.executable, "-m", "mambair_cli", task, "large.tif", "--json", *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record | {"output": str(folder / record["output"])}
 
 
 def travels() -> int:
@@ -145,21 +220,26 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--large", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--task", default="dehaze", help="of --large")
     given = parser.parse_args()
+    if given.large:
+        large(given.folder.resolve(), given.large[0], given.large[1], given.task)
+        return
     make(given.folder, given.pictures, given.edge)
     if given.faults:
-        with nodes(4) as address:
-            faults(given.folder, address)
+        with nodes(4) as cluster:
+            faults(given.folder, cluster)
         return
     print(f"{travels()} bytes travel per picture")
-    with nodes(2) as address:
+    with nodes(2) as cluster:
         speeds: dict[str, list[float]] = {"processes": [], "cluster": []}
         for _ in range(given.rounds):
-            for name, options in (("processes", ["--device", "cpu,cpu"]), ("cluster", ["--cluster", address])):
+            for name, options in (("processes", ["--device", "cpu,cpu"]), ("cluster", ["--cluster", cluster.address])):
                 found = measured(given.folder, *options)
                 speeds[name].append(found["pictures a second"])
                 print(name, json.dumps(found), flush=True)
-        print("object stores:", stored(address))
+        print("object stores:", stored(cluster.address))
     plain, ray = (statistics.median(speeds[name]) for name in ("processes", "cluster"))
     print(f"medians: {plain:.3f} and {ray:.3f} pictures a second, {plain / ray - 1:+.1%} time")
 

@@ -149,7 +149,8 @@ def prepare(
 
 def _check_cluster(devices: list[str]) -> None:
     """Refuse what only means something on one machine, and find out early that Ray is there."""
-    from ..cluster import KINDS, imported
+    from ..cluster.connection import imported
+    from ..cluster.crew import KINDS
 
     imported()
     for name in devices:
@@ -315,9 +316,9 @@ def _crew(prepared: Prepared) -> Iterator["Crew"]:
     if prepared.cluster is None:
         yield Processes(devices, replace(orders, threads=max(1, orders.threads // len(devices))))
         return
-    from ..cluster import connected
+    from ..cluster.crew import assembled
 
-    with connected(prepared.cluster, devices, orders) as crew:
+    with assembled(prepared.cluster, devices, orders) as crew:
         yield crew
 
 

@@ -108,7 +108,14 @@ class Bands:
         return self.kept[0][start - self.first : stop - self.first]
 
     def release(self, row: int) -> None:
-        """Forget the rows above ``row``; a copy, or what is kept would hold on to all of them."""
+        """Forget the rows above ``row``; what was never asked for is decoded all the same, but not kept."""
+        while self.stop < min(row, self.shape[0]):
+            self._forget(self.stop)
+            self._read(min(READ, self.shape[0] - self.stop))
+        self._forget(row)
+
+    def _forget(self, row: int) -> None:
+        """A copy is kept, or it would hold on to all of them."""
         if self.kept and row > self.first:
             self.kept = [self.rows(row, self.stop).copy()]
             self.first = row

@@ -13,7 +13,7 @@ from ..errors import OutOfMemoryError, UsageError
 from ..images import planes
 from ..images.picture import Pixels
 from . import ahead, global_view, memory, tiles
-from .sources import BLOCK, ArraySink, ArraySource, Enlarged, Solid, Source
+from .sources import BLOCK, ArraySink, ArraySource, Enlarged, Source, seen
 
 CPU = torch.device("cpu")
 
@@ -94,6 +94,7 @@ def restore_rows(
     settings: Settings,
     report: Report | None = None,
     progress: Progress | None = None,
+    sharing: tiles.Sharing = tiles.alone,
 ) -> Iterator[Pixels]:
     """Finished rows from top to bottom, blocks of (rows, width * scale, channels) in the type of the source.
 
@@ -105,11 +106,11 @@ def restore_rows(
         NumericalError: the network produced NaN or infinity.
     """
     report = report or Report()
-    source = Solid(source) if source.shape[2] in (2, 4) else source
+    source = seen(source)
     beside = Enlarged(source, settings.scale)
     memory.forget_peak(settings.device)
     row = 0
-    for strip in _Rows(source, network, settings, report, progress or _silent):
+    for strip in _Rows(source, network, settings, report, progress or _silent, sharing):
         for first in range(0, len(strip), BLOCK):  # conversions make copies, so they see a few rows at a time
             part = strip[first : first + BLOCK]
             yield _finished(part, beside, row)
@@ -138,6 +139,67 @@ def _silent(done: int, total: int) -> None:
 
 
 @dataclass
+class Strips:
+    """Makes rows of tiles of one picture.
+
+    Attributes:
+        source: of the picture, alpha and all.
+        tick: called after each tile.
+    """
+
+    source: Source
+    network: Network | GlobalView
+    settings: Settings
+    tick: Callable[[], None]
+    on_region: global_view.OnRegion = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The network sees the whole picture, if it has to."""
+
+        def rows(start: int, stop: int) -> Pixels:
+            self.source.release(start)
+            return planes.colour(self.source.rows(start, stop))
+
+        shape, settings = self.source.shape[:2], self.settings
+        longest = settings.global_view
+        self.on_region = global_view.on_regions(self.network, rows, shape, settings.channels, longest, settings.device)
+        if longest:
+            self.source.restart()
+
+    def make(self, row: tiles.TileRow) -> tiles.Floats | None:
+        """See :data:`tiles.Make`; the exception, which keeps the tensors alive, is gone when None is returned.
+
+        Raises:
+            NumericalError: the network produced NaN or infinity.
+        """
+        try:
+            return self._made(row)
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        return None
+
+    def _made(self, row: tiles.TileRow) -> tiles.Floats:
+        span, scale, channels = row.span, self.settings.scale, self.settings.channels
+        rows = planes.colour(self.source.rows(span.start, span.stop))
+        top, bottom = (row.top - span.start) * scale, (span.last - span.start) * scale
+        strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
+        regions = ((planes.for_network(rows[:, each.start : each.stop], channels), span, each) for each in row.columns)
+        results = ahead.in_order(regions, self._begin, ahead.Returning.numpy, ahead.depth(self.settings.device))
+        for column, result in zip(row.columns, results, strict=True):
+            left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
+            strip.add(result[top:bottom, left:right], column.first * scale)
+            self.tick()
+        return strip.pixels
+
+    def _begin(self, item: tuple[tiles.Floats, tiles.Span, tiles.Span]) -> ahead.Returning:
+        """Restore a region of these rows and columns."""
+        region, rows, columns = item
+        with torch.inference_mode():
+            return ahead.Returning(self.on_region(ahead.sent(region, self.settings.device), rows.start, columns.start))
+
+
+@dataclass
 class _Rows:
     """Iterates over finished rows from top to bottom, blocks of (rows, width * scale, network channels), float32."""
 
@@ -146,7 +208,8 @@ class _Rows:
     settings: Settings
     report: Report
     progress: Progress
-    on_region: global_view.OnRegion = field(init=False)
+    sharing: tiles.Sharing
+    total: int = 0
 
     def __iter__(self) -> Iterator[tiles.Floats]:
         height, width = self.source.shape[:2]
@@ -155,18 +218,21 @@ class _Rows:
         self.report.tile = tile
         pending: tiles.Floats | None = None
         done = 0
-        self.on_region = self._on_region()
+        make = Strips(self.source, self.network, settings, self._tick).make
         while done < height:
-            columns = tiles.plan(width, tile, overlap, settings.multiple)
+            columns = tuple(tiles.plan(width, tile, overlap, settings.multiple))
             spans = tiles.plan(height, tile, overlap, settings.multiple, done)
-            firsts = [span.first for span in spans[1:]] + [height]
-            total = self.report.tiles + len(columns) * len(spans)
-            for span, next_first in zip(spans, firsts, strict=True):
-                strip = self._strip_if_it_fits(span, columns, done, total)
+            tops = [done, *(span.first for span in spans[1:])]
+            rows = [tiles.TileRow(span, columns, top) for span, top in zip(spans, tops, strict=True)]
+            before, self.total = self.report.tiles, self.report.tiles + len(columns) * len(rows)
+            strips = self.sharing(rows, make)
+            for number, next_first in enumerate([*tops[1:], height], start=1):
+                strip = next(strips)
                 if strip is None:
                     overlap = settings.overlap
                     tile = _step_down(tile, overlap, self.report)
                     break
+                self._count(before + number * len(columns))
                 strip = tiles.stack(pending, strip)
                 ready = (next_first - done) * settings.scale
                 pending = strip[ready:].copy()
@@ -174,51 +240,14 @@ class _Rows:
                 yield strip[:ready]
                 del strip
 
-    def _on_region(self) -> global_view.OnRegion:
-        """The network, which has seen the whole picture if it has to."""
+    def _tick(self) -> None:
+        self._count(self.report.tiles + 1)
 
-        def rows(start: int, stop: int) -> Pixels:
-            self.source.release(start)
-            return planes.colour(self.source.rows(start, stop))
-
-        shape, settings = self.source.shape[:2], self.settings
-        longest = settings.global_view
-        found = global_view.on_regions(self.network, rows, shape, settings.channels, longest, settings.device)
-        if longest:
-            self.source.restart()
-        return found
-
-    def _strip_if_it_fits(
-        self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int
-    ) -> tiles.Floats | None:
-        """None when memory runs out; the exception, which keeps the tensors alive, is gone by then."""
-        try:
-            return self._strip(span, columns, done, total)
-        except Exception as error:
-            if not memory.is_out_of_memory(error):
-                raise
-        return None
-
-    def _strip(self, span: tiles.Span, columns: list[tiles.Span], done: int, total: int) -> tiles.Floats:
-        """One row of tiles, from row ``done`` of the image to the end of ``span``."""
-        scale, channels = self.settings.scale, self.settings.channels
-        rows = planes.colour(self.source.rows(span.start, span.stop))
-        top, bottom = (done - span.start) * scale, (span.last - span.start) * scale
-        strip = tiles.Strip(bottom - top, self.source.shape[1] * scale, channels)
-        regions = ((planes.for_network(rows[:, each.start : each.stop], channels), span, each) for each in columns)
-        results = ahead.in_order(regions, self._begin, ahead.Returning.numpy, ahead.depth(self.settings.device))
-        for column, result in zip(columns, results, strict=True):
-            left, right = (column.first - column.start) * scale, (column.last - column.start) * scale
-            strip.add(result[top:bottom, left:right], column.first * scale)
-            self.report.tiles += 1
-            self.progress(self.report.tiles, total)
-        return strip.pixels
-
-    def _begin(self, item: tuple[tiles.Floats, tiles.Span, tiles.Span]) -> ahead.Returning:
-        """Restore a region of these rows and columns."""
-        region, rows, columns = item
-        with torch.inference_mode():
-            return ahead.Returning(self.on_region(ahead.sent(region, self.settings.device), rows.start, columns.start))
+    def _count(self, tiles_done: int) -> None:
+        """Tiles that were made elsewhere are counted with their strip."""
+        if tiles_done > self.report.tiles:
+            self.report.tiles = tiles_done
+            self.progress(tiles_done, self.total)
 
 
 def _step_down(tile: int, overlap: int, report: Report) -> int:

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from .record import Reading, Records
 from .result import Job, Result
 from .sizes import Shape
 from .sources import ArraySource, Source
+from .tiles import Floats, Make, Sharing, TileRow, alone
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Run:
         records: what was made of what, if that is to be kept.
         piped: what came through standard input.
         for_poor: takes the place of ``model``, with the same sizes, for pictures that are noisy or compressed.
+        sharing: who makes the rows of tiles of a picture, given its job, its result and whether it is for ``for_poor``.
     """
 
     model: Model
@@ -43,6 +45,7 @@ class Run:
     records: Records = field(default_factory=Records)
     piped: bytes = b""
     for_poor: Model | None = None
+    sharing: Callable[[Job, Result, bool], Sharing] = lambda job, result, poor: alone
 
     def new(self, job: Job) -> "Work":
         """A picture of which nothing is known yet."""
@@ -103,7 +106,8 @@ class Work:
             if self.picture is None:
                 notes = self._stream(report, progress)
             else:
-                self.restored = restore(self.picture.pixels, self.model, choices, report=report, progress=progress)
+                pixels, sharing = self.picture.pixels, self._sharing
+                self.restored = restore(pixels, self.model, choices, report=report, progress=progress, sharing=sharing)
             result.tile, result.tiles, result.retries = report.tile, report.tiles, report.retries
             result.notes += [*report.notes, *notes]
             result.peak_memory = report.peak_memory
@@ -209,10 +213,15 @@ class Work:
             files, kept = (self.file, temporary, job.target), run.records.fingerprint
             done = restore_file(*files, run.model, run.choices, report, progress, look, kept)
         else:
-            done = stream.restore_file(self.file, temporary, job.target, run.model, run.choices, report, progress, look)
+            how = (run.model, run.choices, report, progress, look, self._sharing)
+            done = stream.restore_file(self.file, temporary, job.target, *how)
         self.result.frames = done.frames
         self._was_read(done.shape)
         return done.notes
+
+    def _sharing(self, rows: Sequence[TileRow], make: Make) -> Iterator[Floats | None]:
+        """See :data:`mambair_cli.restoration.tiles.Sharing`; which model is the right one is known by now."""
+        return self.run.sharing(self.job, self.result, self.model is self.run.for_poor)(rows, make)
 
     def _was_read(self, shape: Shape) -> None:
         """Note what the input is, and was while it was read."""

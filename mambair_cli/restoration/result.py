@@ -53,6 +53,7 @@ class Result:
         height: of the input.
         seconds: time for reading, restoring and writing, without waiting.
         tiles: how often the network ran.
+        workers: of a cluster, among which the picture was divided.
         frames: of a clip; None for a picture.
         retries: how and why the tile became smaller.
         notes: what is different from what one may expect, such as what of the input is not in the output.
@@ -74,6 +75,7 @@ class Result:
     seconds: float = 0.0
     tile: int = 0
     tiles: int = 0
+    workers: int = 1
     frames: int | None = None
     peak_memory: int = 0
     compare: str | None = None

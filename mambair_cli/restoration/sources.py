@@ -125,6 +125,11 @@ class Solid:
         self.source.restart()
 
 
+def seen(source: Source) -> Source:
+    """What a network sees of a picture: no colours under full transparency."""
+    return Solid(source) if source.shape[2] in (2, 4) else source
+
+
 class Enlarged:
     """Rows of the source, alpha included, enlarged by bicubic interpolation.
 

@@ -22,6 +22,7 @@ from .engine import Progress, Report, work
 from .model import bytes_per_pixel, settings
 from .prepared import prepare
 from .sources import Source
+from .tiles import Sharing, alone
 
 PIPED = "pictures in pipes are only handled as a whole", "Give files in place of -."
 
@@ -84,11 +85,12 @@ def restore_file(
     report: Report | None = None,
     progress: Progress | None = None,
     look: Callable[[Source], Model] | None = None,
+    sharing: Sharing = alone,
 ) -> Streamed:
     """Restore the picture in ``source`` into the file ``temporary``, in the format that ``target`` has by its name.
 
     If the picture has to be turned, it is unpacked to a second temporary file beside. ``look`` is shown the picture
-    first, and may choose another model than ``model``.
+    first, and may choose another model than ``model``; ``sharing`` says who makes the rows of tiles.
 
     Raises:
         InputError: the input is missing, damaged or of a kind that cannot be read in bands.
@@ -119,7 +121,7 @@ def restore_file(
             quality=choices.quality,
         )
         with band_writer.writing(temporary, wanted) as write:
-            for rows in task.rows(progress):
+            for rows in task.rows(progress, sharing):
                 write(fit(Picture(rows), suffix).pixels)
     report.peak_memory = max(report.peak_memory, memory.peak(model.device))
     return Streamed((height, width), bands.mended + empty.notes)

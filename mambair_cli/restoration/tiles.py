@@ -5,6 +5,7 @@ of what it sees; the half between is a ramp that is blended by ``a + w * (b - a)
 the last bit. A network whose receptive radius is at most the margin therefore gives the same pixels tiled or whole.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,27 @@ class Span:
     stop: int
     first: int
     last: int
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """One row of tiles, of which the rows [top, span.last) of the picture are kept."""
+
+    span: Span
+    columns: tuple[Span, ...]
+    top: int
+
+
+Make = Callable[[TileRow], "Floats | None"]
+"""What the network makes of a row of tiles: (rows, width, channels); None when memory ran out."""
+
+Sharing = Callable[[Sequence[TileRow], Make], Iterator["Floats | None"]]
+"""Gives what becomes of each row of tiles, in order; whoever makes it, it is what the function given makes of it."""
+
+
+def alone(rows: Sequence[TileRow], make: Make) -> Iterator["Floats | None"]:
+    """One after the other, each when it is asked for."""
+    return map(make, rows)
 
 
 def margin(overlap: int) -> int:

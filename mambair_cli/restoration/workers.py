@@ -61,6 +61,8 @@ class State(Enum):
 
     ready = "ready"
     died = "died"
+    gone = "gone"
+    """It cannot be started again: its node is not there any more."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class Team:
                 worker.ready = True
             elif message is State.died:
                 found += self._died(worker)
+            elif message is State.gone:
+                self.workers.remove(worker)
             elif worker.first:
                 raise message
             else:  # a device that is gone after a restart

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from mambair_cli.cluster import NodeShare, _shares
+from mambair_cli.cluster.crew import NodeShare, _shares
 from mambair_cli.errors import DeviceError
 from tests.cli.named_pipes import TIMEOUT, open_files, opened
 from tests.cli.run import run
@@ -181,6 +182,70 @@ def test_a_killed_driver_and_resume(cluster: Any, x2: Path) -> None:
     same_as_alone(x2, "in")
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_one_picture_is_divided_and_the_rows_of_a_lost_worker_are_made_again(
+    cluster: Any, x2: Path, killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that has it holds a lock beside the result."""
+    monkeypatch.chdir(tmp_path)
+    write(Path("in/large.png"), natural(1, 260, 200))
+    arguments = ("in", "--tile", "32")
+    with started(x2, *arguments, "--resume", cluster=cluster.address) as process:
+        if killed:
+            _kill_helper()
+        out, err = process.communicate(timeout=RAY_TIMEOUT)
+    record = json.loads(out)
+    assert (process.returncode, record["error"]) == (0, None), err
+    assert record["workers"] == 2 or killed
+    same_as_alone(x2, *arguments)
+
+
+def _kill_helper() -> None:
+    """Kill the worker that does not hold the result, once it has begun to work for the other."""
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        found = actors()
+        leading = [each for each in found if any(".lock" in name for name in open_files(each))]
+        if leading and len(found) == 2:
+            helper = next(each for each in found if each not in leading)
+            before = helper.cpu_times().user
+            while helper.cpu_times().user < before + 0.1 and time.monotonic() < end:
+                time.sleep(0.01)
+            helper.kill()
+            return
+        time.sleep(0.02)
+    raise AssertionError("nobody helps")
+
+
+def test_data_prepared_on_nodes_is_that_of_one_process(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(9):
+        write(Path("in") / f"{number}.png", natural(number, 48, 50))
+    Path("in/bad.png").write_bytes(b"bad")
+    tasks = (["sr", "in"], ["noise", "in", "--sigma", "25"], ["crops", "in", "--size", "24", "--step", "12"])
+    for number, (task, *arguments) in enumerate(tasks):
+        if number:
+            Path("in/bad.png").unlink(missing_ok=True)
+        command = ["data", "prepare", task, *arguments, "--json"]
+        alone = run(*command, "-o", f"alone/{task}")
+        shared = subprocess.run(
+            [sys.executable, "-m", "mambair_cli", *command, "-o", f"shared/{task}", "--cluster", cluster.address],
+            capture_output=True,
+            text=True,
+            timeout=RAY_TIMEOUT,
+        )
+        assert (shared.returncode, "Traceback" in shared.stderr) == (alone.code, False), shared.stderr
+        assert json.loads(shared.stdout) == json.loads(alone.out) | {"output": f"shared/{task}"}
+    made, wanted = (
+        {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+        for folder in ("shared", "alone")
+    )
+    assert made == wanted
+    assert len(made) > 9 * (4 + 1 + 4)
+
+
 @pytest.mark.usefixtures("_folder")
 def test_a_killed_node(cluster: Any, x2: Path) -> None:
     """Its pictures are done by the other one. It is the last test with this cluster that needs both."""
@@ -203,6 +268,15 @@ def test_a_killed_node(cluster: Any, x2: Path) -> None:
     assert {Path(json.loads(line)["output"]).name for line in out.splitlines()} == {
         path.name for path in Path("out").glob("*.png")
     }
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_node_of_which_ray_does_not_know_yet_that_it_is_gone(cluster: Any, x2: Path) -> None:
+    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+    code, records, err = finished(x2, "in", cluster=cluster.address)
+    cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    assert (code, len(records)) == (0, 6), err
+    same_as_alone(x2, "in")
 
 
 def _raylet(node: Any) -> int:

@@ -1,0 +1,1 @@
+"""Folders, and single large pictures, over a Ray cluster."""
