@@ -6,7 +6,6 @@ Options are checked once, then one low-quality patch is made after the other.
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from .. import signatures
 from ..declaration import Among, Part, Probability, Range, Within, from_signature
 from ..errors import UsageError
+from ..locations.url import Location
 from . import degrade
 from .degrade import Bytes
 from .depth import DEPTHS, standing
@@ -224,7 +224,7 @@ class Haze:
         return degrade.jpeg(degrade.stored(hazy), quality, "4:2:0")
 
 
-def spoilt(degradation: Degradation, photo: Bytes, path: Path) -> NDArray[Any]:
+def spoilt(degradation: Degradation, photo: Bytes, path: Location) -> NDArray[Any]:
     """A whole photo, its sides multiples of the scale, degraded in a way that depends on its file's name alone.
 
     Every validation sees the same. Noise of one strength is the one on which papers compare.

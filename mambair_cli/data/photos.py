@@ -13,8 +13,11 @@ from PIL import Image
 
 from ..errors import InputError
 from ..images import planes
-from ..images.decode import decode
+from ..images.decode import decode, decode_bytes
 from ..images.formats import is_image
+from ..images.picture import Picture
+from ..locations import either
+from ..locations.url import Location, Url
 from .degrade import Bytes
 
 CELL = 16
@@ -37,12 +40,32 @@ def find(folders: str | Path | Iterable[str | Path]) -> list[Path]:
     return paths
 
 
+def search(folder: Location) -> list[Location]:
+    """As :func:`find`, in one folder that may be behind a URL.
+
+    Raises:
+        InputError: there is no image.
+    """
+    if not isinstance(folder, Url):
+        return list(find(folder))
+    from ..locations import objects
+
+    urls: list[Location] = [
+        url
+        for url in objects.files(folder, recursive=True)
+        if is_image(url) and not any(part.startswith(".") for part in url.path[len(folder.path) :].split("/"))
+    ]
+    if not urls:
+        raise InputError(f"There is no image in {folder}.", "Put photos there, or change the URL.")
+    return urls
+
+
 def is_photo(path: Path) -> bool:
     """Whether it is a file with the suffix of an image, and none that a system hides beside images."""
     return not path.name.startswith(".") and is_image(path) and path.is_file()
 
 
-def check_sizes(paths: Sequence[Path], least: int) -> None:
+def check_sizes(paths: Sequence[Location], least: int) -> None:
     """Refuse files that are no images or have an edge of less than ``least`` pixels, all of them at once.
 
     Raises:
@@ -54,27 +77,34 @@ def check_sizes(paths: Sequence[Path], least: int) -> None:
         raise InputError(f"{len(bad)} of {len(paths)} images cannot be used: {shown}.", "Remove or replace them.")
 
 
-def _problem(path: Path, least: int) -> str:
+def _problem(path: Location, least: int) -> str:
     try:
-        with Image.open(path) as image:
+        with either.opened(path) as file, Image.open(file) as image:
             width, height = image.size
     except (OSError, Image.DecompressionBombError):
         return "unreadable"
     return f"{width} x {height} pixels, less than {least}" if min(width, height) < least else ""
 
 
-def load(path: Path, gray: bool = False) -> Bytes:
+def load(path: Location, gray: bool = False) -> Bytes:
     """A photo as 8-bit RGB, or as gray (luma of BT.601), without transparency.
 
     Raises:
         InputError: it cannot be read.
     """
-    pixels = planes.colour(decode(path).pixels)
+    pixels = planes.colour(_decoded(path).pixels)
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels / (planes.white(pixels) / 255)).astype(np.uint8)
     if pixels.shape[2] == (1 if gray else 3):
         return np.ascontiguousarray(pixels)
     return luma(pixels) if gray else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _decoded(path: Location) -> Picture:
+    if isinstance(path, Path):
+        return decode(path)
+    with either.opened(path) as file:
+        return decode_bytes(file.read(), str(path))
 
 
 def luma(pixels: Bytes) -> Bytes:

@@ -1,7 +1,10 @@
 """The same question to paths and to URLs; what needs fsspec is asked only where a URL is there."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ..files import checksum
 from .url import Location, Url
@@ -66,3 +69,21 @@ def digest(place: Location) -> str:
 def absolute(place: Location) -> str:
     """A name that is the same from every folder; follows no links, asks nothing."""
     return str(place) if isinstance(place, Url) else os.path.abspath(place)  # noqa: PTH100
+
+
+@contextmanager
+def opened(place: Location) -> Iterator[BinaryIO]:
+    """A file for reading, of which no more is fetched than is asked for.
+
+    Raises:
+        OSError: it cannot be read.
+        InputError: it cannot be read from the URL.
+    """
+    if isinstance(place, Url):
+        from . import objects
+
+        with objects.opened(place) as file:
+            yield file
+        return
+    with place.open("rb") as file:
+        yield file

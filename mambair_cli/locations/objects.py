@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from ..errors import InputError, MambairError, OutputError, UsageError
@@ -111,7 +111,7 @@ def check_shared(url: Url) -> None:
         UsageError: it is in memory.
     """
     if url.scheme == "memory":
-        raise UsageError(f"{url} is in the memory of one process.", "Give one --device, or another place.")
+        raise UsageError(f"{url} is in the memory of one process.", "Use one process, or another place.")
 
 
 def is_folder(url: Url) -> bool:
@@ -186,6 +186,19 @@ def get(url: Url, into: Path) -> None:
         system.get_file(path, str(into))
 
 
+@contextmanager
+def opened(url: Url) -> Iterator[BinaryIO]:
+    """A file for reading, block by block.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _asking(url):
+        system, path = _reached(url)
+        with system.open(path, "rb") as file:
+            yield file
+
+
 def read(url: Url) -> bytes | None:
     """A small file; None if there is none."""
     with _asking(url), suppress(FileNotFoundError):
@@ -194,8 +207,8 @@ def read(url: Url) -> bytes | None:
     return None
 
 
-def write(url: Url, data: bytes) -> None:
-    """A small file, over one that is there.
+def write(url: Url, data: bytes, overwrite: bool = True) -> None:
+    """A small file, by default over one that is there.
 
     Raises:
         OutputError: it cannot be written.
@@ -203,7 +216,7 @@ def write(url: Url, data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "data"
         file.write_bytes(data)
-        put(file, url, overwrite=True)
+        put(file, url, overwrite)
 
 
 def put(path: Path, url: Url, overwrite: bool) -> None:

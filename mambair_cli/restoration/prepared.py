@@ -1,6 +1,6 @@
 """What is decided of a picture before its first row is restored; the same whether it is in memory or read in bands."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,13 @@ from ..images.picture import Pixels
 from ..weights.model import Model
 from . import memory, sizes
 from .choices import Choices
-from .engine import Network, Progress, Report, Settings, fitting, restore_rows
+from .engine import Network, Progress, Report, Settings, Strips, fitting, restore_rows
 from .model import applied, bytes_per_pixel, settings
 from .precision import precision_notes
 from .resample import resampled
 from .sizes import Shape
-from .sources import BLOCK, ArraySink, ArraySource, Source, Wrapped
+from .sources import BLOCK, ArraySink, ArraySource, Source, Wrapped, seen
+from .tiles import Sharing, alone
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Prepared:
     wrap: str
     report: Report
 
-    def rows(self, progress: Progress | None = None) -> Iterator[Pixels]:
+    def rows(self, progress: Progress | None = None, sharing: Sharing = alone) -> Iterator[Pixels]:
         """Blocks (rows, width, channels) of the result from top to bottom, in the type of the picture.
 
         Raises:
@@ -52,8 +53,13 @@ class Prepared:
         source = Wrapped(self.source, self.wrap)
         scale, (height, width) = self.tiling.scale, self.source.shape[:2]
         shape = (height * scale, width * scale)
-        made = restore_rows(source, self.network, self.tiling, self.report, progress)
+        made = restore_rows(source, self.network, self.tiling, self.report, progress, sharing)
         return resampled(_inside(made, source.above * scale, source.beside * scale, shape), shape, self.size)
+
+    def strips(self, tick: Callable[[], None]) -> Strips:
+        """What makes single rows of tiles of the picture; there is none of a picture that stays as it is."""
+        assert self.network is not None
+        return Strips(seen(Wrapped(self.source, self.wrap)), self.network, self.tiling, tick)
 
 
 def prepare(source: Source, model: Model, choices: Choices, report: Report, *, whole_result: bool = False) -> Prepared:
@@ -94,6 +100,7 @@ def restore(
     report: Report | None = None,
     progress: Progress | None = None,
     unclipped: bool = False,
+    sharing: Sharing = alone,
 ) -> Pixels:
     """Restore one picture in memory; the tile is made smaller if memory is short.
 
@@ -105,6 +112,7 @@ def restore(
         progress: called with tiles done and in total.
         unclipped: allow float pixels outside [0, 1], such as noise that was never stored in a file; the result lies in
             [0, 1] all the same.
+        sharing: who makes the rows of tiles.
 
     Raises:
         UsageError: choices do not fit together or the model, or float pixels lie outside [0, 1].
@@ -115,7 +123,7 @@ def restore(
         raise UsageError("The picture holds values outside 0 to 1.", "Scale it, or give uint8 or uint16.")
     task = prepare(ArraySource(pixels), model, choices, report or Report(), whole_result=True)
     sink = ArraySink((*task.size, pixels.shape[2]), pixels.dtype)
-    for rows in task.rows(progress):
+    for rows in task.rows(progress, sharing):
         sink.write(rows)
     return sink.pixels
 

@@ -180,13 +180,35 @@ def test_without_what_is_needed(memory: Any, x2: Path, monkeypatch: pytest.Monke
         ("fetch", "Set5", "--root", "s3://bucket/data", "--dry-run"),
         ("watch", "s3://bucket/in", "out"),
         ("watch", ".", "s3://bucket/out"),
-        ("data", "prepare", "crops", ".", "-o", "s3://bucket/out"),
+        ("data", "prepare", "lmdb", ".", "-o", "s3://bucket/out.lmdb"),
     ],
 )
 def test_commands_for_folders_of_this_machine(arguments: tuple[str, ...]) -> None:
     outcome = run(*arguments)
     assert outcome.code == 2
     assert ", not s3://bucket" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [("sr", ()), ("noise", ("--sigma", "25")), ("haze", ()), ("crops", ("--size", "8", "--step", "4"))],
+)
+def test_data_is_prepared_as_it_is_with_paths(memory: Any, task: str, options: tuple[str, ...]) -> None:
+    command = ("data", "prepare", task)
+    assert run(*command, "in", "-o", "alone", *options).code == 0
+    arguments = (*command, "memory://shop/in", "-o", "memory://shop/out", *options, "--json")
+    told = [json.loads(run(*arguments).out) for _ in range(2)]
+    made = {name.removeprefix("out/"): memory.cat(f"/shop/{name}") for name in names(memory)}
+    assert made == {path.relative_to("alone").as_posix(): path.read_bytes() for path in Path("alone").rglob("*.png")}
+    assert [(each["made"], each["kept"]) for each in told] == [(len(made), 0), (0, len(made))]
+
+
+@pytest.mark.usefixtures("memory")
+def test_prepared_data_goes_beside_its_folder(memory: Any) -> None:
+    assert run("data", "prepare", "jpeg", "memory://shop/in", "--quality", "20").code == 0
+    assert names(memory) == ["LQ/20/a.jpg", "LQ/20/b.jpg"]
+    outcome = run("data", "prepare", "jpeg", "memory://shop/nothing")
+    assert (outcome.code, "There is no image in memory://shop/nothing." in outcome.err) == (1, True)
 
 
 def test_an_incomplete_file_goes_when_it_is_old(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
