@@ -65,6 +65,10 @@ class Actor:
         self.thread.start()
         return await asyncio.wrap_future(self.begun)
 
+    async def end(self) -> None:
+        """Answered by the end of the process alone, which would not show while nothing else is asked for."""
+        await asyncio.Event().wait()
+
     async def restore(self, job: Job) -> Result:
         """What becomes of a picture. Several may be on their way."""
         picture = _Picture(job)

@@ -40,7 +40,7 @@ class NodeShare:
 
 @dataclass(eq=False, kw_only=True)
 class Remote(Worker):
-    """The driver's side; ``calls`` that are not answered, with numbers of pictures, None for the start."""
+    """The driver's side; ``calls`` that are not answered, with numbers of pictures, None for the start and the end."""
 
     actor: Any
     calls: dict[Any, int | None] = field(default_factory=dict)
@@ -65,7 +65,9 @@ class Actors:
         orders = replace(self.orders, threads=max(1, int(place.cpus)))
         remote = self.ray.remote(**place.options(self.ray))(Actor)
         actor = remote.remote(place.kind, orders, Setting.here())
-        return Remote(device=device, first=first, actor=actor, calls={actor.ready.remote(): None})
+        return Remote(
+            device=device, first=first, actor=actor, calls={actor.ready.remote(): None, actor.end.remote(): None}
+        )
 
     def collect(self, workers: Sequence[Worker]) -> Iterator[tuple[Worker, Message]]:
         """All answers that are there."""
@@ -80,7 +82,7 @@ class Actors:
             try:
                 answer = self.ray.get(call)
             except self.ray.exceptions.RayError:
-                dead[worker] = State.gone if number is None and self._gone(worker) else State.died
+                dead[worker] = State.gone if not worker.ready and self._gone(worker) else State.died
                 continue
             if number is None:
                 yield worker, answer or State.ready
