@@ -5,26 +5,28 @@ python -m benchmarks.gpu [--json FILE] [--quick] [--seconds N]
 First one line per usable backend: its deviation from float64, output and all gradients; one beyond rounding ends the
 run with exit code 1. Then, in the order of worth, the SS2D core and the network of the light model, a training step,
 and what is larger or heavier, in fp32 and bf16, for each backend; mamba_ssm takes part where it is installed, with the
-directions copied out by torch. Every row is printed, and written to FILE, as it comes; after N seconds no further row
-is begun. A backend that took over a second is left out of the larger sizes of that table. ``ratio`` is the time of
-mamba_ssm, or else of chunked, over that of the backend. ``graph`` is the time of a core as a CUDA graph, which a
-network in a graph pays: launches from Python may take longer than a small core. ``of bound`` is the bound over the
-time: the larger of the bytes that must be moved at the bandwidth of a large copy, and the operations at the rate of a
-large matrix product, both measured on the same card in the same run. Bytes of a core: input and output. Bytes of a
-network: input, output, weights, and for each block its features read and written once. Operations of a network: the
-published way of counting.
+directions copied out by torch, and in the table of cores a plain CUDA form of its algorithm where it is not. Networks
+of stock layers stand beside: EDSR-baseline and one like SPAN. Every row is printed, and written to FILE, as it comes;
+after N seconds no further row is begun. A backend that took over a second is left out of the larger sizes of that
+table. ``ratio`` is the time of mamba_ssm, or else of cuda_port or chunked, over that of the backend. ``graph`` is the
+time as a CUDA graph, which tiles that come again take: launches from Python may take longer than a small core. ``of
+bound`` is the bound over the time: the larger of the bytes that must be moved at the bandwidth of a large copy, and
+the operations at the rate of a large matrix product, both measured on the same card in the same run. Bytes of a core:
+input and output. Bytes of a network: input, output, weights, and for each block its features read and written once.
+Operations of a network: the published way of counting.
 
 ``--device cpu`` (with TRITON_INTERPRET=1 for Triton) runs the same steps on tiny sizes, to test this program; its times
 mean nothing.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks import cuda_port
 from benchmarks.scan import Case
 from mambair_archs import MambaIR
 from mambair_archs.blocks.residual import VSSBlock
 from mambair_archs.complexity import macs, parameters
+from mambair_cli.restoration.yardstick import YARDSTICK, edsr_baseline
 from mambair_kernels import CROSS_SCAN, chunked, dispatch
 
 NO_CARD = "This machine has no CUDA device that torch can use, so there is nothing to measure."
@@ -55,7 +59,8 @@ TINY = {
     "upsampler": "pixelshuffledirect",
 }
 ENOUGH = 2.0  # seconds spent on repeating a call
-GRAPHED = ("triton", "triton_tiled")  # others wait for the card, or copy
+GRAPHED = ("triton", "triton_tiled", "cuda_port")  # others wait for the card, or copy
+PORT = "cuda_port"
 SLOW = 1.0  # seconds of a call beyond which larger sizes are left out
 HEAD = f"{'':28}{'size':>5} {'type':5}{'backend':13}{'ms':>11}{'graph':>9}{'ratio':>9}{'of bound':>10}{'MiB':>10}"
 Row = dict[str, Any]
@@ -170,6 +175,13 @@ def check(card: Card) -> Iterator[Row]:
         errors = {dtype: deviation(card, backend, tensors, dtype) for dtype in TYPES}
         passed = all(errors[dtype] <= TOLERANCE[dtype] for dtype in TYPES)
         yield {"backend": backend.name, "errors": errors, "passed": passed}
+    if card.cuda:
+        image = [each.to(card.device) for each in tensors[:-1]]
+        port: Callable[..., Tensor] = cuda_port.scan_2d
+        with torch.inference_mode():
+            exact, found = chunked.scan_2d(*(each.double() for each in image)), port(*image)
+        error = float((found - exact).abs().max() / exact.abs().max())
+        yield {"backend": PORT, "errors": {"fp32": error}, "passed": error <= TOLERANCE["fp32"]}
 
 
 def deviation(card: Card, backend: dispatch.Backend, tensors: list[Tensor], dtype: str) -> float:
@@ -186,7 +198,9 @@ def deviation(card: Card, backend: dispatch.Backend, tensors: list[Tensor], dtyp
 def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[], Any]]) -> Iterator[Row]:
     """One row per backend, the one that others are compared with first; one that runs out of memory says so."""
     names = usable(card.device)
-    baseline = "mamba_ssm" if "mamba_ssm" in names else "chunked"
+    if row["what"] == "core" and card.cuda and "mamba_ssm" not in names:
+        names = [*names, PORT]
+    baseline = next(name for name in ("mamba_ssm", PORT, "chunked") if name in names)
     compared: float | None = None
     for backend in sorted(names, key=lambda name: name != baseline):
         key = (row["what"], row["name"], backend)
@@ -204,7 +218,7 @@ def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[
 
 def measure(card: Card, backend: str, what: str, runs: Callable[[str], Callable[[], Any]]) -> Row:
     """Time and peak memory of one backend; None where memory does not suffice."""
-    graph = card.replayed if what == "core" and backend in GRAPHED else lambda _: None
+    graph = card.replayed if what == "stock" or (what != "training" and backend in GRAPHED) else lambda _: None
     with using(backend):
         try:
             run = runs(backend)
@@ -216,11 +230,11 @@ def measure(card: Card, backend: str, what: str, runs: Callable[[str], Callable[
 def cores(card: Card, name: str, sizes: list[int]) -> Iterator[Row]:
     """The scan of one layer."""
     channels, d_state, rank = CORES[name]
-    for size, dtype in ((size, dtype) for size in sizes for dtype in TYPES):
+    for size, dtype in itertools.product(sizes, TYPES):
         case = Case(name, size, *((5, 2, 1) if card.tiny else (channels, d_state, rank)))
         x, *weights = (tensor.to(card.device) for tensor in case.tensors())
         tensors = [x.to(TYPES[dtype]), *weights]
-        scans = {each.name: each.scan_2d for each in dispatch.BACKENDS}
+        scans = {each.name: each.scan_2d for each in dispatch.BACKENDS} | {PORT: cuda_port.scan_2d}
 
         def runs(backend: str, tensors: list[Tensor] = tensors, scans: Any = scans) -> Callable[[], Any]:
             return lambda: scans[backend](*tensors, CROSS_SCAN, None)
@@ -243,17 +257,52 @@ def autocast(card: Card, dtype: str) -> Any:
     return nullcontext() if dtype == "fp32" else torch.autocast(card.device.type, TYPES[dtype])
 
 
-def networks(card: Card, name: str, sizes: list[int]) -> Iterator[Row]:
+def networks(card: Card, name: str, sizes: list[int], types: Iterable[str] = TYPES) -> Iterator[Row]:
     """A whole network."""
     options = NETWORKS[name]
     torch.manual_seed(0)
     network = MambaIR(**(TINY if card.tiny else options)).eval().to(card.device)
-    for size, dtype in ((size, dtype) for size in sizes for dtype in TYPES):
+    for size, dtype in itertools.product(sizes, types):
         x = torch.rand(1, 3, size, size, device=card.device)
         bound = card.bound(network_bytes(network, x, network.scale, dtype), 2 * macs(network, size, size), dtype)
         row = {"what": "network", "name": f"{name} x{network.scale}", "size": size, "type": dtype}
         with torch.inference_mode(), autocast(card, dtype):
             yield from compare(card, row, bound, lambda _, network=network, x=x: lambda: network(x))  # type: ignore[misc]
+
+
+class SPANLike(nn.Module):
+    """Six blocks of three 3x3 convolutions of 48 channels with SPAN's attention (arXiv 2311.12770), in stock layers."""
+
+    def __init__(self, channels: int = 48, scale: int = 4) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(self._block(channels) for _ in range(6))
+        self.last = nn.Sequential(nn.Conv2d(channels, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+
+    @staticmethod
+    def _block(channels: int) -> nn.Module:
+        one, two, three = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3))
+        return nn.Sequential(one, nn.SiLU(), two, nn.SiLU(), three)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, 3, h, w) to (batch, 3, 4 h, 4 w)."""
+        x = self.first(image)
+        for block in self.blocks:
+            y = block(x)
+            x = (x + y) * (y.sigmoid() - 0.5)
+        out: Tensor = self.last(x)
+        return out
+
+
+def stock(card: Card, sizes: list[int]) -> Iterator[Row]:
+    """Networks of stock layers, channels-last."""
+    span = SPANLike().eval().to(device=card.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    runs = {YARDSTICK: edsr_baseline(card.device), "like SPAN x4": span}
+    for (name, network), size, dtype in itertools.product(runs.items(), sizes, TYPES):
+        x = torch.rand(1, 3, size, size, device=card.device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), autocast(card, dtype):
+            found = measure(card, "chunked", "stock", lambda _, network=network, x=x: lambda: network(x))  # type: ignore[misc]
+        yield {"what": "stock", "name": name, "size": size, "type": dtype, "backend": "torch", **found}
 
 
 def training(card: Card, size: int, batch: int) -> Iterator[Row]:
@@ -282,8 +331,9 @@ def line(row: Row) -> str:
     head = f"{row['what']:9}{row['name']:19}{row['size']:>5} {row['type']:5}{row['backend']:13}"
     if row["seconds"] is None:
         return f"{head}   out of memory"
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x"
-    share, memory = f"{row['bound'] / row['seconds']:.1%}", f"{row['peak_bytes'] / 2**20:.0f}"
+    ratio = f"{row['ratio']:.2f}x" if row.get("ratio") else ""
+    share = f"{row['bound'] / row['seconds']:.1%}" if row.get("bound") else ""
+    memory = f"{row['peak_bytes'] / 2**20:.0f}"
     graph = "" if row["graph_seconds"] is None else f"{row['graph_seconds'] * 1e3:.3f}"
     return f"{head}{row['seconds'] * 1e3:>11.3f}{graph:>9}{ratio:>9}{share:>10}{memory:>10}"
 
@@ -329,11 +379,13 @@ def tables(card: Card, quick: bool) -> Iterator[Row]:
     sizes, larger = ([3], []) if card.tiny else ([64, 256], [] if quick else [128, 512, 1024])
     yield from cores(card, "light", sizes)
     yield from networks(card, "light", sizes)
+    yield from stock(card, sizes)
     yield from training(card, *((3, 1) if card.tiny else (64, 8)))
     yield from cores(card, "light", larger)
     yield from cores(card, "classic", [*sizes, *larger])
     yield from networks(card, "light", larger)
     yield from networks(card, "classic", [*sizes, *larger])
+    yield from networks(card, "light", [2048] if larger else [], ["bf16"])
 
 
 def record(report: Row, table: str, row: Row, file: Path | None) -> None:

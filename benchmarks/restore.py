@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks import published_backend
 from mambair_archs import MambaIR, MambaIRv2Light
 from mambair_cli.restoration.memory import keep_freed_memory
-from mambair_cli.restoration.speed import edsr_baseline
+from mambair_cli.restoration.yardstick import edsr_baseline
 from mambair_kernels import dispatch
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
