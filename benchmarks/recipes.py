@@ -1,7 +1,7 @@
-"""Which published recipes are taken: the keys of each kind that BasicSR 1.4.2 comes with, and what is said of it.
+"""Which published recipes are taken: those of BasicSR 1.4.2 by name, and what is said of each.
 
-``python -m benchmarks.recipes`` prints the table. Keys are written down here, values are small ones of the same type;
-nothing is trained, since that needs each recipe's data.
+``python -m benchmarks.recipes`` prints the table. Keys and values are written down here, those shared by many once;
+places of files, numbers of steps and seeds are stand-ins. Nothing is trained, since that needs each recipe's data.
 """
 
 import sys
@@ -16,20 +16,22 @@ import yaml
 from mambair_cli.training.recipe.reading import RecipeError, read_recipe
 
 Recipe = dict[str, Any]
+Named = Iterator[tuple[str, Recipe]]
 
 DISK, LMDB = {"type": "disk"}, {"type": "lmdb"}
 LOADED: Recipe = {
     "use_shuffle": True,
-    "num_worker_per_gpu": 1,
-    "batch_size_per_gpu": 2,
-    "dataset_enlarge_ratio": 2,
+    "num_worker_per_gpu": 6,
+    "batch_size_per_gpu": 16,
+    "dataset_enlarge_ratio": 100,
     "prefetch_mode": None,
 }
 ADAM: Recipe = {"type": "Adam", "lr": 1e-4, "weight_decay": 0, "betas": [0.9, 0.99]}
 STEPS: Recipe = {"type": "MultiStepLR", "milestones": [20, 40], "gamma": 0.5}
 WAVES: Recipe = {"type": "CosineAnnealingRestartLR", "periods": [50, 50], "restart_weights": [1, 1], "eta_min": 1e-7}
+WAVE: Recipe = WAVES | {"periods": [100], "restart_weights": [1]}
 L1: Recipe = {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"}
-CHARBONNIER: Recipe = {"type": "CharbonnierLoss", "loss_weight": 1.0, "reduction": "sum"}
+CHARBONNIER: Recipe = {"type": "CharbonnierLoss", "loss_weight": 1.0, "reduction": "mean"}
 VGG: Recipe = {
     "type": "PerceptualLoss",
     "layer_weights": {"conv5_4": 1},
@@ -40,6 +42,11 @@ VGG: Recipe = {
     "style_weight": 0,
     "criterion": "l1",
 }
+VGG_OF_FIVE: Recipe = VGG | {
+    "layer_weights": {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1, "conv4_4": 1, "conv5_4": 1}
+}
+VGG_OF_FACES: Recipe = VGG | {"use_input_norm": False, "perceptual_weight": 10.0}
+VGG_OF_FACES |= {"layer_weights": {f"relu{block}_1": 2.0**block / 32 for block in range(1, 6)}}
 GAN: Recipe = {
     "type": "GANLoss",
     "gan_type": "vanilla",
@@ -47,13 +54,60 @@ GAN: Recipe = {
     "fake_label_val": 0.0,
     "loss_weight": 0.005,
 }
-PSNR: Recipe = {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": False}
+ADVERSARIAL: Recipe = {"optim_d": ADAM, "perceptual_opt": VGG, "gan_opt": GAN, "net_d_iters": 1, "net_d_init_iters": 0}
 LOGGER: Recipe = {
     "print_freq": 100,
     "save_checkpoint_freq": 5e3,
     "use_tb_logger": True,
     "wandb": {"project": None, "resume_id": None},
 }
+
+
+def metric(kind: str, crop: int, luma: bool = False, **more: Any) -> Recipe:
+    """A figure of ``val.metrics``."""
+    return {"type": f"calculate_{kind}", "crop_border": crop, "test_y_channel": luma} | more
+
+
+def training(model: str, network: Recipe, data: Recipe, val: list[Recipe], scale: int = 4, **train: Any) -> Recipe:
+    """A recipe for training, in the order of the published ones; keys of ``train`` that are None are left out."""
+    recipe: Recipe = {"name": "published", "model_type": model, "scale": scale, "num_gpu": 1, "manual_seed": 0}
+    validations = {f"val_{number}" if number > 1 else "val": each for number, each in enumerate(val, 1)}
+    recipe["datasets"] = {"train": data | LOADED} | validations
+    recipe["network_g"] = network
+    recipe["path"] = {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None}
+    usual: Recipe = {"optim_g": ADAM, "scheduler": STEPS, "total_iter": 100, "warmup_iter": -1, "pixel_opt": L1}
+    recipe["train"] = {key: value for key, value in (usual | train).items() if value is not None}
+    recipe["val"] = {"val_freq": 5e3, "save_img": False, "metrics": {"psnr": metric("psnr", scale)}}
+    recipe["logger"] = LOGGER
+    recipe["dist_params"] = {"backend": "nccl", "port": 29500}
+    return recipe
+
+
+def started(recipe: Recipe, strict: bool = True, **path: Any) -> Recipe:
+    """The recipe with weights to start from."""
+    return recipe | {"path": recipe["path"] | {"pretrain_network_g": "x.pth", "strict_load_g": strict} | path}
+
+
+def measuring(
+    model: str, network: Recipe, data: list[Recipe], scale: int = 4, crop: int | None = None, **val: Any
+) -> Recipe:
+    """A recipe for a test."""
+    border = scale if crop is None else crop
+    recipe: Recipe = {"name": "published", "model_type": model, "scale": scale, "num_gpu": 1, "manual_seed": 0}
+    recipe["datasets"] = {f"test_{number}": each for number, each in enumerate(data, 1)}
+    recipe["network_g"] = network
+    recipe["path"] = {"pretrain_network_g": "x.pth", "strict_load_g": True}
+    metrics = {"psnr": metric("psnr", border), "ssim": metric("ssim", border)}
+    recipe["val"] = {"save_img": True, "suffix": None, "metrics": metrics} | val
+    return recipe
+
+
+def without_truth(recipe: Recipe) -> Recipe:
+    """The recipe of a test without clean images, which measures nothing."""
+    sets = {"test_1": SINGLE, "test_2": SINGLE}
+    return recipe | {"datasets": sets, "val": {"save_img": True, "suffix": None}}
+
+
 PAIRS: Recipe = {
     "name": "p",
     "type": "PairedImageDataset",
@@ -61,166 +115,254 @@ PAIRS: Recipe = {
     "dataroot_lq": "lr",
     "io_backend": DISK,
 }
-VIDEO: Recipe = {"name": "REDS4", "dataroot_gt": "hr", "dataroot_lq": "lr", "io_backend": DISK, "cache_data": False}
-WITHOUT: Recipe = {"name": "s", "type": "SingleImageDataset", "dataroot_lq": "lr", "io_backend": DISK}
-
-
-def training(model: str, network: Recipe, data: Recipe, val: Recipe | None, scale: int = 4, **train: Any) -> Recipe:
-    """A recipe for training, in the order of the published ones."""
-    recipe: Recipe = {"name": "published", "model_type": model, "scale": scale, "num_gpu": 8, "manual_seed": 0}
-    recipe["datasets"] = {"train": data | LOADED} | ({"val": val} if val else {})
-    recipe["network_g"] = network
-    recipe["path"] = {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None}
-    optimisation = {"optim_g": ADAM, "scheduler": STEPS, "total_iter": 100, "warmup_iter": -1, "pixel_opt": L1}
-    recipe["train"] = {key: value for key, value in (optimisation | train).items() if value is not None}
-    recipe["val"] = {"val_freq": 5e3, "save_img": False, "metrics": {"psnr": PSNR}}
-    recipe["logger"] = LOGGER
-    recipe["dist_params"] = {"backend": "nccl", "port": 29500}
-    return recipe
-
-
-def measuring(model: str, network: Recipe, data: Recipe, scale: int = 4, **val: Any) -> Recipe:
-    """A recipe for a test."""
-    recipe: Recipe = {"name": "published", "model_type": model, "scale": scale, "num_gpu": 1, "manual_seed": 0}
-    recipe["datasets"] = {"test_1": data, "test_2": data}
-    recipe["network_g"] = network
-    recipe["path"] = {"pretrain_network_g": "experiments/x.pth", "strict_load_g": True}
-    recipe["val"] = {"save_img": True, "suffix": None, "metrics": {"psnr": PSNR}} | val
-    return recipe
-
-
-EDSR: Recipe = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_block": 16, "upscale": 4}
-EDSR |= {"res_scale": 1, "img_range": 255.0, "rgb_mean": [0.4488, 0.4371, 0.4040]}
-RESNET: Recipe = {"type": "MSRResNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_block": 16, "upscale": 4}
-RRDB: Recipe = {"type": "RRDBNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_block": 23, "num_grow_ch": 32}
-SWIN: Recipe = {"type": "SwinIR", "upscale": 4, "in_chans": 3, "img_size": 48, "window_size": 8, "img_range": 1.0}
-SWIN |= {"depths": [6], "embed_dim": 180, "num_heads": [6], "mlp_ratio": 2, "upsampler": "pixelshuffle"}
-SWIN |= {"resi_connection": "1conv"}
-RCAN: Recipe = {"type": "RCAN", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_group": 10, "num_block": 20}
-RCAN |= {"squeeze_factor": 16, "upscale": 4, "res_scale": 1, "img_range": 255.0, "rgb_mean": [0.4, 0.4, 0.4]}
-ECBSR: Recipe = {"type": "ECBSR", "num_in_ch": 1, "num_out_ch": 1, "num_block": 4, "num_channel": 16}
-ECBSR |= {"with_idt": False, "act_type": "prelu", "scale": 4}
-EDVR: Recipe = {"type": "EDVR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_frame": 5, "hr_in": False}
-EDVR |= {"deformable_groups": 8, "num_extract_block": 5, "num_reconstruct_block": 10, "center_frame_idx": None}
-EDVR |= {"with_predeblur": False, "with_tsa": True}
-BASICVSR: Recipe = {"type": "BasicVSR", "num_feat": 64, "num_block": 30, "spynet_path": "spynet.pth"}
-ICONVSR: Recipe = BASICVSR | {"type": "IconVSR", "keyframe_stride": 5, "temporal_padding": 2, "edvr_path": "e.pth"}
-BASICVSRPP: Recipe = {"type": "BasicVSRPlusPlus", "mid_channels": 64, "num_blocks": 7, "is_low_res_input": True}
-BASICVSRPP |= {"spynet_path": "spynet.pth"}
-STYLE: Recipe = {"out_size": 256, "channel_multiplier": 2, "resample_kernel": [1, 3, 3, 1]}
-HIFACE: Recipe = {"type": "HiFaceGAN", "num_in_ch": 3, "num_feat": 48, "use_vae": False, "z_dim": 256}
-HIFACE |= {"crop_size": 512, "norm_g": "spectralspadebatch3x3", "is_train": False}
+SINGLE: Recipe = {"name": "s", "type": "SingleImageDataset", "dataroot_lq": "lr", "io_backend": DISK}
+PATCHES: Recipe = PAIRS | {"filename_tmpl": "{}", "gt_size": 192, "use_hflip": True, "use_rot": True}
+LISTED: Recipe = PATCHES | {"meta_info_file": "meta.txt"}
+THREE = [PAIRS, PAIRS, PAIRS | {"filename_tmpl": "{}x4"}]
 DISCRIMINATOR: Recipe = {"type": "VGGStyleDiscriminator", "num_in_ch": 3, "num_feat": 64}
+COLOURS: Recipe = {"num_in_ch": 3, "num_out_ch": 3}
+RRDB: Recipe = {"type": "RRDBNet", **COLOURS, "num_feat": 64, "num_block": 23, "num_grow_ch": 32}
 
-PATCHES: Recipe = PAIRS | {"filename_tmpl": "{}", "gt_size": 128, "use_hflip": True, "use_rot": True}
+
+def edsr() -> Named:
+    """Middle and large, at three scales; x3 and x4 start from x2."""
+    for size, feat, blocks, shrink in (("M", 64, 16, 1), ("L", 256, 32, 0.1)):
+        for scale in (2, 3, 4):
+            network: Recipe = {"type": "EDSR", **COLOURS, "num_feat": feat, "num_block": blocks, "upscale": scale}
+            network |= {"res_scale": shrink, "img_range": 255.0, "rgb_mean": [0.4488, 0.4371, 0.4040]}
+            train = training("SRModel", network, LISTED | {"gt_size": 48 * scale}, [PAIRS], scale, ema_decay=0.999)
+            yield f"train_EDSR_{size}x{scale}", started(train, strict=False) if scale > 2 else train
+            yield f"test_EDSR_{size}x{scale}", measuring("SRModel", network, THREE, scale)
+
+
+def srresnet() -> Named:
+    """MSRResNet at three scales, of which x2 and x3 start from x4, and MSRGAN."""
+    for scale in (2, 3, 4):
+        network: Recipe = {"type": "MSRResNet", **COLOURS, "num_feat": 64, "num_block": 16, "upscale": scale}
+        train = training("SRModel", network, LISTED, [PAIRS, PAIRS], scale, ema_decay=0.999, scheduler=WAVES)
+        train["val"]["metrics"]["niqe"] = {"type": "calculate_niqe", "crop_border": scale, "better": "lower"}
+        yield f"train_MSRResNet_x{scale}", train if scale == 4 else started(train, strict=False)
+        yield f"test_MSRResNet_x{scale}", measuring("SRModel", network, THREE, scale)
+    yield "test_MSRResNet_x4_woGT", without_truth(measuring("SRModel", network, THREE))
+    gan = training("SRGANModel", network, PATCHES, [PAIRS], ema_decay=0.999, **ADVERSARIAL)
+    yield "train_MSRGAN_x4", started(gan | {"network_d": DISCRIMINATOR})
+    yield "test_MSRGAN_x4", measuring("SRGANModel", network, THREE)
+
+
+def esrgan() -> Named:
+    """RRDBNet, alone and with a discriminator."""
+    yield "train_RRDBNet_PSNR_x4", training("SRModel", RRDB, PATCHES, [PAIRS], ema_decay=0.999, scheduler=WAVES)
+    yield "test_RRDBNet_PSNR_x4", measuring("SRModel", RRDB, THREE)
+    network = {key: value for key, value in RRDB.items() if key != "num_grow_ch"}
+    gan = training("ESRGANModel", network, PATCHES, [PAIRS], ema_decay=0.999, **ADVERSARIAL)
+    yield "train_ESRGAN_x4", started(gan | {"network_d": DISCRIMINATOR})
+    yield "test_ESRGAN_x4", measuring("ESRGANModel", RRDB, THREE)
+    yield "test_ESRGAN_x4_woGT", without_truth(measuring("ESRGANModel", RRDB, THREE))
+
+
+def real_esrgan() -> Named:
+    """Degraded twice by the model, x2 and x4, with and without a discriminator."""
+    second: Recipe = {"second_blur_prob": 0.8, "gt_size": 256, "queue_size": 180}
+    for number in ("", "2"):
+        second |= {f"resize_prob{number}": [0.2, 0.7, 0.1], f"resize_range{number}": [0.15, 1.5]}
+        second |= {f"gaussian_noise_prob{number}": 0.5, f"noise_range{number}": [1, 30]}
+        second |= {f"poisson_scale_range{number}": [0.05, 3], f"gray_noise_prob{number}": 0.4}
+        second |= {f"jpeg_range{number}": [30, 95]}
+    data: Recipe = {"name": "DF2K", "type": "RealESRGANDataset", "dataroot_gt": "hr", "meta_info": "meta.txt"}
+    data |= {"io_backend": DISK, "gt_size": 256, "use_hflip": True, "use_rot": False, "final_sinc_prob": 0.8}
+    kernels = ["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+    for number in ("", "2"):
+        data |= {f"blur_kernel_size{number}": 21, f"kernel_list{number}": kernels, f"sinc_prob{number}": 0.1}
+        data |= {f"kernel_prob{number}": [0.45, 0.25, 0.12, 0.03, 0.12, 0.03], f"blur_sigma{number}": [0.2, 3]}
+        data |= {f"betag_range{number}": [0.5, 4], f"betap_range{number}": [1, 2]}
+    for scale in (2, 4):
+        network = RRDB | ({"scale": 2} if scale == 2 else {})
+        plain = training("RealESRNetModel", network, data, [], scale, ema_decay=0.999) | {"gt_usm": True}
+        losses: Recipe = ADVERSARIAL | {"perceptual_opt": VGG_OF_FIVE}
+        gan = training("RealESRGANModel", network, data, [], scale, ema_decay=0.999, **losses)
+        gan["network_d"] = {"type": "UNetDiscriminatorSN", "num_in_ch": 3, "num_feat": 64, "skip_connection": True}
+        gan |= {"l1_gt_usm": True, "percep_gt_usm": True, "gan_gt_usm": False}
+        for name, recipe in (("net", plain), ("gan", gan)):
+            unmeasured = {key: value for key, value in (recipe | second).items() if key != "val"}
+            whole = started(unmeasured | {"num_gpu": "auto"}, strict=name == "gan", param_key_g="params_ema")
+            yield f"train_realesr{name}_x{scale}plus", whole
+
+
+def other_images() -> Named:
+    """RCAN, SwinIR, ECBSR, HiFaceGAN and StyleGAN2."""
+    rcan: Recipe = {"type": "RCAN", **COLOURS, "num_feat": 64, "num_group": 10, "num_block": 20, "squeeze_factor": 16}
+    rcan |= {"upscale": 4, "res_scale": 1, "img_range": 255.0, "rgb_mean": [0.4488, 0.4371, 0.4040]}
+    yield "train_RCAN_x2", training("SRModel", rcan, PATCHES, [PAIRS], 2, ema_decay=0.999)
+    test = measuring("SRModel", rcan, THREE)
+    del test["val"]
+    yield "test_RCAN", test | {"suffix": None, "crop_border": None, "save_img": True}
+    for scale in (2, 4):
+        swin: Recipe = {
+            "type": "SwinIR",
+            "upscale": scale,
+            "in_chans": 3,
+            "img_size": 48,
+            "window_size": 8,
+            "img_range": 1.0,
+        }
+        swin |= {"depths": [6] * 6, "embed_dim": 180, "num_heads": [6] * 6, "mlp_ratio": 2}
+        swin |= {"upsampler": "pixelshuffle", "resi_connection": "1conv"}
+        recipe = training("SwinIRModel", swin, LISTED, [PAIRS], scale, ema_decay=0.999)
+        yield f"train_SwinIR_SRx{scale}_scratch", recipe | {"num_gpu": "auto"}
+    for name, scale, channels, backend in (
+        ("x2_m4c16_prelu", 2, 1, DISK),
+        ("x4_m4c16_prelu", 4, 1, LMDB),
+        ("x4_m4c16_prelu_RGB", 4, 3, LMDB),
+    ):
+        ecbsr: Recipe = {
+            "type": "ECBSR",
+            "num_in_ch": channels,
+            "num_out_ch": channels,
+            "num_block": 4,
+            "num_channel": 16,
+        }
+        ecbsr |= {"with_idt": False, "act_type": "prelu", "scale": scale}
+        luma = {"color": "y"} if channels == 1 else {}
+        val = [PAIRS | {"filename_tmpl": f"{{}}x{scale}"} | luma] * 4
+        flat = STEPS | {"gamma": 1}
+        recipe = training("SRModel", ecbsr, LISTED | luma | {"io_backend": backend}, val, scale, scheduler=flat)
+        recipe["train"]["ema_decay"] = 0
+        figures = {kind: metric(kind, scale, luma=True, better="higher") for kind in ("psnr", "ssim")}
+        recipe["val"] |= {"pbar": False, "metrics": figures}
+        yield f"train_ECBSR_{name}", recipe
+    face: Recipe = {"type": "HiFaceGAN", "num_in_ch": 3, "num_feat": 48, "use_vae": False, "z_dim": 256}
+    face |= {"crop_size": 512, "norm_g": "spectralspadebatch3x3", "is_train": False}
+    losses: Recipe = ADVERSARIAL | {"perceptual_opt": VGG_OF_FACES, "pixel_opt": None}
+    losses |= {"gan_opt": GAN | {"type": "MultiScaleGANLoss", "gan_type": "lsgan", "loss_weight": 1.0}}
+    losses |= {"feature_matching_opt": {"type": "GANFeatLoss", "loss_weight": 10.0, "criterion": "l1"}}
+    recipe = training("HiFaceGANModel", face, PATCHES | {"gt_size": 512, "use_rot": False}, [PAIRS], 1, **losses)
+    recipe["network_d"] = {"type": "HiFaceGANDiscriminator", **COLOURS, "conditional_d": True, "num_feat": 64}
+    recipe["network_d"] |= {"norm_d": "spectralinstance"}
+    yield "train_hifacegan", {key: value for key, value in recipe.items() if key != "dist_params"}
+    yield "test_hifacegan", measuring("HiFaceGANModel", face, [PAIRS], 1, crop=4)
+    yield "test_hifacegan_woGT", without_truth(measuring("HiFaceGANModel", face, [PAIRS], 1))
+    style: Recipe = {"out_size": 256, "channel_multiplier": 2, "resample_kernel": [1, 3, 3, 1]}
+    generator = style | {"type": "StyleGAN2Generator", "num_style_feat": 512, "num_mlp": 8, "lr_mlp": 0.01}
+    photos: Recipe = {"name": "FFHQ", "type": "FFHQDataset", "dataroot_gt": "ffhq.lmdb", "io_backend": LMDB}
+    photos |= {"use_hflip": True, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    plain: Recipe = {"type": "Adam", "lr": 2e-3}
+    losses = {"optim_g": plain, "optim_d": plain, "pixel_opt": None, "net_d_iters": 1, "net_d_init_iters": 0}
+    losses |= {"gan_opt": {"type": "GANLoss", "gan_type": "wgan_softplus", "loss_weight": 1.0}, "r1_reg_weight": 10}
+    losses |= {"path_batch_shrink": 2, "path_reg_weight": 2, "net_g_reg_every": 4, "net_d_reg_every": 16}
+    recipe = training("StyleGAN2Model", generator, photos, [], 1, mixing_prob=0.9, **losses)
+    del recipe["scale"]
+    recipe |= {"network_d": style | {"type": "StyleGAN2Discriminator"}, "val": {"val_freq": 5e3, "save_img": True}}
+    yield "train_StyleGAN2_256_Cmul2_FFHQ", recipe
+    yield "train_StyleGAN2_256_Cmul2_FFHQ_800k", recipe
+
+
+VIDEO: Recipe = {"name": "v", "dataroot_gt": "hr", "dataroot_lq": "lr", "io_backend": DISK}
 CLIPS: Recipe = VIDEO | {"meta_info_file": "meta.txt", "num_frame": 5, "gt_size": 256, "interval_list": [1]}
 CLIPS |= {"random_reverse": False, "use_hflip": True, "use_rot": True}
-del CLIPS["cache_data"]
 REDS: Recipe = CLIPS | {"type": "REDSDataset", "dataroot_flow": None, "val_partition": "REDS4"}
-OLD: Recipe = {"use_flip" if key == "use_hflip" else key: value for key, value in REDS.items()}
-RECURRENT: Recipe = CLIPS | {"type": "REDSRecurrentDataset", "val_partition": "REDS4", "test_mode": False}
-VIMEO: Recipe = CLIPS | {"type": "Vimeo90KRecurrentDataset", "num_frame": -1, "flip_sequence": True}
-FRAMES: Recipe = VIDEO | {"type": "VideoTestDataset", "meta_info_file": "m.txt", "num_frame": 5}
+FRAMES: Recipe = VIDEO | {"type": "VideoTestDataset", "cache_data": False, "num_frame": 7}
 FRAMES |= {"padding": "reflection_circle"}
+REDS4: Recipe = FRAMES | {"meta_info_file": "meta.txt", "num_frame": 5}
+SEPTUPLETS: Recipe = FRAMES | {"type": "VideoTestVimeo90KDataset", "meta_info_file": "meta.txt"}
 SEQUENCES: Recipe = VIDEO | {"type": "VideoRecurrentTestDataset", "cache_data": True, "num_frame": -1}
-SEPTUPLETS: Recipe = VIDEO | {"type": "VideoTestVimeo90KDataset", "meta_info_file": "m.txt", "num_frame": 7}
-FACES: Recipe = {"name": "FFHQ", "type": "FFHQDataset", "dataroot_gt": "ffhq.lmdb", "io_backend": LMDB}
-FACES |= {"use_hflip": True, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
-KINDS: dict[str, Recipe] = {
-    "EDSR, train (6)": training("SRModel", EDSR, PATCHES | {"meta_info_file": "m.txt"}, PAIRS, ema_decay=0.999),
-    "EDSR, test (6)": measuring("SRModel", EDSR, PAIRS),
-    "MSRResNet, train (3)": training("SRModel", RESNET, PATCHES, PAIRS, scheduler=WAVES, ema_decay=0.999),
-    "MSRResNet, test (3)": measuring("SRModel", RESNET, PAIRS),
-    "MSRResNet, no ground truth (1)": measuring("SRModel", RESNET, WITHOUT),
-    "RCAN, train and test (2)": training("SRModel", RCAN, PATCHES, PAIRS),
-    "SwinIR, train (2)": training("SwinIRModel", SWIN, PATCHES, PAIRS, scheduler=STEPS, ema_decay=0.999),
-    "ECBSR, train (3)": training(
-        "SRModel", ECBSR, PATCHES | {"color": "y", "io_backend": LMDB}, PAIRS | {"color": "y"}
-    ),
-    "RRDBNet, train and test (2)": training("SRModel", RRDB, PATCHES, PAIRS, scheduler=WAVES),
-    "SRGAN, train (1)": training(
-        "SRGANModel", RESNET, PATCHES, PAIRS, optim_d=ADAM, perceptual_opt=VGG, gan_opt=GAN, net_d_iters=1
-    )
-    | {"network_d": DISCRIMINATOR},
-    "ESRGAN, train (1)": training(
-        "ESRGANModel", RRDB, PATCHES, PAIRS, optim_d=ADAM, perceptual_opt=VGG, gan_opt=GAN, net_d_init_iters=0
-    )
-    | {"network_d": DISCRIMINATOR},
-    "ESRGAN, test (1)": measuring("ESRGANModel", RRDB, PAIRS),
-    "ESRGAN, no ground truth (1)": measuring("ESRGANModel", RRDB, WITHOUT),
-    "EDVR, train (4)": training(
-        "EDVRModel", EDVR, REDS, FRAMES, pixel_opt=CHARBONNIER, scheduler=WAVES, tsa_iter=50, dcn_lr_mul=1
-    )
-    | {"find_unused_parameters": True},
-    "EDVR, test (7)": measuring("EDVRModel", EDVR, FRAMES),
-    "BasicVSR, REDS, train (1)": training(
-        "VideoRecurrentModel", BASICVSR, RECURRENT, SEQUENCES, pixel_opt=CHARBONNIER, fix_flow=50, flow_lr_mul=0.125
-    ),
-    "BasicVSR, Vimeo, train (2)": training(
-        "VideoRecurrentModel", BASICVSR, VIMEO, SEQUENCES, pixel_opt=CHARBONNIER, fix_flow=50, flow_lr_mul=0.125
-    ),
-    "IconVSR, train (3)": training(
-        "VideoRecurrentModel", ICONVSR, RECURRENT, SEQUENCES, pixel_opt=CHARBONNIER, fix_flow=50, flow_lr_mul=0.125
-    ),
-    "BasicVSR, test (3)": measuring("VideoRecurrentModel", BASICVSR, SEQUENCES),
-    "BasicVSR, Vimeo, test (3)": measuring(
-        "VideoRecurrentModel", BASICVSR, SEPTUPLETS, flip_seq=True, center_frame_only=True
-    ),
-    "BasicVSR++, train (1)": training(
-        "VideoRecurrentModel", BASICVSRPP, RECURRENT, SEQUENCES, pixel_opt=CHARBONNIER, fix_flow=50, flow_lr_mul=0.25
-    ),
-    "DUF, test (1)": measuring(
-        "VideoBaseModel",
-        {"type": "DUF", "scale": 4, "num_layer": 52, "adapt_official_weights": True},
-        FRAMES | {"type": "VideoTestDUFDataset", "use_duf_downsampling": True},
-    ),
-    "TOFlow, test (1)": measuring("VideoBaseModel", {"type": "TOFlow", "adapt_official_weights": True}, FRAMES)
-    | {"save_img": True},
-    "StyleGAN2, train (2)": training(
-        "StyleGAN2Model",
-        STYLE | {"type": "StyleGAN2Generator", "num_style_feat": 512, "num_mlp": 8, "lr_mlp": 0.01},
-        FACES,
-        None,
-        scale=1,
-        optim_g={"type": "Adam", "lr": 2e-3},
-        optim_d={"type": "Adam", "lr": 2e-3},
-        pixel_opt=None,
-        gan_opt={"type": "GANLoss", "gan_type": "wgan_softplus", "loss_weight": 1.0},
-        r1_reg_weight=10,
-        path_batch_shrink=2,
-        path_reg_weight=2,
-        net_g_reg_every=4,
-        net_d_reg_every=16,
-        mixing_prob=0.9,
-        net_d_iters=1,
-        net_d_init_iters=0,
-    )
-    | {"network_d": STYLE | {"type": "StyleGAN2Discriminator"}, "val": {"val_freq": 5e3, "save_img": True}},
-    "HiFaceGAN, train (1)": training(
-        "HiFaceGANModel",
-        HIFACE,
-        PATCHES,
-        PAIRS,
-        scale=1,
-        pixel_opt=None,
-        optim_d=ADAM,
-        perceptual_opt=VGG,
-        gan_opt=GAN | {"type": "MultiScaleGANLoss", "gan_type": "lsgan"},
-        feature_matching_opt={"type": "GANFeatLoss", "loss_weight": 10.0, "criterion": "l1"},
-        net_d_iters=1,
-    )
-    | {
-        "network_d": {"type": "HiFaceGANDiscriminator", "num_in_ch": 3, "num_out_ch": 3, "conditional_d": True}
-        | {"num_feat": 64, "norm_d": "spectralinstance"}
-    },
-    "HiFaceGAN, test (2)": measuring("HiFaceGANModel", HIFACE, PAIRS, scale=1),
-    "older names of keys (12)": training(
-        "EDVRModel", EDVR, OLD, FRAMES, pixel_opt=CHARBONNIER, tsa_iter=50, dcn_lr_mul=1
-    )
-    | {"path": {"pretrain_model_g": "x.pth", "strict_load": False, "resume_state": None}},
+
+def windows() -> Named:
+    """EDVR, DUF and TOFlow: several frames make one."""
+
+    def edvr(size: str, frames: int = 5, **more: bool) -> Recipe:
+        feat, blocks = (64, 10) if size == "M" else (128, 40)
+        network: Recipe = {"type": "EDVR", **COLOURS, "num_feat": feat, "num_frame": frames, "deformable_groups": 8}
+        network |= {"num_extract_block": 5, "num_reconstruct_block": blocks, "center_frame_idx": None}
+        return network | {"hr_in": False, "with_predeblur": False, "with_tsa": True} | more
+
+    total = CHARBONNIER | {"reduction": "sum"}
+    for size in ("M", "L"):
+        name = f"train_EDVR_{size}_x4_SR_REDS"
+        network = edvr(size, with_tsa=False)
+        recipe = training("EDVRModel", network, REDS, [REDS4], pixel_opt=total, scheduler=WAVES, dcn_lr_mul=1)
+        yield f"{name}_woTSA", recipe | {"find_unused_parameters": True}
+        recipe |= {"network_g": edvr(size), "train": recipe["train"] | {"tsa_iter": 50}}
+        yield name, started(recipe | {"find_unused_parameters": True}, strict=False)
+    replicated = REDS4 | {"padding": "replicate"}
+    blurred = edvr("L", hr_in=True, with_predeblur=True)
+    for name, network, data, scale in (
+        ("L_deblur_REDS", blurred, replicated, 1),
+        ("L_deblurcomp_REDS", blurred, replicated, 1),
+        ("L_x4_SR_REDS", edvr("L"), REDS4, 4),
+        ("L_x4_SR_Vid4", edvr("L", 7), FRAMES, 4),
+        ("L_x4_SR_Vimeo90K", edvr("L", 7), SEPTUPLETS, 4),
+        ("L_x4_SRblur_REDS", edvr("L", with_predeblur=True), replicated, 4),
+        ("M_x4_SR_REDS", edvr("M"), REDS4, 4),
+    ):
+        yield f"test_EDVR_{name}", measuring("EDVRModel", network, [data], scale, crop=0)
+    duf: Recipe = {"type": "DUF", "scale": 4, "num_layer": 52, "adapt_official_weights": True}
+    data = FRAMES | {"type": "VideoTestDUFDataset", "use_duf_downsampling": True}
+    yield "test_DUF_official", measuring("VideoBaseModel", duf, [data], crop=8)
+    flow: Recipe = {"type": "TOFlow", "adapt_official_weights": True}
+    yield "test_TOF_official", measuring("VideoBaseModel", flow, [FRAMES], crop=0) | {"save_img": True}
+
+
+def recurrences() -> Named:
+    """BasicVSR, IconVSR and BasicVSR++: features go from frame to frame."""
+    reds = CLIPS | {"type": "REDSRecurrentDataset", "num_frame": 15, "val_partition": "REDS4", "test_mode": False}
+    vimeo = CLIPS | {"type": "Vimeo90KRecurrentDataset", "num_frame": -1, "flip_sequence": True}
+    usual: Recipe = {
+        "ema_decay": 0.999,
+        "scheduler": WAVE,
+        "pixel_opt": CHARBONNIER,
+        "fix_flow": 50,
+        "flow_lr_mul": 0.125,
+    }
+    for kind in ("BasicVSR", "IconVSR"):
+        for name, data, padding in (("REDS", reds, 2), ("Vimeo90K_BDx4", vimeo, 3), ("Vimeo90K_BIx4", vimeo, 3)):
+            network: Recipe = {"type": kind, "num_feat": 64, "num_block": 30, "spynet_path": "spynet.pth"}
+            if kind == "IconVSR":
+                network |= {"keyframe_stride": 5, "temporal_padding": padding, "edvr_path": "edvr.pth"}
+            recipe = training("VideoRecurrentModel", network, data, [SEQUENCES], **usual)
+            yield f"train_{kind}_{name}", recipe | {"find_unused_parameters": True}
+            if name == "REDS":
+                yield f"test_{kind}_{name}", measuring("VideoRecurrentModel", network, [SEQUENCES], crop=0)
+            else:
+                more: Recipe = {"flip_seq": True, "center_frame_only": True}
+                frames = {key: value for key, value in SEPTUPLETS.items() if key != "padding"}
+                yield f"test_{kind}_{name}", measuring("VideoRecurrentModel", network, [frames], crop=0, **more)
+    network = {"type": "BasicVSRPlusPlus", "mid_channels": 64, "num_blocks": 7, "is_low_res_input": True}
+    network |= {"spynet_path": "spynet.pth"}
+    recipe = training("VideoRecurrentModel", network, reds | {"num_frame": 30}, [SEQUENCES], **usual)
+    yield "train_BasicVSRPP_REDS", recipe | {"find_unused_parameters": True}
+
+
+PUBLISHED: dict[str, Recipe] = {
+    name: recipe
+    for family in (edsr, srresnet, esrgan, real_esrgan, other_images, windows, recurrences)
+    for name, recipe in family()
 }
-"""By kind, and how many of BasicSR's recipes are of it."""
+"""By the name of their file, without the suffix."""
+
+UNRUN = {
+    "train_RCAN_x2": "BasicSR builds a network for x4 and ends at the loss, whose sizes differ",
+    "test_RCAN": "BasicSR ends where it asks for the section val",
+}
+"""Recipes that BasicSR itself cannot run, and why."""
+
+OLDER = {
+    "path": {"pretrain_network_g": "pretrain_model_g", "strict_load_g": "strict_load"},
+    "datasets": {"use_hflip": "use_flip"},
+    "model_type": {"VideoRecurrentModel": "BasicVSRModel"},
+}
+"""Names of before BasicSR 1.3."""
+
+
+def older(recipe: Recipe) -> Recipe:
+    """A recipe in the names of before BasicSR 1.3, in which many copies of it stand."""
+
+    def renamed(section: Recipe, names: dict[str, str]) -> Recipe:
+        return {names.get(key, key): value for key, value in section.items()}
+
+    sets = {name: renamed(data, OLDER["datasets"]) for name, data in recipe["datasets"].items()}
+    kind = OLDER["model_type"].get(recipe["model_type"], recipe["model_type"])
+    return recipe | {"model_type": kind, "datasets": sets, "path": renamed(recipe["path"], OLDER["path"])}
 
 
 def said(recipe: Recipe) -> tuple[bool, str]:
@@ -234,17 +376,18 @@ def said(recipe: Recipe) -> tuple[bool, str]:
             return False, " ".join(f"{mistake.message}." for mistake in error.mistakes)
 
 
-def rows() -> Iterator[tuple[str, bool, str]]:
-    """Kind, whether it is taken, and why not."""
-    for kind, recipe in KINDS.items():
-        yield kind, *said(recipe)
-
-
 def main() -> None:
     """Print the table in Markdown."""
-    sys.stdout.write("| recipes of BasicSR | taken | said |\n|---|---|---|\n")
-    for kind, taken, why in rows():
-        sys.stdout.write(f"| {kind} | {'yes' if taken else 'no'} | {why} |\n")
+    write = sys.stdout.write
+    write("| recipe of BasicSR | taken | in names before 1.3 | said |\n|---|---|---|---|\n")
+    count = 0
+    for name, recipe in PUBLISHED.items():
+        (taken, why), (before, _) = said(recipe), said(older(recipe))
+        count += taken and before
+        if name in UNRUN:
+            why += f" {UNRUN[name]}."
+        write(f"| {name} | {'yes' if taken else 'no'} | {'yes' if before else 'no'} | {why.strip()} |\n")
+    write(f"\n{count} of {len(PUBLISHED)} are taken, of which BasicSR itself runs {len(PUBLISHED) - len(UNRUN)}.\n")
 
 
 if __name__ == "__main__":

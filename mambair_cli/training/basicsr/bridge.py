@@ -6,6 +6,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+from torch import nn
+
 from ...errors import MambairError, UsageError
 
 INSTALL = "pip install --no-build-isolation --no-deps basicsr==1.4.2"
@@ -88,11 +90,21 @@ def build_dataset(options: dict[str, Any]) -> Any:
 
 
 def build_model(options: dict[str, Any]) -> Any:
-    """The model that ``options["model_type"]`` names: networks, losses, optimisers and schedulers."""
+    """The model that ``options["model_type"]`` names: networks, losses, optimisers and schedulers.
+
+    Raises:
+        MambairError: a network computes with what is not installed.
+    """
     load()
     register()
     from basicsr.models import build_model as build
 
+    from . import compiled
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.meshgrid")  # of SwinIR, a spelling of 2022 that still works
-        return build(options)
+        model = build(options)
+    for part in vars(model).values():
+        if isinstance(part, nn.Module):
+            compiled.check(part)
+    return model

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -25,20 +24,30 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", recipes.KINDS)
-def test_every_kind_of_basicsrs_recipes_is_taken(kind: str) -> None:
-    taken, said = recipes.said(recipes.KINDS[kind])
+@pytest.mark.parametrize("name", sorted(recipes.PUBLISHED.keys() - recipes.UNRUN.keys()))
+def test_every_recipe_that_basicsr_runs_is_taken(name: str) -> None:
+    taken, said = recipes.said(recipes.PUBLISHED[name])
     assert taken, said
 
 
-def test_names_of_old_are_those_of_today(tmp_path: Path) -> None:
-    path = tmp_path / "r.yml"
-    path.write_text(yaml.safe_dump(recipes.KINDS["older names of keys (12)"], sort_keys=False))
-    recipe = read_recipe(path)
-    paths: dict[str, Any] = recipe.options["path"]
-    assert (paths["pretrain_network_g"], paths["strict_load_g"]) == ("x.pth", False)
-    assert recipe.options["datasets"]["train"]["use_hflip"] is True
-    assert sum("by now" in note for note in recipe.notes) == 3
+def test_those_that_basicsr_cannot_run_are_refused_for_the_reason() -> None:
+    assert recipes.said(recipes.PUBLISHED["train_RCAN_x2"]) == (
+        False,
+        "network_g.upscale is 4, but the scale of the recipe is 2.",
+    )
+    taken, said = recipes.said(recipes.PUBLISHED["test_RCAN"])
+    assert (taken, "unknown key 'suffix' in the recipe." in said) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["train_BasicVSR_REDS", "train_EDVR_L_x4_SR_REDS", "test_DUF_official"])
+def test_names_of_old_are_those_of_today(name: str, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.yml", tmp_path / "new.yml"
+    recipe = recipes.PUBLISHED[name]
+    new.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    old.write_text(yaml.safe_dump(recipes.older(recipe), sort_keys=False))
+    assert old.read_text() != new.read_text()
+    assert read_recipe(old).options == read_recipe(new).options
+    assert any("by now" in note for note in read_recipe(old).notes)
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
@@ -52,14 +61,14 @@ def test_recipes_of_other_toolkits_are_recognised(kind: str, tmp_path: Path) -> 
 
 
 def test_a_recipe_of_ours_may_be_json(tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text(json.dumps(recipes.KINDS["EDSR, test (6)"]))
+    (tmp_path / "r.json").write_text(json.dumps(recipes.PUBLISHED["test_EDSR_Mx4"]))
     assert read_recipe(tmp_path / "r.json").options["name"] == "published"
 
 
 def test_stages_that_the_data_do_not_hold_are_mistakes(tmp_path: Path) -> None:
-    recipe = recipes.KINDS["EDSR, train (6)"] | {"model_type": "MambaIRModel"}
-    stages = [{"steps": 9, "gt_size": 132, "batch": 2}, {"steps": 9, "gt_size": 30, "batch": 3}]
+    recipe = recipes.PUBLISHED["train_RRDBNet_PSNR_x4"] | {"model_type": "MambaIRModel"}
+    stages = [{"steps": 9, "gt_size": 196, "batch": 2}, {"steps": 9, "gt_size": 30, "batch": 33}]
     taken, said = recipes.said(recipe | {"train": recipe["train"] | {"progressive": stages}})
     assert not taken
-    assert said.count("is no multiple of the scale up to datasets.train.gt_size, 128") == 2
-    assert said.count("is no multiple of accumulate up to 2") == 1
+    assert said.count("is no multiple of the scale up to datasets.train.gt_size, 192") == 2
+    assert said.count("is no multiple of accumulate up to 16") == 1
