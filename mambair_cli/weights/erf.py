@@ -39,7 +39,7 @@ def measure(
     """
     channels = model.descriptor.in_channels
     model.network.requires_grad_(False)
-    shown = (_centre(path, size, channels) for path in pictures) if pictures else _noises(count, size, channels)
+    shown = (_centre(path, size, channels) for path in pictures) if pictures else noises(count, size, channels)
 
     def told() -> Iterator[torch.Tensor]:
         for number, picture in enumerate(shown):
@@ -64,7 +64,7 @@ def _centre(path: Path, size: int, channels: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(planes.for_network(part, channels).transpose(2, 0, 1)))[None]
 
 
-def _noises(count: int, size: int, channels: int) -> Iterator[torch.Tensor]:
+def noises(count: int, size: int, channels: int) -> Iterator[torch.Tensor]:
     """Noise whose amplitude falls with the frequency as that of photographs does; the same every time."""
     generator = torch.Generator().manual_seed(0)
     frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).clamp(min=1 / size)
