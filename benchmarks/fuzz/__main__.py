@@ -4,7 +4,7 @@ python -m benchmarks.fuzz weights|pictures SEEDS... [--count 2000] [--first 0] [
 python -m benchmarks.fuzz directories [--count 4000] [--first 0] [--keep FOLDER]
 
 SEEDS are files, or folders of them. Each mutant is a seed after a few accidents, by a random state that is its number,
-so that any can be made again; TIFF files with directories that are put together at random need none. A hundred share a
+so that any can be made again; TIFF files with directories that are put together at random need none. Hundreds share a
 process, which is watched; those that break a promise are printed, and kept on request.
 """
 
@@ -25,7 +25,7 @@ from .directories import directory
 from .mutants import mutant
 
 SECONDS, BYTES = 10, 2 << 30
-TOGETHER = 100
+TOGETHER = 500
 
 
 def tried(kind: str, files: list[Path]) -> Iterator[dict[str, Any]]:
@@ -40,14 +40,15 @@ def tried(kind: str, files: list[Path]) -> Iterator[dict[str, Any]]:
     folder, scratch = files[0].parent, Path(tempfile.gettempdir())
     model = folder / "model.pt"
     torch.save(MambaIRNano(upscale=1, embed_dim=4, depth=1, scan_after=(1,), scan_dim=4, d_state=1).state_dict(), model)
+    peak = first = _peak()
     for file in files:
         out = folder / "out.png"
         restoring = ["denoise", str(file), "-o", str(out), "--model", str(model), "--json", "--overwrite"]
         command = ["models", "show", str(file)] if kind == "weights" else restoring
-        before, peak = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before, lower = time.process_time(), peak
         outcome = CliRunner().invoke(app, command)
         seconds = time.process_time() - before
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) << 10
+        peak = _peak()
         out.unlink(missing_ok=True)
         others = {each.name for each in folder.iterdir()} - {each.name for each in files} - {model.name}
         faults = [
@@ -55,7 +56,7 @@ def tried(kind: str, files: list[Path]) -> Iterator[dict[str, Any]]:
             for name, broken in {
                 "unexpected": "nexpected" in outcome.stderr or outcome.exit_code not in (0, 1, 2),
                 "slow": seconds > SECONDS,
-                "large": grown > BYTES,
+                "large": peak > lower and peak - first > BYTES,
                 "left over": others or any(scratch.iterdir()),
             }.items()
             if broken
@@ -66,8 +67,12 @@ def tried(kind: str, files: list[Path]) -> Iterator[dict[str, Any]]:
             "faults": faults,
             "said": outcome.stderr[-300:],
             "seconds": seconds,
-            "bytes": grown,
+            "bytes": peak - first,
         }
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def watched(kind: str, files: list[Path]) -> list[dict[str, Any]]:
