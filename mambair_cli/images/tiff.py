@@ -5,9 +5,10 @@ interleaved and have no other channels, and turns them upright by itself.
 """
 
 import io
+import itertools
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from .tiff_tags import (
     BLACK_IS_ZERO,
     CMYK,
     FLOAT,
+    FLOATING,
     HORIZONTAL,
     LAB,
     PALETTE,
@@ -30,6 +32,7 @@ from .tiff_tags import (
     RGB,
     SIGNED,
     STRAIGHT,
+    TILE_WIDTH,
     UNSIGNED,
     UNSPECIFIED,
     WHITE_IS_ZERO,
@@ -56,6 +59,12 @@ KINDS = ((8, UNSIGNED), (16, UNSIGNED), (32, FLOAT))
 
 FACTORS = {1: 1, 5: 4096, 8: 1040, 32773: 64, 32946: 1040}
 """How much compressions shrink at most: none, LZW, deflate, PackBits, deflate by its older number."""
+
+ONLY_PILLOW = frozenset({34925, 50000})
+"""Compressions that OpenCV's libtiff does not know: LZMA and Zstandard."""
+
+ROWS = 64
+"""How many are worked on at once, so that there are few copies."""
 
 LEFT_OUT = "channels that are not transparency are left out"
 CONVERT = "Save it as gray or RGB, interleaved, with 8 or 16 bits per channel."
@@ -98,8 +107,6 @@ def _pixels(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
     if layout.colours == CMYK and (layout.bits, layout.kind) == (16, UNSIGNED):
         pixels, notes = _shallow(name, data, layout)
         return pixels, [*notes, "16 bits per channel are read as 8"]
-    if layout.bits == 16 and (layout.kind, layout.channels, layout.planes) == (UNSIGNED, 2, 1):
-        return _deep_gray_alpha(name, data, layout), []
     return _deep(name, data, layout), []
 
 
@@ -142,30 +149,58 @@ def _shallow(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]
 
 
 def _deep(name: str, data: bytes, layout: Layout) -> Pixels:
-    known = (layout.bits, layout.kind) in ((16, UNSIGNED), (32, FLOAT)) and layout.channels in (1, 3, 4)
+    known = (layout.bits, layout.kind) in ((16, UNSIGNED), (32, FLOAT)) and layout.channels <= 4
     if not known or layout.planes != 1 or layout.colours not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise _not_read(name, layout)
+    if layout.channels == 2 or layout.compression in ONLY_PILLOW:
+        return _as_bytes(name, data, layout)
     pixels = opencv.read(name, data)
     if layout.colours == WHITE_IS_ZERO:
-        pixels = np.subtract(np.iinfo(np.uint16).max if layout.kind == UNSIGNED else 1, pixels, dtype=pixels.dtype)
+        pixels = _inverted(pixels)
     return _straight(pixels, layout)
 
 
-def _deep_gray_alpha(name: str, data: bytes, layout: Layout) -> Pixels:
-    """Shown to the decoder as four bytes per pixel, because none of the two takes two channels of 16 bits."""
-    if layout.colours != BLACK_IS_ZERO:
-        raise _not_read(name, layout)
-    tags = ExifTags.Base
-    disguise: dict[int, Any] = {tags.BitsPerSample: (8,) * 4, tags.SampleFormat: (1,) * 4, tags.SamplesPerPixel: 4}
-    disguise |= {tags.PhotometricInterpretation: RGB, tags.ExtraSamples: STRAIGHT}
-    disguise |= {tags.Predictor: 1, tags.Orientation: 1}
-    with container.opened(with_tags(data, disguise)) as image:
-        pixels = np.array(image).view(f"{'<' if data[:2] == b'II' else '>'}u2").astype(np.uint16)
-    if layout.predictor == HORIZONTAL:  # section 14: each value is stored as the difference to the one before
-        for left in range(0, layout.width, layout.tile):
-            tile = pixels[:, left : left + layout.tile]
-            np.cumsum(tile, axis=1, dtype=np.uint16, out=tile)
+def _as_bytes(name: str, data: bytes, layout: Layout) -> Pixels:
+    """Shown to Pillow's decoder as gray bytes, of which a row has as many as it has of values."""
+    tags, base, short, long = Directory.first(io.BytesIO(data)), ExifTags.Base, 3, 4
+    each = layout.channels * layout.bits // 8
+    gray = {base.SamplesPerPixel: 1, base.PhotometricInterpretation: BLACK_IS_ZERO, base.BitsPerSample: 8}
+    gray |= {base.SampleFormat: UNSIGNED, base.Predictor: 1, base.Orientation: 1}
+    values = {tag: value for tag, value in tags.values.items() if tag != base.ExtraSamples}
+    values |= {tag: Value.of(tags.order, short, number) for tag, number in gray.items()}
+    across = -(-layout.width // layout.tile) * layout.tile  # whole tiles, which predictors need
+    for tag, number in ((base.ImageWidth, across), (TILE_WIDTH, layout.tile)):
+        if tag in values:
+            values[tag] = Value.of(tags.order, long, number * each)
+    kind = np.dtype(f"{tags.order}{'f' if layout.kind == FLOAT else 'u'}{layout.bits // 8}")
+    with container.opened(with_directory(data, Directory(tags.order, values))) as image:
+        stored = np.array(image)
+    for top, left in itertools.product(range(0, layout.height, ROWS), range(0, across * each, layout.tile * each)):
+        part = stored[top : top + ROWS, left : left + layout.tile * each]
+        part[:] = _without_predictor(np.ascontiguousarray(part), layout, kind)
+    pixels = stored.view(kind).reshape(layout.height, across, layout.channels)[:, : layout.width]
+    pixels = pixels.astype(kind.newbyteorder("="))
+    if layout.colours == WHITE_IS_ZERO:
+        pixels = _inverted(pixels)
     return exif.upright(_straight(pixels, layout), layout.orientation)
+
+
+def _without_predictor(rows: Pixels, layout: Layout, kind: np.dtype) -> Pixels:
+    """Bytes of rows as they were before differences were taken: section 14, and Adobe's technical note 3 for floats."""
+    if layout.predictor == HORIZONTAL:  # each value is stored as the difference to that of the pixel before
+        whole = rows.view(kind.str.replace("f", "u")).reshape(len(rows), -1, layout.channels)
+        sums = np.cumsum(whole, axis=1, dtype=whole.dtype.newbyteorder("="))
+        return sums.astype(whole.dtype).reshape(len(rows), -1).view(np.uint8)
+    if layout.predictor == FLOATING:  # the first bytes of all values come first, and then differences
+        bytewise = np.cumsum(rows.reshape(len(rows), -1, layout.channels), axis=1, dtype=np.uint8)
+        planes = bytewise.reshape(len(rows), kind.itemsize, -1)[:, :: 1 if kind.byteorder == ">" else -1]
+        return planes.transpose(0, 2, 1).reshape(len(rows), -1)
+    return rows
+
+
+def _inverted(pixels: Pixels) -> Pixels:
+    top = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    return np.subtract(top, pixels, dtype=pixels.dtype)
 
 
 def _straight(pixels: Pixels, layout: Layout) -> Pixels:

@@ -1,6 +1,7 @@
 """Layouts of TIFF files: read rightly or refused, never read wrongly."""
 
 import io
+import lzma
 import struct
 from typing import Any, Literal
 
@@ -72,6 +73,41 @@ def test_deep_gray_with_alpha_as_differences(
     stored = np.diff(pixels, axis=1, prepend=np.uint16(0))
     found = decode_bytes(foreign.tiff(stored, order, {317: (3, [2]), 274: (3, [orientation])}), "a").pixels
     assert np.array_equal(found, np.rot90(pixels, -1) if orientation == 6 else pixels)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+@pytest.mark.parametrize("tile", [0, 16])
+def test_compressions_that_opencv_does_not_know(
+    order: Literal["<", ">"], channels: int, kind: str, tile: int, rng: np.random.Generator
+) -> None:
+    """LZMA with differences, after TIFF 6.0, section 14, and Adobe's technical note 3; the values have few digits."""
+    height, width, tall = (16, 20, 16) if tile else (12, 20, 12)
+    pixels = (rng.integers(0, 4, (height, width, channels)) * (9000 if kind == "u2" else 0.25)).astype(kind)
+    across = tile or width
+    parts = []
+    for left in range(0, width, across):
+        part = np.zeros((tall, across, channels), kind)
+        part[:, : width - left] = pixels[:, left : left + across]
+        if kind == "u2":
+            stored = np.diff(part, axis=1, prepend=part.dtype.type(0)).astype(f"{order}u2").tobytes()
+        else:
+            planes = part.astype(">f4").view(np.uint8).reshape(tall, -1, 4).transpose(0, 2, 1)
+            bytewise = planes.reshape(tall, -1, channels)
+            stored = np.diff(bytewise, axis=1, prepend=np.uint8(0)).tobytes()
+        parts.append(lzma.compress(stored, preset=9))
+    places = [8 + sum(map(len, parts[:number])) for number in range(len(parts))]
+    where: Tags = {273: (4, places), 279: (4, [len(part) for part in parts]), 278: (4, [height])}
+    if tile:
+        where = {322: (4, [16]), 323: (4, [16]), 324: where[273], 325: where[279], 273: (4, []), 279: (4, [])}
+    tags: Tags = where | {259: (3, [34925]), 317: (3, [2 if kind == "u2" else 3])}
+    data = foreign.tiff(pixels, order, tags)
+    content = b"".join(parts)
+    assert len(content) <= pixels.nbytes
+    found = decode_bytes(data[:8] + content + data[8 + len(content) :], "a.tif").pixels
+    assert found.dtype == pixels.dtype
+    assert np.array_equal(found, pixels)
 
 
 def planar(dtype: Any, channels: int, more: Tags | None = None) -> bytes:
@@ -165,6 +201,15 @@ def test_added_tags_leave_everything_else(order: Literal["<", ">"], rng: np.rand
     assert np.array_equal(foreign.read_tiff(data)[0], pixels)
     with Image.open(io.BytesIO(data)) as image:
         assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_values_that_overlap_are_not_read_again_and_again() -> None:
+    """20,000 tags of 240 KB in 480 KB would be 4.8 GB."""
+    size = 480_000
+    entries = [struct.pack("<HHLL", tag, 7, size // 2, 8) for tag in range(1000, 21000)]
+    data = (b"II*\0" + struct.pack("<LH", 8, len(entries)) + b"".join(entries) + bytes(4)).ljust(size, b"\1")
+    with pytest.raises(ValueError, match="overlap"):
+        Directory.first(io.BytesIO(data))
 
 
 @pytest.mark.parametrize("tag", [256, 257])
