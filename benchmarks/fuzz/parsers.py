@@ -29,7 +29,7 @@ LARGEST = 1 << 20
 def png_chunks(data: bytes) -> None:
     """Everything that is found around the pixels; broken chunks end it."""
     with suppress(ValueError):
-        chunks = png.Chunks.of(png.SIGNATURE + data)
+        chunks = png.Chunks.of(io.BytesIO(png.SIGNATURE + data))
         for block in (chunks.text(), chunks.gamma()):
             assert block in data or len(block) <= len(data)
         assert len(chunks.cicp()) in (0, 2)
@@ -57,7 +57,7 @@ def exif_blocks(data: bytes) -> None:
     if block:
         assert exif.upright_exif(block) == (block, 1)
     exif.for_tiff(data)
-    exif.from_tiff(data)
+    exif.from_tiff(io.BytesIO(data))
 
 
 def xmp_packets(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Image files written from top to bottom, a few rows at a time, by pyvips.
+"""Image files written from top to bottom, a few rows at a time: PNG here, the others by pyvips.
 
 The encoders of libvips ask for pixels, while the network hands them out. So the encoder runs in a thread of its own and
 reads from a pipe, which makes the faster side wait. What goes through the pipe is the simplest thing that libvips takes
@@ -19,7 +19,8 @@ import numpy as np
 
 from ..errors import OutputError
 from ..files import atomic
-from . import formats, vips
+from . import formats, png, vips
+from .formats import Saver
 from .picture import Metadata, Pixels
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -33,6 +34,13 @@ KEEP = {"exif": ("exif-data", 1), "xmp": ("xmp-data", 2), "icc": ("icc-profile-d
 
 DRAIN = 1 << 16
 
+LEVEL, SUB = 6, 1
+"""Of compression, and the filter of rows: each byte less that of the pixel to its left."""
+
+INCH = 25.4
+SILENT = (72.0, 72.0)
+"""Pixels per inch where nothing is said (EXIF 2.32, 0x011A); libvips always writes some."""
+
 CLASSIC_TIFF = 4 << 30
 """Bytes that the offsets of TIFF 6.0 reach."""
 
@@ -44,7 +52,6 @@ class Format:
     Attributes:
         shape: (height, width, channels) of the rows that will come.
         dtype: uint8 or uint16.
-        resolution: pixels per millimetre across and down, which goes into EXIF too.
         quality: 1 to 100; None: the default of the format.
     """
 
@@ -52,7 +59,6 @@ class Format:
     shape: tuple[int, int, int]
     dtype: np.dtype
     metadata: Metadata
-    resolution: tuple[float, float]
     quality: int | None = None
 
 
@@ -69,19 +75,62 @@ def writing(path: Path, wanted: Format) -> Iterator[Callable[[Pixels], None]]:
     Raises:
         OutputError: it cannot be written.
     """
+    if _saver(wanted).operation is None:
+        with _png(path, wanted) as write:
+            yield write
+        return
     vips.load()
     out, into = os.pipe()
     with ThreadPoolExecutor(1) as pool:
         encoder = pool.submit(_encode, out, path, wanted)
         try:
             with os.fdopen(into, "wb", buffering=0) as pipe:
-                stream = _Stream(pipe, wanted)
+                stream = _Stream(_Whole(pipe).write, wanted, png.head(_header(wanted), Metadata()), level=0)
                 yield stream.write
                 stream.finish()
         except _EncoderStoppedError:
             encoder.result()  # knows why
             raise
         encoder.result()
+
+
+@contextmanager
+def _png(path: Path, wanted: Format) -> Iterator[Callable[[Pixels], None]]:
+    with _told():
+        file = path.open("wb", buffering=0)
+    with file:  # what the work in between raises is not about this file
+        whole = _Whole(file)
+
+        def put(data: bytes) -> None:
+            with _told():
+                whole.write(data)
+
+        stream = _Stream(put, wanted, png.head(_header(wanted), wanted.metadata), LEVEL)
+        yield stream.write
+        stream.finish()
+        with _told():
+            atomic.flush(file)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what the system says into a message."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(error.strerror) from None
+
+
+def _header(wanted: Format) -> bytes:
+    height, width, channels = wanted.shape
+    return struct.pack(">IIBBBBB", width, height, 8 * wanted.dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
+
+
+def _saver(wanted: Format) -> Saver:
+    row = formats.by_suffix(wanted.suffix)
+    assert row is not None
+    assert row.saver is not None
+    return row.saver
 
 
 def _encode(pipe: int, path: Path, wanted: Format) -> None:
@@ -109,10 +158,9 @@ def _unwritable(reason: str | None) -> OutputError:
 
 
 def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
-    row = formats.by_suffix(wanted.suffix)
+    row, saver = formats.by_suffix(wanted.suffix), _saver(wanted)
     assert row is not None
-    assert row.saver is not None
-    options = dict(row.saver.options) | {
+    options = dict(saver.options) | {
         "keep": sum(bit for block, (_, bit) in KEEP.items() if getattr(wanted.metadata, block))
     }
     if row.name == "tif":
@@ -121,7 +169,7 @@ def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
         options |= {"Q": wanted.quality} | ({"lossless": False} if "lossless" in options else {})
     target = vips.load().Target.new_to_descriptor(file.fileno())
     try:
-        getattr(image, f"{row.saver.operation}_target")(target, **options)
+        getattr(image, f"{saver.operation}_target")(target, **options)
     except vips.load().Error as error:
         if "write" in vips.reason(error):
             file.seek(0, os.SEEK_END)
@@ -132,7 +180,8 @@ def _save(image: Any, file: BinaryIO, wanted: Format) -> None:
 
 def _described(image: Any, wanted: Format) -> Any:
     """With the metadata; the encoders write the orientation of the image, not that of the EXIF block."""
-    image = image.copy(xres=wanted.resolution[0], yres=wanted.resolution[1])
+    across, down = (value / INCH for value in wanted.metadata.resolution or SILENT)
+    image = image.copy(xres=across, yres=down)
     values, metadata = vips.load().GValue, wanted.metadata
     for block in KEEP:
         if content := getattr(metadata, block):
@@ -142,21 +191,21 @@ def _described(image: Any, wanted: Format) -> Any:
 
 
 class _Stream:
-    """A PNG file without compression, written row by row."""
+    """A PNG file, written row by row; rows are filtered (9.2) if they are compressed."""
 
-    def __init__(self, pipe: BinaryIO, wanted: Format) -> None:
-        self.pipe, self.packer = pipe, zlib.compressobj(0)
+    def __init__(self, put: Callable[[bytes], object], wanted: Format, head: bytes, level: int) -> None:
+        self.put, self.packer, self.filtered = put, zlib.compressobj(level), level > 0
         self.big_endian = wanted.dtype.newbyteorder(">")
-        height, width, channels = wanted.shape
-        head = (width, height, 8 * wanted.dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
-        self._put(b"\x89PNG\r\n\x1a\n")
-        self._chunk(b"IHDR", struct.pack(">IIBBBBB", *head))
+        self.put(head)
 
     def write(self, rows: Pixels) -> None:
         """Some rows (count, width, channels)."""
         data = np.ascontiguousarray(rows.astype(self.big_endian)).view(np.uint8).reshape(len(rows), -1)
-        filters = np.zeros((len(rows), 1), np.uint8)  # every row begins with the number of its filter, none
-        self._chunk(b"IDAT", self.packer.compress(np.hstack([filters, data]).tobytes()))
+        if self.filtered:
+            step = rows.shape[2] * rows.itemsize
+            data = np.hstack([data[:, :step], data[:, step:] - data[:, :-step]])
+        kind = np.full((len(rows), 1), SUB if self.filtered else 0, np.uint8)
+        self._chunk(b"IDAT", self.packer.compress(np.hstack([kind, data]).tobytes()))
 
     def finish(self) -> None:
         """Nothing more will come."""
@@ -164,12 +213,20 @@ class _Stream:
         self._chunk(b"IEND", b"")
 
     def _chunk(self, kind: bytes, data: bytes) -> None:
-        self._put(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+        if data or kind != b"IDAT":
+            self.put(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
-    def _put(self, data: bytes) -> None:
+
+@dataclass(frozen=True)
+class _Whole:
+    """A file without a buffer, or a pipe, which may be closed by whoever reads it: all goes in, or an error comes."""
+
+    file: BinaryIO
+
+    def write(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
             try:
-                left = left[self.pipe.write(left) :]
+                left = left[self.file.write(left) :]
             except BrokenPipeError:
                 raise _EncoderStoppedError from None

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ..errors import InputError, OutputError
-from . import exif, formats, profiles, tiff, tiff_tags, vips
+from . import container, exif, formats, png, profiles, tiff, tiff_tags, vips
+from .container import Container
 from .damage import MENDED
 from .opencv import AGAIN
 from .picture import Metadata, Pixels
@@ -42,7 +43,6 @@ class Bands:
         dtype: uint8 or uint16.
         metadata: blocks of the file, which say that the picture is upright.
         notes: what of the file is not in the rows.
-        resolution: pixels per millimetre across and down.
     """
 
     def __init__(self, path: Path, file: int, scratch: Path, warnings: list[str], strict: bool) -> None:
@@ -51,12 +51,14 @@ class Bands:
         colours, compression = ExifTags.Base.PhotometricInterpretation, ExifTags.Base.Compression
         if self.tags.number(colours, 0) == YCBCR and self.tags.number(compression, 0) != JPEG:
             raise _not_read(path, "plain YCbCr values")  # which libvips shows as if they were RGB
+        around = _around(path)
+        said = tiff_tags.orientation(self.tags) if self.tags.values else around.orientation
+        self.orientation = said if 1 <= said <= 8 else 1
         image = self._load()
         self.dtype, self.cmyk = _dtype(path, image), image.interpretation == "cmyk"
-        self.metadata = _metadata(image)
-        self.notes = (*_notes(image, self.metadata.icc), *([tiff.LEFT_OUT] if self._mute() else []))
-        self.resolution = _resolution(image)
-        self.turned = _orientation(image) not in IN_ORDER
+        self.metadata = _metadata(path, around, self.tags)
+        self.notes = (*_notes(image, self.metadata.icc), *around.notes, *tiff.left_out(self.tags))
+        self.turned = self.orientation not in IN_ORDER
         self._begin(_stored(path, image, scratch).autorot() if self.turned else image.autorot())
         self.shape = (self.image.height, self.image.width, 3 if self.cmyk else self.image.bands)
 
@@ -67,7 +69,10 @@ class Bands:
         try:
             source = pyvips.Source.new_from_descriptor(self.file)
             image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on=fail_on)
-            return image.extract_band(0, n=image.bands - 1) if self._mute() else image
+            image = image.extract_band(0, n=image.bands - 1) if self._mute() else image
+            image = image.copy()
+            image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)  # libvips does not look at XMP
+            return image
         except pyvips.Error:
             raise _damaged(self.path) from None
 
@@ -206,30 +211,28 @@ def _stored(path: Path, image: Any, scratch: Path) -> Any:
     return stored
 
 
-def _metadata(image: Any) -> Metadata:
-    def block(name: str) -> bytes:
-        return bytes(image.get(name)) if image.get_typeof(name) else b""
+def _around(path: Path) -> Container:
+    """What stands around the pixels, as for pictures in memory; nothing where Pillow does not open the file."""
+    source: bytes | Path = path
+    with suppress(ValueError), path.open("rb") as file:  # where a file is cut off, reading will notice
+        if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
+            source = png.around(file)
+    with suppress(Exception), container.opened(source) as image:  # libvips may read it all the same
+        return container.described(image)
+    return Container(Metadata(), 1, ())
 
-    return Metadata(
-        exif=exif.upright_exif(block("exif-data"))[0],
-        icc=block("icc-profile-data"),
-        xmp=exif.upright_xmp(block("xmp-data")),
-    )
 
-
-def _resolution(image: Any) -> tuple[float, float]:
-    """What the file says; 1 is what libvips puts where nothing is said, 72 per inch what EXIF does (2.32, 0x011A)."""
-    return (72 / 25.4, 72 / 25.4) if image.xres == image.yres == 1 else (image.xres, image.yres)
+def _metadata(path: Path, around: Container, tags: Directory) -> Metadata:
+    with suppress(ValueError), path.open("rb") as file:  # as above
+        if tags.values:
+            icc, xmp = tags.block(tiff_tags.PROFILE), exif.upright_xmp(tags.block(tiff_tags.XMP))
+            return Metadata(exif.from_tiff(file), icc, xmp, resolution=around.metadata.resolution)
+        if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
+            return png.with_chunks(around.metadata, file)
+    return around.metadata
 
 
 def _notes(image: Any, icc: bytes) -> Iterator[str]:
-    if image.get_typeof("n-pages") and (frames := image.get("n-pages")) > 1:
-        yield f"only the first of {frames} pictures in the file is restored"
-    fields = image.get_fields()
-    if any(name.startswith("png-comment-") for name in fields):
-        yield "text of PNG is left out of what is larger than memory"
-    if "iptc-data" in fields:
-        yield "IPTC data is left out"
     if image.interpretation == "cmyk":
         yield _converted(np.zeros((1, 1, 4), np.uint8), icc)[1]
 

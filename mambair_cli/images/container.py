@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
@@ -15,6 +16,8 @@ from . import exif
 from .picture import Metadata, Pixels
 
 PILLOW = threading.Lock()
+
+IPTC = "IPTC data is left out"
 
 LARGEST_RESOLUTION = 60_000
 """Pixels per inch that JPEG can say."""
@@ -51,9 +54,9 @@ def quiet_pillow() -> Iterator[None]:
 
 
 @contextmanager
-def opened(data: bytes) -> Iterator[Image.Image]:
-    """A file in Pillow, its pixels not yet decoded."""
-    with quiet_pillow(), Image.open(io.BytesIO(data)) as image:
+def opened(source: bytes | Path) -> Iterator[Image.Image]:
+    """A file or its content in Pillow, its pixels not yet decoded."""
+    with quiet_pillow(), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         yield image
 
 
@@ -88,7 +91,7 @@ def _left_out(image: Image.Image, broken: bool) -> tuple[tuple[str, bool], ...]:
     return (
         ("the EXIF block is damaged and left out", broken),
         ("the comment is left out", bool(image.info.get("comment"))),
-        ("IPTC data is left out", bool(image.info.get("photoshop"))),
+        (IPTC, bool(image.info.get("photoshop"))),
     )
 
 

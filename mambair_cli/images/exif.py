@@ -1,9 +1,8 @@
 """EXIF and XMP blocks of upright pictures, and the orientation that makes one upright."""
 
-import io
 import re
 import warnings
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -103,12 +102,12 @@ def xmp_orientation(packet: bytes) -> int:
     return int(found[2]) if found else 1
 
 
-def from_tiff(data: bytes) -> bytes:
+def from_tiff(file: BinaryIO) -> bytes:
     """The descriptive part of a TIFF file's first directory as an EXIF block for upright pixels; empty if broken."""
     exif = Image.Exif()
     try:
         with warnings.catch_warnings(record=True, action="always") as doubts:
-            exif.load_from_fp(io.BytesIO(data))
+            exif.load_from_fp(file)
             for tag in set(exif) - DESCRIPTIVE:
                 del exif[tag]
             if set(exif) <= RESOLUTION:  # every program writes that

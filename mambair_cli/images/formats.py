@@ -33,10 +33,13 @@ ALL = frozenset({"exif", "icc", "xmp"})
 
 @dataclass(frozen=True)
 class Saver:
-    """How libvips writes a format from top to bottom: its operation, options, and the blocks that it writes."""
+    """How a format is written from top to bottom: libvips' operation and options, and the blocks that it writes.
 
-    operation: str
-    options: Mapping[str, Any]
+    Without an operation, it is written here.
+    """
+
+    operation: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     carries: frozenset[str] = ALL
 
 
@@ -122,7 +125,7 @@ FORMATS: list[Format] = [
         gray_alpha=True,
         carries=ALL | {"text", "gamma", "cicp"},
         read_in_bands=True,
-        saver=Saver("pngsave", {"filter": "sub"}),
+        saver=Saver(carries=ALL | {"text", "gamma", "cicp"}),
     ),
     Format(
         name="jpg",

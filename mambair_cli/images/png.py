@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -44,6 +45,8 @@ RGB_IN_FULL = bytes([0, 1])
 METRE = 1 / 0.0254
 """Inches."""
 
+NO_PIXELS = struct.pack(">I4sI", 0, b"IDAT", zlib.crc32(b"IDAT"))
+
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 
@@ -64,11 +67,19 @@ def read(name: str, data: bytes) -> Picture:
         image.verify()
     if pixels is None:
         pixels = _with_alpha(opencv.read(name, bare(data)), data, transparent)
-    chunks = Chunks.of(data)
-    metadata = replace(found.metadata, text=chunks.text())
-    if not metadata.icc:
-        metadata = replace(metadata, gamma=chunks.gamma(), cicp=chunks.cicp())
+    metadata = with_chunks(found.metadata, io.BytesIO(data))
     return Picture(exif.upright(pixels, found.orientation), metadata, found.notes)
+
+
+def with_chunks(metadata: Metadata, file: BinaryIO) -> Metadata:
+    """With the text of a file, and with the colours that it gives in place of a profile.
+
+    Raises:
+        ValueError: the file ends before its last chunk does.
+    """
+    chunks = Chunks.of(file)
+    metadata = replace(metadata, text=chunks.text())
+    return metadata if metadata.icc else replace(metadata, gamma=chunks.gamma(), cicp=chunks.cicp())
 
 
 def _transparent(image: Image.Image, data: bytes) -> int | None:
@@ -91,28 +102,33 @@ def _with_alpha(pixels: Pixels, data: bytes, transparent: int | None) -> Pixels:
 class Chunks:
     """The chunks of a whole file: kinds and places; what is looked at is cut out, as the others may be large."""
 
-    data: bytes
+    file: BinaryIO
     all: tuple[tuple[bytes, int, int], ...]
 
     @classmethod
-    def of(cls, data: bytes) -> "Chunks":
+    def of(cls, file: BinaryIO) -> "Chunks":
         """Those of a file that begins with the signature.
 
         Raises:
             ValueError: it ends before its last chunk does.
         """
-        found, place, kind = [], len(SIGNATURE), b""
+        found, place, kind, end = [], len(SIGNATURE), b"", file.seek(0, io.SEEK_END)
         while kind != b"IEND":
-            if place + 12 > len(data):
+            if place + 12 > end:
                 raise ValueError("the file ends too early")
-            size, kind = struct.unpack_from(">I4s", data, place)
+            file.seek(place)
+            size, kind = struct.unpack(">I4s", file.read(8))
             found.append((kind, place, size))
             place += size + 12
-        return cls(data, tuple(found))
+        return cls(file, tuple(found))
 
     def only(self, kinds: Collection[bytes]) -> list[bytes]:
         """Those of some kinds, with length, kind and checksum."""
-        return [self.data[place : place + size + 12] for kind, place, size in self.all if kind in kinds]
+        return [self._at(place, size + 12) for kind, place, size in self.all if kind in kinds]
+
+    def _at(self, place: int, size: int) -> bytes:
+        self.file.seek(place)
+        return self.file.read(size)
 
     def text(self) -> bytes:
         """Those that hold text, and no other block."""
@@ -130,9 +146,20 @@ class Chunks:
         return next((container.numbered_colours(*chunk[8:10]) for chunk in self.only({b"cICP"})), b"")
 
 
+def around(file: BinaryIO) -> bytes:
+    """A whole file without its pixels, everything else in front of where they were.
+
+    Raises:
+        ValueError: the file ends before its last chunk does.
+    """
+    chunks = Chunks.of(file)
+    others = chunks.only({kind for kind, _, _ in chunks.all} - {b"IDAT", b"IEND", b"fcTL", b"fdAT"})
+    return SIGNATURE + b"".join(others) + NO_PIXELS + b"".join(chunks.only({b"IEND"}))
+
+
 def bare(data: bytes) -> bytes:
     """A whole file without the chunks that are not about pixels: libpng prints what it thinks of them."""
-    return SIGNATURE + b"".join(Chunks.of(data).only(PIXELS))
+    return SIGNATURE + b"".join(Chunks.of(io.BytesIO(data)).only(PIXELS))
 
 
 def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> bytes:
@@ -145,9 +172,14 @@ def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> byt
     header = bytearray(data[HEADER])
     if pixels.shape[2] == 2:
         header[8:10] = 8 * pixels.itemsize, GRAY_ALPHA
+    return head(bytes(header), metadata) + data[BODY:]
+
+
+def head(header: bytes, metadata: Metadata) -> bytes:
+    """A file up to its pixels; ``header`` is the content of the IHDR chunk (11.2.1)."""
     file = io.BytesIO()
     file.write(SIGNATURE)
-    PngImagePlugin.putchunk(file, b"IHDR", bytes(header))
+    PngImagePlugin.putchunk(file, b"IHDR", header)
     if metadata.icc:
         PngImagePlugin.putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(metadata.icc))
     if metadata.cicp:
@@ -161,7 +193,7 @@ def write(pixels: Pixels, metadata: Metadata, quality: int | None = None) -> byt
     if metadata.xmp:
         PngImagePlugin.putchunk(file, b"iTXt", XMP_KEYWORD, bytes(5), metadata.xmp)
     file.write(metadata.text)
-    return file.getvalue() + data[BODY:]
+    return file.getvalue()
 
 
 def _disguised(pixels: Pixels) -> Pixels:

@@ -24,6 +24,7 @@ from .tiff_tags import (
     FLOAT,
     FLOATING,
     HORIZONTAL,
+    IPTC,
     LAB,
     PALETTE,
     PARTS,
@@ -86,16 +87,23 @@ def read(name: str, data: bytes) -> Picture:
         InputError: the layout is one that no decoder here reads rightly, or the file is damaged.
     """
     data = classic(data)
-    layout = Layout.of(Directory.first(io.BytesIO(data)))
+    tags = Directory.first(io.BytesIO(data))
+    layout = Layout.of(tags)
     notes: tuple[str, ...] = ()
     resolution = None
     with suppress(UnidentifiedImageError), container.opened(data) as image:
         notes, resolution = container.pages(image), container.resolution(image, layout.orientation)
-    notes += (LEFT_OUT,) if UNSPECIFIED in layout.extra else ()
+    notes += left_out(tags)
     pixels, more = _pixels(name, data, layout)
     icc = b"" if layout.colours in (CMYK, LAB) else layout.icc
-    metadata = Metadata(exif.from_tiff(data), icc, exif.upright_xmp(layout.xmp), resolution=resolution)
+    metadata = Metadata(exif.from_tiff(io.BytesIO(data)), icc, exif.upright_xmp(layout.xmp), resolution=resolution)
     return Picture(pixels, metadata, notes + tuple(more))
+
+
+def left_out(tags: Directory) -> tuple[str, ...]:
+    """What of a file is not restored."""
+    mute = UNSPECIFIED in tags.numbers(ExifTags.Base.ExtraSamples)
+    return ((LEFT_OUT,) if mute else ()) + ((container.IPTC,) if IPTC & set(tags.values) else ())
 
 
 def _pixels(name: str, data: bytes, layout: Layout) -> tuple[Pixels, list[str]]:
@@ -155,6 +163,8 @@ def _deep(name: str, data: bytes, layout: Layout) -> Pixels:
     if layout.channels == 2 or layout.compression in ONLY_PILLOW:
         return _as_bytes(name, data, layout)
     pixels = opencv.read(name, data)
+    if ExifTags.Base.Orientation not in Directory.first(io.BytesIO(data)).values:  # OpenCV looks at nothing else
+        pixels = exif.upright(pixels, layout.orientation)
     if layout.colours == WHITE_IS_ZERO:
         pixels = _inverted(pixels)
     return _straight(pixels, layout)

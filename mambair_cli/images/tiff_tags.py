@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, Self
 from PIL import ExifTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from . import exif
+
 BIG = 43
 """The version of BigTIFF, whose numbers of entries and places have eight bytes."""
 
@@ -17,6 +19,9 @@ UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
 HORIZONTAL, FLOATING = 2, 3
 TILE_WIDTH, XMP, PROFILE = 322, 700, 34675
+IPTC = frozenset({33723, 34377})
+"""Tags of IPTC records, alone and among those of Photoshop."""
+
 PARTS = frozenset({273, 279, 324, 325})
 """Tags of the places and sizes of strips and of tiles."""
 
@@ -166,10 +171,15 @@ class Layout:
             extra=tags.numbers(name.ExtraSamples),
             predictor=tags.number(name.Predictor, 1),
             tile=tags.number(TILE_WIDTH, sizes[0][0]),
-            orientation=tags.number(name.Orientation, 1),
+            orientation=orientation(tags),
             icc=tags.block(PROFILE),
             xmp=tags.block(XMP),
         )
+
+
+def orientation(tags: Directory) -> int:
+    """What a tag says, or else XMP."""
+    return tags.number(ExifTags.Base.Orientation, exif.xmp_orientation(tags.block(XMP)))
 
 
 def classic(data: bytes) -> bytes:

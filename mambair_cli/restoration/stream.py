@@ -117,7 +117,6 @@ def restore_file(
             shape=(*task.size, empty.pixels.shape[2]),
             dtype=empty.pixels.dtype,
             metadata=empty.metadata,
-            resolution=bands.resolution,
             quality=choices.quality,
         )
         with band_writer.writing(temporary, wanted) as write:

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -162,8 +163,7 @@ def written(path: Path, pixels: Pixels, metadata: Metadata | None = None) -> Non
         suffix=path.suffix,
         shape=(height, width, channels),
         dtype=pixels.dtype,
-        metadata=metadata or Metadata(),
-        resolution=(300 / 25.4, 300 / 25.4),
+        metadata=replace(metadata or Metadata(), resolution=(300.0, 300.0)),
     )
     with band_writer.writing(path, wanted) as write:
         for row in range(0, height, 7):
@@ -229,7 +229,6 @@ def test_a_full_disk_is_said_so(rng: np.random.Generator) -> None:
         shape=(2000, 500, 3),
         dtype=pixels.dtype,
         metadata=Metadata(),
-        resolution=(1, 1),
     )
     with pytest.raises(OutputError, match="No space left"):
         _write_all(full, wanted, pixels)
@@ -255,7 +254,6 @@ def _stop_half_way(path: Path) -> None:
         shape=(500, 90, 3),
         dtype=np.dtype(np.uint8),
         metadata=Metadata(),
-        resolution=(1, 1),
     )
     with band_writer.writing(path, wanted) as write:
         write(waves(3, np.uint8))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-from mambair_cli.images import exif, png
+from mambair_cli.images import band_writer, exif, png
 from mambair_cli.images.bands import opened
-from mambair_cli.images.decode import decode_bytes
+from mambair_cli.images.decode import decode, decode_bytes
 from mambair_cli.images.encode import encode, fit
 from mambair_cli.images.picture import Metadata, Picture
 
@@ -25,11 +25,11 @@ def saved(kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def chunked(kind: bytes, content: bytes) -> bytes:
+def chunked(kind: bytes, content: bytes, place: int = png.BODY) -> bytes:
     """A PNG with one more chunk."""
-    data, head = saved("PNG"), png.BODY
+    data = saved("PNG")
     chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    return data[:head] + chunk + data[head:]
+    return data[:place] + chunk + data[place:]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
@@ -87,16 +87,61 @@ def test_comments_iptc_and_broken_exif_are_named() -> None:
     assert decode_bytes(plain[:2] + segment + plain[2:], "a").notes == ("the EXIF block is damaged and left out",)
 
 
-def test_larger_than_memory_text_and_iptc_are_named(tmp_path: Path) -> None:
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+IPTC = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x05\x1c\x02\x05\0\0\0"
+TURNED = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+BEHIND = -12
+"""Where the last chunk of PNG begins, from the end."""
+
+BROKEN = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    plain = saved("JPEG")
+    return plain[:2] + b"\xff" + bytes([marker]) + struct.pack(">H", len(content) + 2) + content + plain[2:]
+
+
+AROUND = {
+    "text.png": chunked(b"tEXt", b"parameters\0a cat"),
+    "gamma.png": chunked(b"gAMA", (55100).to_bytes(4, "big")),
+    "hdr.png": chunked(b"cICP", bytes([12, 16, 0, 1])),
+    "xmp_behind.png": chunked(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP, BEHIND),
+    "exif_behind.png": chunked(b"eXIf", TURNED, BEHIND),
+    "dots.jpg": saved("JPEG", dpi=(300, 200)),
+    "comment.jpg": saved("JPEG", comment=b"shot by me"),
+    "iptc.jpg": segment(0xED, IPTC),
+    "broken.jpg": segment(0xE1, BROKEN),
+    "xmp.jpg": saved("JPEG", xmp=XMP),
+    "xmp.webp": saved("WEBP", xmp=XMP, lossless=True),
+    "xmp.tif": saved("TIFF", tiffinfo={700: XMP}),
+    "iptc.tif": saved("TIFF", tiffinfo={33723: b"\x1c\x02\0\0", 270: "a cat"}, dpi=(300, 200)),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_in_bands_all_is_kept_or_named_as_in_memory(name: str, tmp_path: Path) -> None:
     pytest.importorskip("pyvips", reason="pictures larger than memory need the extra 'large'")
-    info = PngImagePlugin.PngInfo()
-    info.add_text("parameters", "a cat")
-    (tmp_path / "a.png").write_bytes(saved("PNG", pnginfo=info))
-    with opened(tmp_path / "a.png", tmp_path / "turned") as rows:
-        assert rows.notes == ("text of PNG is left out of what is larger than memory",)
-    (tmp_path / "b.png").write_bytes(saved("PNG"))
-    with opened(tmp_path / "b.png", tmp_path / "turned") as rows:
-        assert rows.notes == ()
+    path = tmp_path / name
+    path.write_bytes(AROUND[name])
+    whole = decode_bytes(AROUND[name], name)
+    with opened(path, tmp_path / "turned") as rows:
+        assert (rows.metadata, rows.notes) == (whole.metadata, whole.notes)
+        assert np.array_equal(rows.rows(0, rows.shape[0]), whole.pixels)
+    assert whole.notes or whole.metadata != Metadata()
+
+
+@pytest.mark.parametrize("name", ["text.png", "gamma.png", "hdr.png"])
+def test_chunks_of_png_are_written_in_bands(name: str, tmp_path: Path) -> None:
+    whole = decode_bytes(AROUND[name], name)
+    path = tmp_path / "a.png"
+    wanted = band_writer.Format(
+        suffix=".png", shape=whole.pixels.shape, dtype=whole.pixels.dtype, metadata=whole.metadata
+    )
+    with band_writer.writing(path, wanted) as write:
+        write(whole.pixels)
+    assert decode(path).metadata == whole.metadata
+    with Image.open(path) as image:
+        assert np.array_equal(np.asarray(image), whole.pixels)
 
 
 def test_sizes_and_thumbnails_of_the_input_go() -> None:
