@@ -44,7 +44,6 @@ def make(path: Path, width: int, height: int) -> None:
         shape=(height, width, 3),
         dtype=np.dtype(np.uint8),
         metadata=Metadata(),
-        resolution=(1, 1),
     )
     slope = (np.arange(width) * 200 // width).astype(np.uint8)[None, :, None]
     with band_writer.writing(path, wanted) as write:

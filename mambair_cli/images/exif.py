@@ -71,7 +71,8 @@ def upright_exif(block: bytes, otherwise: int = 1) -> tuple[bytes, int]:
     """
     exif, orientation = Image.Exif(), otherwise
     try:
-        block = block.removeprefix(PREFIX)
+        while block.startswith(PREFIX):  # some programs write it twice
+            block = block[len(PREFIX) :]
         with warnings.catch_warnings(record=True, action="always") as doubts:
             exif.load(block)
             orientation = int(exif.get(ORIENTATION, otherwise))

@@ -173,3 +173,9 @@ def test_orientation_in_xmp_counts_where_exif_says_none(orientation: int) -> Non
     said = Image.Exif()
     said[ExifTags.Base.Orientation] = 1
     assert decode_bytes(saved("JPEG", xmp=packet, exif=said), "a").pixels.shape == (20, 30, 3)
+
+
+def test_a_name_before_exif_goes_however_often_it_stands_there() -> None:
+    block, orientation = exif.upright_exif(2 * b"Exif\0\0" + TURNED)
+    assert orientation == 6
+    assert block.startswith(b"MM\0*")
