@@ -296,6 +296,49 @@ def test_a_cluster_started_for_the_run(x2: Path, monkeypatch: pytest.MonkeyPatch
     assert "1 of 7 files failed: in/bad.png." in err
 
 
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket on a server of this machine that speaks S3, whose address libraries find in the environment."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs")
+    running = server.ThreadedMotoServer(port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "a",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "RAY_AUTH_MODE": "disabled",
+    }.items():
+        monkeypatch.setenv(name, value)
+    store = s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}", key="a", secret="a", skip_instance_cache=True)
+    store.mkdir("shop")
+    yield store
+    running.stop()
+
+
+@pytest.mark.usefixtures("_folder")
+def test_workers_read_from_and_write_to_a_store(bucket: Any, x2: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mambair[cluster]'")
+    bucket.put("in", "shop/in", recursive=True)
+
+    def skipped() -> list[bool]:
+        command = [sys.executable, "-m", "mambair_cli", "upscale", "s3://shop/in", "-o", "s3://shop/out"]
+        options = ["--model", str(x2), "--json", "--resume", "--cluster", "local", "--device", "cpu,cpu"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=RAY_TIMEOUT)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        return [json.loads(line)["skipped"] for line in done.stdout.splitlines()]
+
+    assert skipped() == [False] * 6
+    bucket.put("in/1.png", "shop/in/2.png")
+    bucket.rm("shop/out/4_x2.png")
+    assert skipped() == [number not in (2, 4) for number in range(6)]
+    write(Path("in/2.png"), natural(1, 12, 14))
+    bucket.get("shop/out", "out", recursive=True)
+    same_as_alone(x2, "in")
+
+
 @pytest.mark.usefixtures("_folder")
 def test_without_ray(x2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
