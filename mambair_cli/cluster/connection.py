@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from .. import __version__
-from ..errors import DeviceError, MambairError
+from ..errors import DeviceError, MambairError, UsageError
 
 EXTRA = "Install it on every node: pip install 'mambair[cluster]'."
 PREFIX = "MAMBAIR_"
@@ -78,13 +78,18 @@ def connected(address: str, processors: int) -> Iterator[ModuleType]:
     """Ray, connected to a cluster.
 
     Args:
-        address: ``auto`` for the cluster that runs here, ``local`` to start one on this machine, HOST:PORT, or
-            ray://HOST:PORT.
+        address: ``auto`` for the cluster that runs here, ``local`` to start one on this machine, or HOST:PORT.
         processors: of a cluster started here.
 
     Raises:
+        UsageError: the address is one of Ray's client.
         DeviceError: there is no such cluster.
     """
+    if address.startswith("ray://"):
+        raise UsageError(
+            f"{address} is an address of Ray's client, from whose machine nodes get no folder.",
+            "Give HOST:PORT of the head (its port is 6379 by itself), on a machine that shares the folder.",
+        )
     ray = imported()
     local = {"num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE}
     if address == "local":

@@ -358,6 +358,14 @@ def test_a_number_of_a_device_says_nothing_to_a_cluster(x2: Path) -> None:
     assert "--device cuda:1 says nothing to a cluster." in outcome.err
 
 
+@pytest.mark.usefixtures("_folder")
+def test_an_address_of_rays_client_is_refused(x2: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mambair[cluster]'")
+    outcome = run("upscale", "in", "-o", "out", "--model", str(x2), "--cluster", "ray://127.0.0.1:10001")
+    assert outcome.code == 2
+    assert "ray://127.0.0.1:10001 is an address of Ray's client" in outcome.err
+
+
 def _node(name: str, **resources: float) -> dict[str, Any]:
     return {
         "NodeID": name,
