@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -71,18 +71,31 @@ def make(folder: Path, pictures: int, edge: int) -> None:
         cv2.imwrite(str(folder / "in" / f"{number:05}.png"), pixels)
 
 
-def measured(folder: Path, *options: str) -> dict[str, Any]:
-    """Pictures a second after the first, and the memory of the driver when a tenth and all are done, MiB."""
+def _used(root: psutil.Process) -> float:
+    """Processor seconds of what a process has started, and of itself."""
+    times = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times += sum(process.cpu_times()[:2])
+    return times
+
+
+def measured(folder: Path, *options: str, beside: bool) -> dict[str, Any]:
+    """Pictures a second after the first, and the memory of the driver when a tenth and all are done, MiB.
+
+    Processor seconds count all that the run started; ``beside`` those of the cluster, which was there, too.
+    """
     shutil.rmtree(folder / "out", ignore_errors=True)
     command = [sys.executable, "-m", "mambair_cli", "upscale", "in", "-o", "out", "--scale", "2", "--json", *options]
     total = len(list((folder / "in").iterdir()))
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     times: list[float] = []
     memory: list[float] = []
-    longest = 0
+    longest, used = 0, 0.0
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         driver = psutil.Process(process.pid)
+        root = psutil.Process() if beside else driver
         for line in process.stdout:
             record = json.loads(line)
             if record["error"]:
@@ -90,10 +103,18 @@ def measured(folder: Path, *options: str) -> dict[str, Any]:
             longest = max(longest, len(line))
             times.append(time.monotonic())
             memory.append(driver.memory_info().rss / 2**20)
+            if len(times) in (WARM + 1, total):
+                used = _used(root) - used
     if len(times) != total:
         raise SystemExit(f"{len(times)} of {total} pictures came out of {' '.join(command)}")
     speed = (total - 1 - WARM) / (times[-1] - times[WARM])
-    return {"pictures a second": speed, "driver MiB": [memory[total // 10], memory[-1]], "longest line": longest}
+    each = used / (total - 1 - WARM)
+    return {
+        "pictures a second": speed,
+        "processor seconds each": each,
+        "driver MiB": [memory[total // 10], memory[-1]],
+        "longest line": longest,
+    }
 
 
 Deeds = dict[int, Callable[["subprocess.Popen[str]"], None]]
@@ -234,14 +255,18 @@ def main() -> None:
     print(f"{travels()} bytes travel per picture")
     with nodes(2) as cluster:
         speeds: dict[str, list[float]] = {"processes": [], "cluster": []}
+        costs: dict[str, list[float]] = {"processes": [], "cluster": []}
         for _ in range(given.rounds):
             for name, options in (("processes", ["--device", "cpu,cpu"]), ("cluster", ["--cluster", cluster.address])):
-                found = measured(given.folder, *options)
+                found = measured(given.folder, *options, beside=name == "cluster")
                 speeds[name].append(found["pictures a second"])
+                costs[name].append(found["processor seconds each"])
                 print(name, json.dumps(found), flush=True)
         print("object stores:", stored(cluster.address))
     plain, ray = (statistics.median(speeds[name]) for name in ("processes", "cluster"))
     print(f"medians: {plain:.3f} and {ray:.3f} pictures a second, {plain / ray - 1:+.1%} time")
+    plain, ray = (statistics.median(costs[name]) for name in ("processes", "cluster"))
+    print(f"medians: {plain:.3f} and {ray:.3f} processor seconds a picture, {ray / plain - 1:+.1%}")
 
 
 if __name__ == "__main__":
