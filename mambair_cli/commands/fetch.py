@@ -8,7 +8,8 @@ import typer
 from ..console import Console
 from ..errors import MambairError, UsageError
 from ..files.places import data_root
-from ..locations.url import refuse
+from ..locations.either import exists
+from ..locations.url import Url, located, refuse
 from .common import command, stop_if_interrupted
 
 if TYPE_CHECKING:
@@ -23,8 +24,12 @@ Names = Annotated[
 List = Annotated[bool, typer.Option("--list", "-l", help="List what is known.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say from where, how much and where to; fetch nothing.")]
 Root = Annotated[
-    Path | None,
-    typer.Option(help="Where to put it.  [default: $MAMBAIR_DATA or ./datasets; models: a cache]", show_default=False),
+    str | None,
+    typer.Option(
+        metavar="FOLDER|URL",
+        help="Where to put it.  [default: $MAMBAIR_DATA or ./datasets; models: a cache]",
+        show_default=False,
+    ),
 ]
 From = Annotated[
     Path | None,
@@ -54,31 +59,42 @@ def _fetch(
     """
     from ..data.fetch import download
 
-    refuse(data_root(root), "Data is fetched into folders of this machine", "Copy it from there to the store.")
+    place = None if root is None else located(root)
+    if place is None:
+        refuse(data_root(), "MAMBAIR_DATA is a folder of this machine", "Give the URL with --root.")
+    url = place if isinstance(place, Url) else None
+    folder = _stage(url) if url else place
+    assert not isinstance(folder, Url)
     if list_:
-        _list(console, root)
+        _list(console, folder, url)
         return
     if not names:
         raise UsageError("Nothing to fetch was named.", "Give a name of mambair fetch --list, or an address.")
     if from_ is not None and (len(names) > 1 or not from_.is_file()):
         wrong = "can be of one name only" if len(names) > 1 else "does not exist"
         raise UsageError(f"The file {from_} {wrong}.", "Give one name and one file.")
-    jobs = [download.find(name, root, from_, not no_unpack) for name in names]
+    jobs = [download.find(name, folder, from_, not no_unpack) for name in names]
     if dry_run:
         for each in jobs:
-            _show(console, each)
+            _show(console, each, url)
         return
     from ..data.fetch.run import Options
     from ..data.fetch.transfer import Patience
 
-    _run(console, jobs, Options(Patience(timeout, retries), renew, not no_unpack))
+    _run(console, jobs, Options(Patience(timeout, retries), renew, not no_unpack), url)
 
 
-def _run(console: Console, jobs: "list[Download]", options: "Options") -> None:
+def _stage(url: Url) -> Path:
+    from ..data.fetch import store
+
+    return store.stage(url)
+
+
+def _run(console: Console, jobs: "list[Download]", options: "Options", url: Url | None) -> None:
     failed = []
     for each in jobs:
         try:
-            _one(console, each, options)
+            _one(console, each, options, url)
         except MambairError as error:
             stop_if_interrupted()
             if len(jobs) == 1:
@@ -89,29 +105,30 @@ def _run(console: Console, jobs: "list[Download]", options: "Options") -> None:
         raise MambairError(f"{len(failed)} of {len(jobs)} failed: {', '.join(failed)}.", "See the messages above.")
 
 
-def _one(console: Console, job: "Download", options: "Options") -> None:
+def _one(console: Console, job: "Download", options: "Options", url: Url | None) -> None:
     from dataclasses import asdict
 
-    from ..data.fetch import checks, run
+    from ..data.fetch import checks, run, store
 
-    result = run.fetch(job, console, options)
+    result = store.fetch(job, url, console, options) if url else run.fetch(job, console, options)
     if result.missing:
         console.warn(f"{result.path} lacks {', '.join(result.missing)}: it is not laid out as known.")
     size = f" ({checks.megabytes(result.bytes)} from {result.source})" if result.bytes else ""
     console.note(f"{job.name}: {'fetched' if result.fetched else 'there already'}{size}")
     if result.fetched and job.licence:
         console.note(f"Terms: {job.licence}.")
-    console.data(str(result.path), asdict(result))
+    console.data(str(result.path), asdict(result) | {"path": str(result.path)})
 
 
-def _facts(job: "Download") -> dict[str, Any]:
-    """What the catalogues and this machine know of a job."""
+def _facts(job: "Download", url: Url | None) -> dict[str, Any]:
+    """What the catalogues, and this machine or a store, know of a job."""
     from ..data import catalog
-    from ..data.fetch import checks
+    from ..data.fetch import checks, store
     from ..weights import catalog as models
 
     entry = catalog.by_name(job.name) or models.by_name(job.name)
     known = {} if entry is None else vars(entry)
+    target = store.target(job, url) if url else job.target
     facts: dict[str, Any] = {
         name: known[name] for name in ("task", "holds", "arch", "scale", "aliases", "layout") if name in known
     }
@@ -123,8 +140,8 @@ def _facts(job: "Download") -> dict[str, Any]:
         "verified": known.get("verified"),
         "bytes": job.bytes,
         "sha256": job.sha256,
-        "target": str(job.target),
-        "there": job.target.exists(),
+        "target": str(target),
+        "there": exists(target),
         "free": checks.free(job.root),
         "licence": job.licence,
         "citation": known.get("citation", ""),
@@ -132,13 +149,13 @@ def _facts(job: "Download") -> dict[str, Any]:
     }
 
 
-def _show(console: Console, job: "Download") -> None:
+def _show(console: Console, job: "Download", url: Url | None) -> None:
     from rich.table import Column, Table
     from rich.text import Text
 
     from ..data.fetch import checks
 
-    facts = _facts(job)
+    facts = _facts(job, url)
     table = Table(Column(no_wrap=True), Column(overflow="fold"), show_header=False, box=None, pad_edge=False)
     shown = facts | {"free": checks.megabytes(facts["free"]), "there": "yes" if facts["there"] else "no"}
     shown["bytes"] = checks.megabytes(job.bytes) if job.bytes else "not known"
@@ -152,7 +169,7 @@ def _show(console: Console, job: "Download") -> None:
     console.table(table, facts)
 
 
-def _list(console: Console, root: Path | None) -> None:
+def _list(console: Console, root: Path | None, url: Url | None) -> None:
     from rich.table import Column, Table
 
     from ..data import catalog
@@ -165,7 +182,7 @@ def _list(console: Console, root: Path | None) -> None:
         entry.name for entry in models.entries() if not entry.bundled
     ]
     for name in names:
-        facts = _facts(download.find(name, root))
+        facts = _facts(download.find(name, root), url)
         holds = facts.get("holds") or f"{facts['arch']} x{facts['scale']}"
         table.add_row(name, facts["task"], "yes" if facts["there"] else "no", facts["verified"], holds)
         records.append(facts)

@@ -177,7 +177,6 @@ def test_without_what_is_needed(memory: Any, x2: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("fetch", "Set5", "--root", "s3://bucket/data", "--dry-run"),
         ("watch", "s3://bucket/in", "out"),
         ("watch", ".", "s3://bucket/out"),
         ("data", "prepare", "lmdb", ".", "-o", "s3://bucket/out.lmdb"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...errors import FetchError
 from ...files import atomic, locks
+from ...locations.url import Location
 
 NAME = "fetched.json"
 WORK = ".fetch"
@@ -43,20 +44,33 @@ def add(root: Path, name: str, record: Receipt) -> None:
     """Note what was fetched; other processes may do the same."""
     with lock(root, NAME):
         everything = _read(root / NAME) | {name: record}
-        plain = {key: asdict(value) for key, value in everything.items()}
         locks.sweep(root)
-        atomic.write(root / NAME, json.dumps(plain, indent=1, sort_keys=True) + "\n")
+        atomic.write(root / NAME, text(everything))
+
+
+def text(everything: dict[str, Receipt]) -> str:
+    """The content of a record."""
+    return json.dumps({key: asdict(value) for key, value in everything.items()}, indent=1, sort_keys=True) + "\n"
 
 
 def _read(path: Path) -> dict[str, Receipt]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Receipt(**facts) for name, facts in found.items()}
+        return parse(path.read_bytes(), path)
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError):
+
+
+def parse(content: bytes, place: Location) -> dict[str, Receipt]:
+    """A record, from the content of its file.
+
+    Raises:
+        FetchError: it is none.
+    """
+    try:
+        return {name: Receipt(**facts) for name, facts in json.loads(content).items()}
+    except (ValueError, TypeError, AttributeError):
         raise FetchError(
-            f"{path}, the record of what was fetched, cannot be read.",
+            f"{place}, the record of what was fetched, cannot be read.",
             "Restore it, or move it away to begin a new one.",
         ) from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...console import Console
 from ...errors import FetchError, OutputError
 from ...files import atomic, checksum
+from ...locations.url import Location
 from . import checks, download, extract, record, transfer
 from .checks import Expected
 from .download import Download
@@ -32,7 +33,7 @@ class Fetched:
     """What came of a job; ``fetched`` is false if it was there already, ``missing`` are parts of the layout."""
 
     name: str
-    path: Path
+    path: Location
     sha256: str | None
     bytes: int | None
     source: str | None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_a_data_set_is_fetched_unpacked_arranged_and_recorded(server: Server, kn
     entry = json.loads(Path("datasets/fetched.json").read_text())["Toys"]
     assert (entry["sha256"], entry["bytes"]) == (hashlib.sha256(ARCHIVE).hexdigest(), len(ARCHIVE))
     assert set(tree(Path("datasets"))) == {"Toys/HR/1.png", "Toys/LR/1.png", record.NAME}
+
+
+def test_a_data_set_is_fetched_into_a_store(server: Server, known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = pytest.importorskip("fsspec", reason="fsspec is not installed").filesystem("memory")
+    Path("scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(Path("scratch").resolve()))
+    thing = server.drive(DRIVE, ARCHIVE)
+    known(f"drive:{DRIVE}")
+    told = [json.loads(run("fetch", "toys", "--root", "memory://data/sets", "--json").out) for _ in range(2)]
+    assert [(each["path"], each["fetched"]) for each in told] == [("memory://data/sets/Toys", n == 0) for n in (0, 1)]
+    asked = len(thing.requests)
+    found = {name.removeprefix("/data/sets/"): store.cat(name) for name in store.find("/data/sets")}
+    assert json.loads(found.pop(record.NAME))["Toys"]["sha256"] == hashlib.sha256(ARCHIVE).hexdigest()
+    assert {name.removeprefix("Toys/"): data for name, data in found.items()} == PICTURES
+    assert not list(Path("scratch").rglob("*.png"))
+    assert json.loads(run("fetch", "toys", "--root", "memory://data/sets", "--dry-run", "--json").out)["there"]
+    assert len(thing.requests) == asked
+    store.rm("/data", recursive=True)
 
 
 def test_what_is_there_is_not_fetched_again(server: Server, known: Known) -> None:
