@@ -69,12 +69,13 @@ inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = convolve_border(taps, x + i);
 }
 
-// finish(x, count, sums) takes `count` neighbouring outputs from column x on.
+// Outputs from column x to `end`, or a few more: finish(x, sums) takes neighbours from column x on. Returns where it
+// stopped.
 template <class Finish>
-inline void convolve_row(const Taps& taps, Finish finish) {
+inline int64_t convolve_columns(const Taps& taps, int64_t x, int64_t end, Finish finish) {
     const int64_t pad = taps.dilation * (taps.kernel / 2);
     const int64_t last = taps.width - pad - NEIGHBOURS;  // the last block of neighbours may overlap the one before
-    for (int64_t x = 0; x < taps.width;) {
+    while (x < end) {
         if (x >= pad && x < taps.width - pad && last >= pad) {
             x = std::min(x, last);
             Vec sum[NEIGHBOURS];
@@ -87,6 +88,12 @@ inline void convolve_row(const Taps& taps, Finish finish) {
             x++;
         }
     }
+    return x;
+}
+
+template <class Finish>
+inline void convolve_row(const Taps& taps, Finish finish) {
+    convolve_columns(taps, 0, taps.width, finish);
 }
 
 // weight (channels, kernel, kernel) to one vector per channel vector and tap.
@@ -111,16 +118,22 @@ inline Taps taps_at(const DepthwiseArguments& job, const Vec* weights, int64_t i
     return taps;
 }
 
+// All channels of some columns, then those of the next: the pixels of three rows stay in the L1 cache.
 inline void depthwise_row(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y) {
+    constexpr int64_t COLUMNS_TOGETHER = 32;
     const Activation activation = static_cast<Activation>(job.activation);
+    const int64_t area = job.kernel * job.kernel;
     float* out = job.y + (image * job.height + y) * job.width * job.channels;
-    for (int64_t c = 0; c < job.channels; c += LANES, weights += job.kernel * job.kernel) {
-        const Taps taps = taps_at(job, weights, image, y, c);
-        convolve_row(taps, [&](int64_t x, auto& sum) {
-            constexpr int COUNT = sizeof sum / sizeof sum[0];
-            activate<COUNT>(activation, sum);
-            for (int i = 0; i < COUNT; i++) store_part(out + (x + i) * job.channels + c, sum[i], taps.lanes);
-        });
+    for (int64_t first = 0, reached = 0; first < job.width; first = reached) {
+        const int64_t end = std::min(first + COLUMNS_TOGETHER, job.width);
+        for (int64_t c = 0; c < job.channels; c += LANES) {
+            const Taps taps = taps_at(job, weights + c / LANES * area, image, y, c);
+            reached = convolve_columns(taps, first, end, [&](int64_t x, auto& sum) {
+                constexpr int COUNT = sizeof sum / sizeof sum[0];
+                activate<COUNT>(activation, sum);
+                for (int i = 0; i < COUNT; i++) store_part(out + (x + i) * job.channels + c, sum[i], taps.lanes);
+            });
+        }
     }
 }
 
