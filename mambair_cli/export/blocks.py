@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mambair_archs.blocks.residual import DropPath
+
 DOMAIN = "mambair"
 """Of nodes that stand for something until they are replaced."""
 
@@ -108,6 +110,7 @@ def _fingerprint(block: nn.Module) -> Any:
             tuple((key, value.shape, value.dtype) for key, value in tensors(part, recurse=False).items()),
         )
         for name, part in block.named_modules()
+        if not isinstance(part, DropPath)  # whose rate grows from block to block, and which only training heeds
     )
 
 

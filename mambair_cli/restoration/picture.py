@@ -187,7 +187,7 @@ class Work:
             result.estimate = found if run.choices.examine else None
             if run.for_poor and found.poor:
                 self.model, result.model = run.for_poor, run.for_poor.name
-                plain = f"--model {run.model.name} does not repair"
+                plain = f"the model {run.model.name} would leave that as it is"
                 result.notes.append(f"it has {found.poor}, so {self.model.name} enlarges it; {plain}.")
         return self.model
 

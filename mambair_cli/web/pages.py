@@ -26,10 +26,14 @@ STATE_WORDS = {
     State.FAILED: "failed",
     State.CANCELLED: "stopped",
 }
+AUTOMATIC = ""
+"""In place of a model's name: what the command takes without one."""
+
 PERIOD = 0.3
 """Seconds between looks at the tickets."""
 
 STYLE = """
+.q-uploader__subtitle { display: none }
 .compare { position: relative; width: 100%; --at: 50%; background: #222; overflow: hidden; border-radius: 6px }
 .compare img { display: block; width: 100%; max-height: 78vh; object-fit: contain }
 .compare img.before { position: absolute; inset: 0; height: 100%; clip-path: inset(0 calc(100% - var(--at)) 0 0) }
@@ -54,7 +58,7 @@ class Page:
     service: Service
     task: str = "upscale"
     scale: int = 4
-    model: str = ""
+    model: str = AUTOMATIC
     strength: float = 1.0
     rows: list[Row] = field(default_factory=list)
 
@@ -88,11 +92,16 @@ class Page:
             with ui.row().classes("items-center gap-4") as self.sizes:
                 ui.label("How many times as large")
                 sizes = ui.toggle({scale: f"{scale} x" for scale in scales}).bind_value(self, "scale").props("no-caps")
-            with ui.row().classes("items-center gap-4 w-full"):
+            with ui.row().classes("items-center gap-4 w-full no-wrap"):
                 ui.label("Strength")
                 slider = ui.slider(min=0, max=1, step=0.05).bind_value(self, "strength").classes("grow max-w-md")
                 ui.label().bind_text_from(slider, "value", lambda value: f"{value:.0%}")
-            self.models = ui.select([], label="Model").bind_value(self, "model").classes("w-full max-w-md")
+            ui.label("Below 100%, a share of the picture stays as it was.").classes("text-xs opacity-70")
+            self.models = (
+                ui.select([], label="Model: the network that does it")
+                .bind_value(self, "model")
+                .classes("w-full max-w-md")
+            )
         self._chosen()
         for choice in (tasks, sizes):
             choice.on_value_change(self._chosen)
@@ -107,7 +116,7 @@ class Page:
         self.sizes.set_visibility(self.enlarges)
         known = catalog.select(self.task, self.scale if self.enlarges else None)
         names = {each.name: f"{each.name}{f' ({each.note})' if each.note else ''}" for each in known if each.installed}
-        self.models.set_options(names, value=next(iter(names), None))
+        self.models.set_options({AUTOMATIC: "Chosen to fit each picture"} | names, value=AUTOMATIC)
 
     def _drop(self) -> None:
         upload = ui.upload(
@@ -172,21 +181,21 @@ class Page:
 
     def _row(self, row: Row) -> None:
         ticket = row.ticket
-        with ui.card().classes("w-full"), ui.row().classes("w-full items-center gap-4 no-wrap"):
+        with ui.card().classes("w-full"), ui.row().classes("w-full items-center gap-4 flex-nowrap max-sm:flex-wrap"):
             ui.image(f"/api/previews/{row.given.id}").classes("w-20 h-20 shrink-0 rounded").props("fit=cover")
-            with ui.column().classes("grow gap-1 min-w-0"):
+            with ui.column().classes("grow gap-1 min-w-0 basis-0"):
                 ui.label(row.given.name).classes("font-medium truncate w-full")
                 ui.label(f"{row.given.width} x {row.given.height}").classes("text-xs opacity-70")
                 if ticket is None:
                     if row.given.advice:
-                        ui.label(row.given.advice).classes("text-sm text-warning")
+                        ui.label(row.given.advice).classes("text-sm text-orange-9")
                 elif ticket.state in (State.WAITING, State.RUNNING):
                     bar = ui.linear_progress(show_value=False).props("instant-feedback")
                     bar.bind_value_from(ticket, "done", lambda done: done / ticket.total if ticket.total else 0)
                     ui.label().bind_text_from(ticket, "remaining", lambda left: _words(ticket, left)).classes("text-xs")
                 else:
                     self._over(ticket)
-            with ui.row().classes("shrink-0 gap-1"):
+            with ui.row().classes("shrink-0 gap-1 max-sm:w-full max-sm:justify-end"):
                 if ticket and not ticket.over:
                     _icon("stop", "Stop", lambda: self.service.cancel(ticket))
                 if ticket and ticket.state is State.DONE:
@@ -201,7 +210,7 @@ class Page:
             words = TASK_WORDS.get(ticket.order.task, ticket.order.task)
             ui.label(f"{words}: done in {ticket.result.seconds:.1f} s with {ticket.result.model}").classes("text-sm")
             for note in ticket.result.retries + ticket.result.notes:
-                ui.label(f"{note[:1].upper()}{note[1:]}.").classes("text-xs opacity-70")
+                ui.label(f"{note[:1].upper()}{note[1:].rstrip('.')}.").classes("text-xs opacity-70")
         else:
             colour = "text-negative" if ticket.state is State.FAILED else "opacity-70"
             ui.label(ticket.message if ticket.state is State.FAILED else STATE_WORDS[ticket.state]).classes(colour)

@@ -11,6 +11,10 @@ from .service import Service
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+RECONNECT = 60.0
+"""Seconds without a word after which a page counts as left. A machine that restores may be slow to answer, and a page
+that comes back later starts anew, without its pictures."""
+
 
 def serve(service: Service, host: str, port: int, show: bool, files: Sequence[Path]) -> None:
     """Serve until a signal ends it.
@@ -40,6 +44,7 @@ def serve(service: Service, host: str, port: int, show: bool, files: Sequence[Pa
         title="mambair",
         dark=None,
         reload=False,
+        reconnect_timeout=RECONNECT,
         show=show,
         show_welcome_message=False,
         fastapi_docs=True,

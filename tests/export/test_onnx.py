@@ -1,5 +1,6 @@
 """Networks as ONNX: the same pixels from onnxruntime, at sizes that were never traced, in standard operators only."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import mambair_cli
@@ -85,6 +87,21 @@ def test_half_is_half_as_large_and_close(small: Path, tmp_path: Path) -> None:
         wanted = model.network(image)
     (got,) = session.run(session.session(target.read_bytes()), image=image)
     assert 0 < abs(got - wanted.numpy()).max() < 5e-3
+
+
+def test_eight_bits_are_smaller_and_say_what_they_cost(small: Path, tmp_path: Path) -> None:
+    target, plain = tmp_path / "int8.onnx", tmp_path / "plain.onnx"
+    outcome = run("--json", "export", str(small), str(target), "--quantize", "int8")
+    assert outcome.code == 0, outcome.err
+    kinds = {value.data_type for value in standard.load(target).graph.initializer}
+    assert standard.TensorProto.INT8 in kinds
+    model, photo = mambair_cli.load_model(target), np.asarray(Image.open("datasets/samples/cat.png"))
+    ours = mambair_cli.restore(photo, mambair_cli.load_model(small, "cpu"))
+    error = mambair_cli.restore(photo, model).astype(float) - ours
+    psnr = 10 * np.log10(255**2 / np.square(error).mean())
+    assert json.loads(outcome.out)["psnr"] - 3 < psnr < 70
+    assert run("export", str(small), str(plain), "--quantize", "int8", "--fp16").code == 2
+    assert not plain.exists()
 
 
 class Repeated(nn.Module):
