@@ -100,8 +100,6 @@ class _Reader:
             column = error.position - text.rfind("\n", 0, error.position) - 1
             what = f"the character {chr(error.character)!r} is not allowed in YAML"
             self._add(self._at(line, column), what, (), "Delete it.")
-        except RecursionError:
-            self._add(self.start, "values are nested too deeply to be read", (), "Take some of the brackets away.")
         else:
             document.data = self._value(root, (), ()) if root is not None else None
         if document.mistakes and document.data is None:

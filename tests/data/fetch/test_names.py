@@ -164,3 +164,10 @@ def test_the_catalogue_is_sound() -> None:
         assert all(sources.parse(source).kind in ("drive", "folder", "url", "page") for source in entry.sources)
         assert entry.sha256 is None or len(entry.sha256) == 64
     assert len(photos.listed(photos.manifest())) == 361
+
+
+@pytest.mark.parametrize("text", ["http://[x", "https://[::1/a.zip", "page:http://[x", "page:", "http://"])
+def test_what_only_begins_like_an_address_is_none(text: str) -> None:
+    outcome = run("fetch", text)
+    assert outcome.code == 2
+    assert f"Nothing called {text} is known." in outcome.err

@@ -53,6 +53,7 @@ def test_merge_keys_are_no_duplicates_wherever_they_are_used() -> None:
         ("a: !!python/object/apply:os.getcwd []", "r.yml:1:4: a is a collection, which is no os.getcwd"),
         ("on: 1", "r.yml:1:1: the key 'on' in the recipe is not text"),
         ("a:\n  <<: 1", "r.yml:2:7: << in a takes mappings only"),
+        ("a: !!float ", "r.yml:1:4: a is '', which is no float"),
         ("a: *b", "r.yml:1:4: not YAML: found undefined alias 'b'"),
         ("a: &a\n  b: [*a]", "r.yml:2:3: a.b.0 contains itself: its anchor is one of the mappings around it"),
     ],
