@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -71,19 +71,26 @@ def make(folder: Path, pictures: int, edge: int) -> None:
         cv2.imwrite(str(folder / "in" / f"{number:05}.png"), pixels)
 
 
-def _used(root: psutil.Process) -> float:
-    """Processor seconds of what a process has started, and of itself."""
+def _used(driver: psutil.Process) -> tuple[float, float]:
+    """Processor seconds of a run: of its driver and its workers, and of Ray's own processes."""
+    workers = [driver, *driver.children(recursive=True), *_actors()]
+    others = set(psutil.Process().children(recursive=True)) - set(workers)
+    return _seconds(workers), _seconds(others)
+
+
+def _seconds(processes: Iterable[psutil.Process]) -> float:
     times = 0.0
-    for process in [root, *root.children(recursive=True)]:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
             times += sum(process.cpu_times()[:2])
     return times
 
 
-def measured(folder: Path, *options: str, beside: bool) -> dict[str, Any]:
+def measured(folder: Path, *options: str) -> dict[str, Any]:
     """Pictures a second after the first, and the memory of the driver when a tenth and all are done, MiB.
 
-    Processor seconds count all that the run started; ``beside`` those of the cluster, which was there, too.
+    Processor seconds for each picture are those of driver and workers. What Ray's own processes take depends on time,
+    not on pictures: it is the share of a core.
     """
     shutil.rmtree(folder / "out", ignore_errors=True)
     command = [sys.executable, "-m", "mambair_cli", "upscale", "in", "-o", "out", "--scale", "2", "--json", *options]
@@ -91,11 +98,11 @@ def measured(folder: Path, *options: str, beside: bool) -> dict[str, Any]:
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     times: list[float] = []
     memory: list[float] = []
-    longest, used = 0, 0.0
+    used: list[tuple[float, float]] = []
+    longest = 0
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         driver = psutil.Process(process.pid)
-        root = psutil.Process() if beside else driver
         for line in process.stdout:
             record = json.loads(line)
             if record["error"]:
@@ -104,14 +111,15 @@ def measured(folder: Path, *options: str, beside: bool) -> dict[str, Any]:
             times.append(time.monotonic())
             memory.append(driver.memory_info().rss / 2**20)
             if len(times) in (WARM + 1, total):
-                used = _used(root) - used
+                used.append(_used(driver))
     if len(times) != total:
         raise SystemExit(f"{len(times)} of {total} pictures came out of {' '.join(command)}")
-    speed = (total - 1 - WARM) / (times[-1] - times[WARM])
-    each = used / (total - 1 - WARM)
+    elapsed, pictures = times[-1] - times[WARM], total - 1 - WARM
+    each, own = (end - begin for begin, end in zip(*used, strict=True))
     return {
-        "pictures a second": speed,
-        "processor seconds each": each,
+        "pictures a second": pictures / elapsed,
+        "processor seconds each": each / pictures,
+        "cores of Ray's own": own / elapsed,
         "driver MiB": [memory[total // 10], memory[-1]],
         "longest line": longest,
     }
@@ -258,7 +266,7 @@ def main() -> None:
         costs: dict[str, list[float]] = {"processes": [], "cluster": []}
         for _ in range(given.rounds):
             for name, options in (("processes", ["--device", "cpu,cpu"]), ("cluster", ["--cluster", cluster.address])):
-                found = measured(given.folder, *options, beside=name == "cluster")
+                found = measured(given.folder, *options)
                 speeds[name].append(found["pictures a second"])
                 costs[name].append(found["processor seconds each"])
                 print(name, json.dumps(found), flush=True)

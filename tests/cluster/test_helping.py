@@ -12,6 +12,7 @@ from mambair_cli.cluster.helping import Helper
 from mambair_cli.cluster.sheet import Sheet
 from mambair_cli.errors import MambairError
 from mambair_cli.locations import either
+from mambair_cli.locations.url import Location, Url
 from mambair_cli.restoration.choices import Choices
 from mambair_cli.restoration.picture import Run
 from mambair_cli.restoration.result import Job, Result
@@ -43,7 +44,7 @@ class Elsewhere:
         return strips
 
 
-def restored(run: Run, source: Path, target: Path) -> Result:
+def restored(run: Run, source: Location, target: Path) -> Result:
     work = run.new(Job(source, target))
     work.begin()
     work.restore(lambda done, total: None)
@@ -52,11 +53,13 @@ def restored(run: Run, source: Path, target: Path) -> Result:
     return work.result
 
 
-def same(source: Path, model: str | Path, choices: Choices) -> Result:
+def same(source: Location, model: str | Path, choices: Choices, folder: Path | None = None) -> Result:
     """Compare the results of a run alone with those of one to which another makes all strips."""
     run = Run(load(model, "cpu"), choices)
     elsewhere = Elsewhere(run)
-    alone, divided = (source.with_name(name) for name in ("alone.png", "divided.png"))
+    home = folder or source.parent
+    assert isinstance(home, Path)
+    alone, divided = home / "alone.png", home / "divided.png"
     one = restored(run, source, alone)
     with elsewhere.helper:
         other = restored(replace(run, sharing=elsewhere.of), source, divided)
@@ -87,6 +90,14 @@ def test_a_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
 def test_a_file_that_is_only_read_as_a_whole(x2: Path, tmp_path: Path) -> None:
     Image.fromarray(waves(3, np.uint8, 90, 50)).save(tmp_path / "a.bmp")
     same(tmp_path / "a.bmp", x2, Choices(tile=40))
+
+
+def test_a_picture_behind_a_url(x2: Path, tmp_path: Path) -> None:
+    store = pytest.importorskip("fsspec", reason="fsspec is not installed").filesystem("memory")
+    PICTURES["deep.png"](tmp_path / "a.png")
+    store.pipe_file("/divided/a.png", (tmp_path / "a.png").read_bytes())
+    same(Url("memory", "divided/a.png"), x2, Choices(tile=40), tmp_path)
+    store.rm("/divided", recursive=True)
 
 
 def test_a_picture_that_was_changed_meanwhile(x2: Path, tmp_path: Path) -> None:
