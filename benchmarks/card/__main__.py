@@ -33,15 +33,14 @@ from .samples import Crops, Reduce
 from .training import Run, StateDict, Trial, train
 
 SMALL = {"embed_dim": 48, "depth": 6, "scan_after": [3], "scan_dim": 48, "scan_stride": 4, "d_state": 4}
-WIDE = SMALL | {"embed_dim": 64}
 RESTORE = SMALL | {"upscale": 1, "unshuffle": 2, "embed_dim": 64}
 PLAN = [
-    Run(name="x4", task="upscale", share=1.5, options=WIDE | {"upscale": 4}, teacher="T_PMambaSR_x4.pth"),
+    Run(name="x4", task="upscale", share=1.5, options=SMALL | {"upscale": 4}, start="x4", teacher="T_PMambaSR_x4.pth"),
     Run(name="denoise", task="denoise", share=1.0, options=RESTORE, patch=96),
-    Run(name="x2", task="upscale", share=1.0, options=WIDE | {"upscale": 2}, start="x4", teacher="T_PMambaSR_x2.pth"),
-    Run(name="x3", task="upscale", share=0.9, options=WIDE | {"upscale": 3}, start="x4", teacher="T_PMambaSR_x3.pth"),
+    Run(name="x2", task="upscale", share=1.0, options=SMALL | {"upscale": 2}, start="x4", teacher="T_PMambaSR_x2.pth"),
+    Run(name="x3", task="upscale", share=0.9, options=SMALL | {"upscale": 3}, start="x4", teacher="T_PMambaSR_x3.pth"),
     Run(name="dejpeg", task="dejpeg", share=0.8, options=RESTORE, start="denoise", patch=96),
-    Run(name="photo-x4", task="photo", share=0.8, options=WIDE | {"upscale": 4}, start="x4"),
+    Run(name="photo-x4", task="photo", share=0.8, options=SMALL | {"upscale": 4}, start="x4"),
 ]
 
 
