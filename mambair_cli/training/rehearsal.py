@@ -7,8 +7,9 @@ import torch
 import yaml
 
 from ..console import Console
+from ..restoration import memory
 from ..restoration.memory import keep_freed_memory, peak
-from . import datacheck
+from . import datacheck, footprint
 from .basicsr import bridge
 from .loop import Trainer
 from .recipe.resolving import resolve
@@ -29,6 +30,7 @@ def rehearse(recipe: RecipeModel, root: Path, console: Console, look: bool = Tru
     text = yaml.safe_dump(full, sort_keys=False)
     trainer = Trainer(full, console, Processes())
     trainer.build()
+    _foretell(trainer, console)
     parameters = sum(parameter.numel() for parameter in trainer.model.net_g.parameters())
     seconds, size = _measured(trainer)
     found = {report.name: report.images for report in reports}
@@ -40,6 +42,20 @@ def rehearse(recipe: RecipeModel, root: Path, console: Console, look: bool = Tru
     ]
     record = {"recipe": full, "parameters": parameters, "images": found, "seconds_per_step": seconds, "bytes": size}
     console.data("\n".join([text, *lines]), record)
+
+
+def _foretell(trainer: Trainer, console: Console) -> None:
+    """Warn before a step that will not fit; of data that are no single pictures nothing is foretold."""
+    sample = trainer.dataset[0].get("lq")
+    if sample is None or sample.ndim != 3:
+        return
+    batch = trainer.options["datasets"]["train"]["batch_size_per_gpu"]
+    size, room = footprint.of_step(trainer.model.net_g, sample, batch), memory.available(trainer.model.device)
+    if size > room:
+        console.warn(
+            f"a step will take about {size / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free: lower "
+            "batch_size_per_gpu and raise train.accumulate, or set network_g.use_checkpoint=true."
+        )
 
 
 def _measured(trainer: Trainer) -> tuple[float, int]:
