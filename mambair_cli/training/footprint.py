@@ -11,7 +11,7 @@ COPIES = 5
 
 
 def of_step(network: nn.Module, patch: Tensor, batch: int) -> int:
-    """Estimated bytes of a step: what the backward pass needs of a small part, for all pixels, and the weights' copies.
+    """Least bytes of a step: what the backward pass needs of a small part, for all pixels, and the copies of weights.
 
     Args:
         network: in training mode, on any device.

@@ -53,7 +53,7 @@ def _foretell(trainer: Trainer, console: Console) -> None:
     size, room = footprint.of_step(trainer.model.net_g, sample, batch), memory.available(trainer.model.device)
     if size > room:
         console.warn(
-            f"a step will take about {size / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free: lower "
+            f"a step will take at least {size / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free: lower "
             "batch_size_per_gpu and raise train.accumulate, or set network_g.use_checkpoint=true."
         )
 
