@@ -18,7 +18,9 @@ def _export(
     ] = False,
     quantize: Annotated[
         Literal["int8"] | None,
-        typer.Option("--quantize", help="int8: convolutions and matrices in 8 bits, for processors; says what it costs."),
+        typer.Option(
+            "--quantize", help="int8: convolutions and matrices in 8 bits, for processors; says what it costs."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:

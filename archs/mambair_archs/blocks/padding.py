@@ -5,11 +5,9 @@ from torch import Tensor
 
 
 def _mirror(length: int, padded: int, repeat_edge: bool, device: torch.device) -> Tensor:
-    positions = torch.arange(padded, device=device)
-    if length == 1:
-        return torch.zeros_like(positions)
-    period = 2 * length if repeat_edge else 2 * length - 2
-    positions = positions % period
+    # 1 // length makes the period of a single pixel 1; a branch would be decided while a network is traced.
+    period = 2 * length if repeat_edge else 2 * length - 2 + 1 // length
+    positions = torch.arange(padded, device=device) % period
     return torch.minimum(positions, (2 * length - 1 if repeat_edge else period) - positions)
 
 
