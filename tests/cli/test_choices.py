@@ -27,7 +27,7 @@ def _watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         SEEN["decode"] = options
         return decode(path)
 
-    def network(pixels: Any, model: Any, choices: Choices, *, report: Any, progress: Any) -> Any:
+    def network(pixels: Any, model: Any, choices: Choices, **others: Any) -> Any:
         SEEN["restore"] = {name: getattr(choices, name) for name in DEFAULTS | SIZES}
         return pixels
 
