@@ -48,7 +48,17 @@ def test_the_work_goes_on_and_the_loss_is_said(redirection: str, x2: Path) -> No
 def test_nobody_listens_at_all(x2: Path) -> None:
     result = upscale(x2, ">&- 2>&-")
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
-    assert Path("eins_x2.png").exists()
+    assert all(Path(name).with_stem(f"{Path(name).stem}_x2").exists() for name in NAMES)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash closes the streams")
+def test_no_file_takes_the_place_of_a_closed_stream() -> None:
+    code = (
+        "from mambair_cli.entry import fill_closed_streams; import os; fill_closed_streams(); "
+        "number = os.open(os.devnull, os.O_RDONLY); os._exit(number)"
+    )
+    closed = subprocess.run(["bash", "-c", '"$@" <&- >&- 2>&-', "bash", sys.executable, "-c", code], check=False)
+    assert closed.returncode == 3
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
