@@ -46,8 +46,9 @@ def tiff_directories(data: bytes) -> None:
         if tiff_tags.BIG in data[2:4]:
             assert after.values.keys() == before.values.keys()
             assert tiff_tags.Layout.of(after) == tiff_tags.Layout.of(before)
-    with suppress(ValueError):
-        tiff.header(io.BytesIO(data))
+    for look in (tiff.header, tiff.around):
+        with suppress(ValueError):
+            look(io.BytesIO(data))
 
 
 def exif_blocks(data: bytes) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ..errors import InputError, OutputError
-from . import container, exif, formats, png, profiles, tiff, tiff_tags, vips
+from . import container, formats, png, profiles, tiff, tiff_tags, vips
 from .container import Container
 from .damage import MENDED
 from .opencv import AGAIN
@@ -52,12 +53,12 @@ class Bands:
         if self.tags.number(colours, 0) == YCBCR and self.tags.number(compression, 0) != JPEG:
             raise _not_read(path, "plain YCbCr values")  # which libvips shows as if they were RGB
         around = _around(path)
-        said = tiff_tags.orientation(self.tags) if self.tags.values else around.orientation
-        self.orientation = said if 1 <= said <= 8 else 1
+        self.orientation = around.orientation if 1 <= around.orientation <= 8 else 1
         image = self._load()
         self.dtype, self.cmyk = _dtype(path, image), image.interpretation == "cmyk"
-        self.metadata = _metadata(path, around, self.tags)
-        self.notes = (*_notes(image, self.metadata.icc), *around.notes, *tiff.left_out(self.tags))
+        self.profile = around.metadata.icc
+        self.metadata = replace(around.metadata, icc=b"") if self.cmyk else around.metadata
+        self.notes = (*_notes(image, self.profile), *around.notes)
         self.turned = self.orientation not in IN_ORDER
         self._begin(_stored(path, image, scratch).autorot() if self.turned else image.autorot())
         self.shape = (self.image.height, self.image.width, 3 if self.cmyk else self.image.bands)
@@ -131,7 +132,7 @@ class Bands:
         except vips.load().Error:
             raise _damaged(self.path) from None
         pixels: Pixels = np.frombuffer(data, self.dtype).reshape(count, self.image.width, self.image.bands)
-        self.kept.append(np.asarray(_converted(pixels, self.metadata.icc)[0]) if self.cmyk else pixels)
+        self.kept.append(np.asarray(_converted(pixels, self.profile)[0]) if self.cmyk else pixels)
         self.stop += count
 
 
@@ -212,24 +213,18 @@ def _stored(path: Path, image: Any, scratch: Path) -> Any:
 
 
 def _around(path: Path) -> Container:
-    """What stands around the pixels, as for pictures in memory; nothing where Pillow does not open the file."""
-    source: bytes | Path = path
-    with suppress(ValueError), path.open("rb") as file:  # where a file is cut off, reading will notice
-        if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
-            source = png.around(file)
-    with suppress(Exception), container.opened(source) as image:  # libvips may read it all the same
-        return container.described(image)
+    """What stands around the pixels, as for pictures in memory; nothing where the file is not understood."""
+    with suppress(Exception), path.open("rb") as file:  # libvips may read it all the same
+        row = formats.by_content(file.read(formats.HEAD))
+        if row is not None and row.name == "tif":
+            return tiff.around(file)
+        file.seek(len(png.SIGNATURE))
+        is_png = row is not None and row.name == "png"
+        with container.opened(png.around(file) if is_png else path) as image:
+            found = container.described(image)
+        file.seek(len(png.SIGNATURE))
+        return replace(found, metadata=png.with_chunks(found.metadata, file)) if is_png else found
     return Container(Metadata(), 1, ())
-
-
-def _metadata(path: Path, around: Container, tags: Directory) -> Metadata:
-    with suppress(ValueError), path.open("rb") as file:  # as above
-        if tags.values:
-            icc, xmp = tags.block(tiff_tags.PROFILE), exif.upright_xmp(tags.block(tiff_tags.XMP))
-            return Metadata(exif.from_tiff(file), icc, xmp, resolution=around.metadata.resolution)
-        if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
-            return png.with_chunks(around.metadata, file)
-    return around.metadata
 
 
 def _notes(image: Any, icc: bytes) -> Iterator[str]:

@@ -18,6 +18,7 @@ from .picture import Metadata, Pixels
 PILLOW = threading.Lock()
 
 IPTC = "IPTC data is left out"
+BROKEN_EXIF = "the EXIF block is damaged and left out"
 
 LARGEST_RESOLUTION = 60_000
 """Pixels per inch that JPEG can say."""
@@ -89,7 +90,7 @@ def described(image: Image.Image) -> Container:
 
 def _left_out(image: Image.Image, broken: bool) -> tuple[tuple[str, bool], ...]:
     return (
-        ("the EXIF block is damaged and left out", broken),
+        (BROKEN_EXIF, broken),
         ("the comment is left out", bool(image.info.get("comment"))),
         (IPTC, bool(image.info.get("photoshop"))),
     )
@@ -102,9 +103,16 @@ def resolution(image: Image.Image, orientation: int = 1) -> tuple[float, float] 
         if invented and ExifTags.Base.XResolution not in image.getexif():
             return None
         across, down = (float(value) for value in image.info["dpi"]) if "dpi" in image.info else (0.0, 0.0)
-        if 0 < across < LARGEST_RESOLUTION and 0 < down < LARGEST_RESOLUTION:
-            return (down, across) if orientation in (5, 6, 7, 8) else (across, down)
+        return upright_resolution((across, down), orientation)
     return None
+
+
+def upright_resolution(stored: tuple[float, float], orientation: int) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, of the upright picture; None where they are nonsense."""
+    across, down = stored
+    if not (0 < across < LARGEST_RESOLUTION and 0 < down < LARGEST_RESOLUTION):
+        return None
+    return (down, across) if orientation in (5, 6, 7, 8) else stored
 
 
 def pages(image: Image.Image) -> tuple[str, ...]:

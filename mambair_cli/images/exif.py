@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -118,6 +119,17 @@ def from_tiff(file: BinaryIO) -> bytes:
     except Exception:  # as above
         return b""
     return b"" if doubts else block
+
+
+def tiff_resolution(file: BinaryIO) -> tuple[float, float] | None:
+    """What a TIFF file's first directory says of pixels per inch, across and down; None if it does not."""
+    exif = Image.Exif()
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):  # as above
+        exif.load_from_fp(file)
+        inches = {2: 1.0, 3: 2.54}[exif.get(ExifTags.Base.ResolutionUnit, 2)]
+        across, down = (float(exif[tag]) * inches for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
+        return across, down
+    return None
 
 
 def for_tiff(block: bytes) -> dict[int, Any]:

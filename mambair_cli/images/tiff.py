@@ -6,16 +6,17 @@ interleaved and have no other channels, and turns them upright by itself.
 
 import io
 import itertools
-from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import ExifTags, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, ImageOps
 
 from ..errors import InputError
 from . import container, exif, opencv, profiles, transparency
+from .container import Container
 from .header import Header
 from .picture import Metadata, Picture, Pixels
 from .tiff_tags import (
@@ -42,6 +43,9 @@ from .tiff_tags import (
     Layout,
     Value,
     classic,
+    described,
+    orientation_of,
+    pictures,
     with_directory,
     with_tags,
 )
@@ -86,22 +90,36 @@ def read(name: str, data: bytes) -> Picture:
     Raises:
         InputError: the layout is one that no decoder here reads rightly, or the file is damaged.
     """
+    found = around(io.BytesIO(data))
     data = classic(data)
-    tags = Directory.first(io.BytesIO(data))
-    layout = Layout.of(tags)
-    notes: tuple[str, ...] = ()
-    resolution = None
-    with suppress(UnidentifiedImageError), container.opened(data) as image:
-        notes, resolution = container.pages(image), container.resolution(image, layout.orientation)
-    notes += left_out(tags)
+    layout = Layout.of(Directory.first(io.BytesIO(data)))
     pixels, more = _pixels(name, data, layout)
-    icc = b"" if layout.colours in (CMYK, LAB) else layout.icc
-    metadata = Metadata(exif.from_tiff(io.BytesIO(data)), icc, exif.upright_xmp(layout.xmp), resolution=resolution)
-    return Picture(pixels, metadata, notes + tuple(more))
+    metadata = replace(found.metadata, icc=b"") if layout.colours in (CMYK, LAB) else found.metadata
+    return Picture(pixels, metadata, (*found.notes, *more))
 
 
-def left_out(tags: Directory) -> tuple[str, ...]:
-    """What of a file is not restored."""
+def around(file: BinaryIO) -> Container:
+    """What stands around the pixels of the first picture.
+
+    Raises:
+        ValueError: its directory is broken.
+    """
+    file.seek(0)
+    tags = Directory.first(file)
+    orientation, further = orientation_of(tags), container.further_pictures(pictures(file))
+    block = exif.from_tiff(described(file))
+    stored = exif.tiff_resolution(described(file))
+    metadata = Metadata(
+        exif=block,
+        icc=tags.block(PROFILE),
+        xmp=exif.upright_xmp(tags.block(XMP)),
+        resolution=container.upright_resolution(stored, orientation) if stored else None,
+    )
+    broken = bool((exif.DESCRIPTIVE - exif.RESOLUTION) & set(tags.values)) and not block
+    return Container(metadata, orientation, (*further, *((container.BROKEN_EXIF,) if broken else ()), *_left_out(tags)))
+
+
+def _left_out(tags: Directory) -> tuple[str, ...]:
     mute = UNSPECIFIED in tags.numbers(ExifTags.Base.ExtraSamples)
     return ((LEFT_OUT,) if mute else ()) + ((container.IPTC,) if IPTC & set(tags.values) else ())
 

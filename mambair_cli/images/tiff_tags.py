@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
@@ -69,8 +70,7 @@ class Directory:
             ValueError: it is broken.
         """
         head = file.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        big = BIG in head[2:4]
+        order, big = _kind(head)
         return cls.at(file, _unpack(f"{order}{'Q' if big else 'L'}", head[8:] if big else head[4:]), order, big)
 
     @classmethod
@@ -118,6 +118,11 @@ class Directory:
     def block(self, tag: int) -> bytes:
         """The bytes of a tag, of whatever type."""
         return self.values[tag].data if tag in self.values else b""
+
+
+def _kind(head: bytes) -> tuple[str, bool]:
+    """Order of bytes, and whether it is BigTIFF."""
+    return "<" if head[:2] == b"II" else ">", BIG in head[2:4]
 
 
 def _unpack(letters: str, data: bytes) -> int:
@@ -171,15 +176,50 @@ class Layout:
             extra=tags.numbers(name.ExtraSamples),
             predictor=tags.number(name.Predictor, 1),
             tile=tags.number(TILE_WIDTH, sizes[0][0]),
-            orientation=orientation(tags),
+            orientation=orientation_of(tags),
             icc=tags.block(PROFILE),
             xmp=tags.block(XMP),
         )
 
 
-def orientation(tags: Directory) -> int:
+def orientation_of(tags: Directory) -> int:
     """What a tag says, or else XMP."""
     return tags.number(ExifTags.Base.Orientation, exif.xmp_orientation(tags.block(XMP)))
+
+
+def pictures(file: BinaryIO) -> int:
+    """How many directories there are, as far as the way from each to the next is not broken."""
+    file.seek(0)
+    head = file.read(16)
+    order, big = _kind(head)
+    letter, width, entry = ("Q", 8, 20) if big else ("L", 4, 12)
+    seen: set[int] = set()
+    with suppress(ValueError, OverflowError):
+        place = _unpack(f"{order}{letter}", head[8:] if big else head[4:])
+        while place and place not in seen:
+            file.seek(place)
+            count = _unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))
+            file.seek(entry * count, io.SEEK_CUR)
+            following = _unpack(f"{order}{letter}", file.read(width))
+            seen.add(place)
+            place = following
+    return max(1, len(seen))
+
+
+def described(file: BinaryIO) -> BinaryIO:
+    """What Pillow can read the descriptive tags from: the file, or, if that is BigTIFF, a classic one with them alone.
+
+    Raises:
+        ValueError: the first directory is broken.
+    """
+    file.seek(0)
+    tags = Directory.first(file)
+    file.seek(0)
+    if not _kind(file.read(16))[1]:
+        file.seek(0)
+        return file
+    kept = Directory(tags.order, {tag: value for tag, value in tags.values.items() if tag in exif.DESCRIPTIVE})
+    return io.BytesIO(_put_together(b"", kept, lambda place: Directory.at(file, place, tags.order, big=True)))
 
 
 def classic(data: bytes) -> bytes:
@@ -197,17 +237,31 @@ def with_directory(data: bytes, tags: Directory) -> bytes:
     Raises:
         ValueError: a place lies behind 4 GiB.
     """
-    padded = data + bytes(len(data) % 2)
+
+    def folder(place: int) -> Directory:
+        return Directory.at(io.BytesIO(data), place, tags.order, big=True)
+
+    return _put_together(data[8:], tags, folder if BIG in data[2:4] else None)
+
+
+Folder = Callable[[int], Directory]
+"""Reads the folder of tags at a place."""
+
+
+def _put_together(rest: bytes, tags: Directory, folder: Folder | None) -> bytes:
+    """A classic file of its first eight bytes, the rest as it is, and a directory; folders are rewritten if read."""
+    odd = bytes(len(rest) % 2)
+    start = 8 + len(rest) + len(odd)
     try:
-        values, table = _written(data, tags, len(padded), FOLDERS)
-        place = struct.pack(f"{tags.order}L", len(padded) + len(values))
+        values, table = _written(tags, start, folder)
+        place = struct.pack(f"{tags.order}L", start + len(values))
     except struct.error:
         raise ValueError("a place or a number needs more than four bytes") from None
     magic = b"II*\0" if tags.order == "<" else b"MM\0*"
-    return magic + place + padded[8:] + values + table
+    return b"".join((magic, place, rest, odd, values, table))
 
 
-def _written(data: bytes, tags: Directory, start: int, folders: Collection[int]) -> tuple[bytes, bytes]:
+def _written(tags: Directory, start: int, folder: Folder | None) -> tuple[bytes, bytes]:
     """Values that stand at ``start``, and the directory that points to them.
 
     Folders of tags are rewritten too, but not those in folders, with which a few bytes could make gigabytes.
@@ -215,9 +269,8 @@ def _written(data: bytes, tags: Directory, start: int, folders: Collection[int])
     values, entries = b"", b""
     for tag, value in sorted(tags.values.items()):
         content, kind = value.data, NARROW.get(value.kind, value.kind)
-        if tag in folders and BIG in data[2:4] and (place := tags.number(tag, 0)):
-            folder = Directory.at(io.BytesIO(data), place, tags.order, big=True)
-            more, table = _written(data, folder, start + len(values), ())
+        if folder and tag in FOLDERS and (place := tags.number(tag, 0)):
+            more, table = _written(folder(place), start + len(values), None)
             values += more
             content, kind = struct.pack(f"{tags.order}L", start + len(values)), 4
             values += table + bytes(len(table) % 2)

@@ -155,7 +155,7 @@ def tiff(
     strips: int = 2,
     without: Collection[int] = (),
 ) -> bytes:
-    """Any depth and channels, without compression; further ``tags`` as (type, numbers or bytes)."""
+    """Any depth and channels, without compression; further ``tags`` as (type, numbers or bytes or a folder)."""
     height, width, channels = pixels.shape
     stored = pixels.astype(pixels.dtype.newbyteorder(order))
     rows = -(-height // strips)
@@ -178,42 +178,57 @@ def tiff(
     entries |= tags or {}
     entries = {key: entry for key, entry in entries.items() if key not in without}
     data = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 0) + b"".join(parts)
-    table = b""
+    data, table = _directory(entries, data, order)
+    return data[:4] + struct.pack(f"{order}I", len(data)) + data[8:] + table
+
+
+def _directory(entries: Mapping[int, tuple[int, Any]], data: bytes, order: str) -> tuple[bytes, bytes]:
+    """What stands in front of a directory, and the directory; folders of tags are dictionaries."""
+    table = struct.pack(f"{order}H", len(entries))
     for key, (kind, values) in sorted(entries.items()):
-        value = values if isinstance(values, bytes) else struct.pack(f"{order}{len(values)}{'   HI'[kind]}", *values)
+        if isinstance(values, Mapping):
+            data, folder = _directory(values, data, order)
+            values, data = [len(data)], data + folder
+        value = values if isinstance(values, bytes) else struct.pack(f"{order}{len(values)}{'   HII'[kind]}", *values)
         if len(value) > 4:
             data += bytes(len(data) % 2)
             place, data = struct.pack(f"{order}I", len(data)), data + value
         else:
             place = value.ljust(4, b"\0")
-        table += struct.pack(f"{order}HHI", key, kind, len(values)) + place
-    data += bytes(len(data) % 2)
-    head = data[:4] + struct.pack(f"{order}I", len(data))
-    return head + data[8:] + struct.pack(f"{order}H", len(entries)) + table + bytes(4)
+        table += struct.pack(f"{order}HHI", key, kind, len(values) // (2 if kind == 5 else 1)) + place
+    return data + bytes(len(data) % 2), table + bytes(4)
 
 
 def big_tiff(small: bytes) -> bytes:
     """A classic file as BigTIFF (Adobe's and libtiff's proposal of 2007): eight bytes for counts and places."""
     order: Literal["<", ">"] = "<" if small[:2] == b"II" else ">"
     (place,) = struct.unpack_from(f"{order}I", small, 4)
+    body, table = _big_directory(small, place, order, bytes(8) + small[8:])
+    head = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(f"{order}HHQ", 8, 0, len(body) + 8)
+    return head + body[8:] + table
+
+
+def _big_directory(small: bytes, place: int, order: Literal["<", ">"], body: bytes) -> tuple[bytes, bytes]:
+    """What stands in front of a directory, whose first eight bytes are not counted in places, and the directory."""
     (count,) = struct.unpack_from(f"{order}H", small, place)
-    body, table = bytes(8) + small[8:], struct.pack(f"{order}Q", count)
+    table = struct.pack(f"{order}Q", count)
     for at in range(place + 2, place + 2 + 12 * count, 12):
         tag, kind, number = struct.unpack_from(f"{order}HHI", small, at)
-        size = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}[kind] * number
+        size = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 10: 8}[kind] * number
         value = small[at + 8 : at + 8 + size]
         if size > 4:
             (start,) = struct.unpack_from(f"{order}I", small, at + 8)
             value = small[start : start + size]
         if tag == 273:
             kind, value = 16, struct.pack(f"{order}{number}Q", *(place + 8 for place in _longs(value, order)))
+        if tag in (34665, 34853):
+            body, folder = _big_directory(small, _longs(value, order)[0], order, body)
+            kind, value, body = 18, struct.pack(f"{order}Q", len(body) + 8), body + folder
         if len(value) > 8:
             body += bytes(-len(body) % 8)
             value, body = struct.pack(f"{order}Q", len(body) + 8), body + value
         table += struct.pack(f"{order}HHQ", tag, kind, number) + value.ljust(8, b"\0")
-    body += bytes(-len(body) % 8)
-    head = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(f"{order}HHQ", 8, 0, len(body) + 8)
-    return head + body[8:] + table + bytes(8)
+    return body + bytes(-len(body) % 8), table + bytes(8)
 
 
 def _longs(value: bytes, order: str) -> tuple[int, ...]:

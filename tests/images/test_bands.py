@@ -2,9 +2,11 @@
 
 import io
 import shutil
+import struct
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -282,3 +284,48 @@ def test_plain_ycbcr_is_refused(tmp_path: Path) -> None:
     Image.fromarray(waves(3, np.uint8)).convert("YCbCr").save(path)
     with pytest.raises(InputError, match="YCbCr"), bands.opened(path, tmp_path / "scratch"):
         pass
+
+
+CAMERA = {
+    271: (2, b"camera\0"),
+    274: (3, [6]),
+    282: (5, [300, 1]),
+    283: (5, [150, 1]),
+    296: (3, [2]),
+    700: (1, foreign.XMP % 6),
+    34665: (4, {33434: (5, [1, 2])}),
+    34675: (7, foreign.SRGB),
+    34853: (4, {1: (2, b"N\0")}),
+}
+"""Tags of a picture that lies on its side, so that its resolutions change places."""
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_what_stands_around_the_pixels_of_a_tiff_file(order: Literal["<", ">"], big: bool, tmp_path: Path) -> None:
+    path, data = tmp_path / "a.tif", foreign.tiff(waves(3, np.uint8), order, CAMERA)
+    path.write_bytes(foreign.big_tiff(data) if big else data)
+    libtiff = vips.load().Image.new_from_file(str(path))
+    assert (libtiff.xres * 25.4, libtiff.yres * 25.4) == (pytest.approx(300), pytest.approx(150))
+    with bands.opened(path, tmp_path / "scratch") as source:
+        found, notes = source.metadata, source.notes
+    whole = decode(path)
+    assert (found, notes) == (whole.metadata, whole.notes)
+    assert foreign.facts(found.exif) == foreign.CAMERA
+    assert found.resolution == (150, 300)
+    assert (found.icc, found.xmp) == (foreign.SRGB, foreign.XMP % 1)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_further_pictures_of_a_tiff_file_are_counted(order: Literal["<", ">"], big: bool, tmp_path: Path) -> None:
+    data = foreign.tiff(waves(1, np.uint8), order)
+    data = foreign.big_tiff(data) if big else data
+    size, letter = (8, "Q") if big else (4, "I")
+    start = data[-size:], struct.unpack_from(f"{order}{letter}", data, size)[0]
+    assert start[0] == bytes(size), "there is no second one"
+    path = tmp_path / "a.tif"
+    path.write_bytes(data[:-size] + struct.pack(f"{order}{letter}", len(data)) + data[start[1] :])
+    assert vips.load().Image.new_from_file(str(path)).get("n-pages") == 2
+    with bands.opened(path, tmp_path / "scratch") as source:
+        assert source.notes == decode(path).notes == ("only the first of 2 pictures in the file is restored",)

@@ -226,3 +226,10 @@ def test_a_layout_says_what_the_tags_say() -> None:
     layout = Layout.of(Directory.first(io.BytesIO(data)))
     assert (layout.width, layout.height, layout.bits, layout.channels) == (6, 4, 16, 2)
     assert (layout.extra, layout.orientation, layout.xmp) == ((2,), 3, b"x")
+
+
+def test_a_broken_folder_of_tags_is_named(rng: np.random.Generator) -> None:
+    pixels = noise(rng, 3, np.uint8)
+    found = decode_bytes(foreign.tiff(pixels, tags={34665: (4, [9999])}), "a")
+    assert np.array_equal(found.pixels, pixels)
+    assert (found.metadata.exif, found.notes) == (b"", ("the EXIF block is damaged and left out",))
