@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .job import Gradients, ScanJob, Tuning, launching
 
-FORWARD = Tuning(tile=8, block_sizes=(32,), programs=4096, tiles=4)
+FORWARD = Tuning(tile=8, block_sizes=(32,), programs=8192, tiles=4)
 BACKWARD = Tuning(tile=4, block_sizes=(32,), programs=4096, tiles=4)
 INTERPRETED = Tuning(tile=8, block_sizes=(16,), programs=1, tiles=1)  # few programs: each is slow
 CARRY_TILE, CARRY_BLOCK, MERGE_BLOCK = 16, 32, 1024

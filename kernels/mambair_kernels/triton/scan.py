@@ -92,6 +92,7 @@ def _available(interpreting: bool, kernels: Launches) -> tuple[bool, str]:
     return True, f"Triton {triton.__version__}"
 
 
+@torch.inference_mode(mode=False)  # the first use may be within, where nothing has gradients
 def _deviation(device: torch.device, kernels: Launches, size: tuple[int, int, int] = (7, 9, 40)) -> float:
     """Largest difference from float64 over output and gradients of a small image, of the largest entry of each.
 
@@ -104,7 +105,7 @@ def _deviation(device: torch.device, kernels: Launches, size: tuple[int, int, in
     leaves = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes]
     grad_out = torch.randn(shapes[0], generator=random, dtype=torch.float64)
     single = ImageScan._make([*(leaf.to(device, torch.float32) for leaf in leaves), None, None, [0, 3]])
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         found = [
             kernels.forward(_image(single, kernels), merge=True),
             *_image_gradients(kernels, grad_out.to(device, torch.float32), single)[:LEAVES],

@@ -253,6 +253,8 @@ def test_kernels_that_do_not_compile_are_passed_over(compiled: pytest.MonkeyPatc
 def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     small = (2, 5, 5)
     assert triton_scan._deviation(CPU, triton_launch, small) < 1e-5
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert triton_scan._deviation(CPU, triton_launch, small) < 1e-5
     monkeypatch.setattr(triton_launch, "forward", lambda job, merge: torch.zeros_like(job.u))
     assert triton_scan._deviation(CPU, triton_launch, small) >= 1
 
