@@ -1,4 +1,4 @@
-// An image read along a path: which pixel each step visits, and the traffic between pixels and chunks.
+// An image read along a path: where each step lies, and the traffic between pixels and chunks.
 #pragma once
 
 #include "arguments.h"
@@ -6,61 +6,89 @@
 
 namespace mambair {
 
-// Raster indices of steps [start, start + steps) of a path.
-inline void visit(const ImageArguments& job, int64_t batch, int64_t path, int64_t start, int steps, int64_t* pixels) {
+// Floats from a pixel to the next one of its row, and of its column.
+struct Pitch {
+    int64_t x, y;
+};
+
+// The images of a batch and what they were projected to, either as the caller has them or turned: columns lie in memory
+// as rows do.
+struct Plane {
+    const float* x;
+    int64_t image;       // floats of one image
+    Pitch pixels, rows;  // of the images, and of the projected pixels
+    float* projected;    // (batch * length, row_stride), readable LANES floats past the end
+    int64_t row_stride;
+};
+
+// An image to which outputs are added, wherever its pixels lie; null where they overwrite.
+struct Base {
+    const float* image;
+    Pitch pixels;
+};
+
+// Where the steps of a chunk lie in an image, in its base and in its projected rows.
+struct Offsets {
+    int64_t pixels[CHUNK], base[CHUNK], rows[CHUNK];
+};
+
+// Steps [start, start + steps) of a path.
+inline void visit(const ImageArguments& job, const Plane& plane, const Pitch& base, int64_t batch, int64_t path,
+                  int64_t start, int steps, Offsets& to) {
     const int64_t length = job.height * job.width;
     if (job.index != nullptr) {
         const int64_t* index = job.index + (batch * job.paths + path) * length + start;
-        for (int t = 0; t < steps; t++) pixels[t] = index[t];
+        for (int t = 0; t < steps; t++) {
+            to.pixels[t] = to.base[t] = index[t] * plane.pixels.x;
+            to.rows[t] = index[t] * plane.rows.x;
+        }
         return;
     }
     const bool column = job.orders[path] & ORDER_COLUMN, reverse = job.orders[path] & ORDER_REVERSE;
-    const int64_t first = reverse ? length - 1 - start : start, sign = reverse ? -1 : 1;
-    if (!column) {
-        for (int t = 0; t < steps; t++) pixels[t] = first + sign * t;
-        return;
-    }
-    int64_t x = first / job.height, y = first % job.height;
-    for (int t = 0; t < steps; t++, y += sign) {
-        if (y == job.height) y = 0, x++;
-        if (y < 0) y = job.height - 1, x--;
-        pixels[t] = y * job.width + x;
+    const auto along = [&](const Pitch& pitch) { return column ? pitch.y : pitch.x; };
+    const auto across = [&](const Pitch& pitch) { return column ? pitch.x : pitch.y; };
+    const int64_t size = column ? job.height : job.width, sign = reverse ? -1 : 1;
+    const int64_t first = reverse ? length - 1 - start : start;
+    int64_t line = first / size, at = first % size;
+    for (int t = 0; t < steps; t++, at += sign) {
+        if (at == size) at = 0, line++;
+        if (at < 0) at = size - 1, line--;
+        to.pixels[t] = line * across(plane.pixels) + at * along(plane.pixels);
+        to.base[t] = line * across(base) + at * along(base);
+        to.rows[t] = line * across(plane.rows) + at * along(plane.rows);
     }
 }
-
-// x_proj applied to every pixel for all paths at once: (batch * length, stride), readable LANES floats past the end.
-struct Projected {
-    const float* data;
-    int64_t stride;
-};
 
 // One path of one image as a source of chunks.
 class ImageSource {
   public:
     static constexpr bool LOW_RANK = true;
 
-    // projected: (batch * length, projected_stride), of which this path owns shape.row() columns.
-    // out: one image; a path that is `first` in it overwrites, the others add. buffer: CHUNK rows.
-    ImageSource(const ImageArguments& job, const Shape& shape, const Task& task, int64_t path, const Projected& projected,
-                float* out, bool first, float* buffer)
+    // number: of the path among those of its plane. out: one image; base: what belongs to it. buffer: CHUNK rows.
+    ImageSource(const ImageArguments& job, const Shape& shape, const Task& task, const Plane& plane, int64_t path,
+                int64_t number, float* out, const Base& base, float* buffer)
         : job_(job),
           shape_(shape),
           task_(task),
+          plane_(plane),
           path_(path),
-          x_(job.x + task.batch * shape.length * shape.channels),
-          rows_(projected.data + task.batch * shape.length * projected.stride + path * shape.row()),
-          rows_stride_(projected.stride),
+          first_row_(task.batch * shape.length * plane.row_stride + number * shape.row()),
+          x_(plane.x + task.batch * plane.image),
+          rows_(plane.projected + first_row_),
           out_(out),
-          first_(first),
+          base_(base),
           buffer_(buffer) {}
 
-    // Makes the chunk at `start` current and returns its projected rows.
+    // Makes the chunk at `start` current and returns its projected rows: where they are if they lie side by side.
     Rows begin(int64_t start, int steps) {
         steps_ = steps;
         if (start == next_start_)
             current_ = next_;
         else
             locate(start, steps, current_);
+        const int64_t between = current_.rows[1] - current_.rows[0];
+        if (steps == CHUNK && job_.c_bias == nullptr && side_by_side(between))
+            return {rows_ + current_.rows[0], static_cast<int>(between), shape_.rank, shape_.d_state};
         const int stride = shape_.row_stride();
         for (int t = 0; t < steps; t++) copy_row(start + t, rows_ + current_.rows[t], buffer_ + t * stride);
         return {buffer_, stride, shape_.rank, shape_.d_state};
@@ -71,22 +99,19 @@ class ImageSource {
     void look_ahead(int64_t start) {
         if (start < 0 || start >= shape_.length) return;
         next_start_ = start;
-        locate(start, static_cast<int>(std::min<int64_t>(CHUNK, shape_.length - start)), next_);
+        const int steps = static_cast<int>(std::min<int64_t>(CHUNK, shape_.length - start));
+        locate(start, steps, next_);
+        for (int t = 0; t < steps; t++) {
+            lines_.pixels[t] = reinterpret_cast<const char*>(x_ + next_.pixels[t]);
+            lines_.rows[t] = reinterpret_cast<const char*>(rows_ + next_.rows[t]);
+        }
     }
 
     Ahead ahead(int v) const {
-        const int64_t channel = int64_t{v} * LANES, row = (v - task_.vector) * LINE % shape_.row();
-        Ahead next;
-        for (int t = 0; t < CHUNK; t++) {
-            next.pixels[t] = reinterpret_cast<const char*>(x_ + next_.pixels[t] + channel);
-            next.rows[t] = reinterpret_cast<const char*>(rows_ + next_.rows[t] + row);
-        }
-        next.output = distance(x_, out_);
-        if (job_.grad_out != nullptr) {
-            next.grad_output = distance(x_, grad_output());
-            next.grad_row = distance(rows_, grad_rows());
-        }
-        return next;
+        const int64_t channel = int64_t{v} * VEC_BYTES, row = (v - task_.vector) * LINE % shape_.row() * FLOAT;
+        const int64_t output = channel + distance(x_, out_);
+        if (job_.grad_out == nullptr) return {lines_, channel, output, row};
+        return {lines_, channel, output, row, channel + distance(x_, grad_output()), row + distance(rows_, grad_rows())};
     }
 
     void load(int v, Tile& tile) const { load_pixels(x_, v, tile.u); }
@@ -103,9 +128,10 @@ class ImageSource {
     void store(int v, const Vec* from) const {
         const int lanes = shape_.lanes(v);
         float* to = out_ + v * LANES;
+        const float* base = base_.image == nullptr ? nullptr : base_.image + v * LANES;
         for (int t = 0; t < steps_; t++) {
-            float* pixel = to + current_.pixels[t];
-            store_part(pixel, first_ ? from[t] : from[t] + load_part(pixel, lanes), lanes);
+            const Vec sum = base == nullptr ? from[t] : from[t] + load_part(base + current_.base[t], lanes);
+            store_part(to + current_.pixels[t], sum, lanes);
         }
     }
 
@@ -129,26 +155,22 @@ class ImageSource {
     }
 
   private:
-    static constexpr int LINE = 16;  // floats in a cache line
+    static constexpr int64_t FLOAT = sizeof(float), LINE = 16;  // floats in a cache line
 
-    // Where the steps of a chunk lie in an image and in the projected rows of this path.
-    struct Offsets {
-        int64_t pixels[CHUNK], rows[CHUNK];
-    };
-
-    const float* grad_output() const { return job_.grad_out + task_.batch * shape_.length * shape_.channels; }
+    const float* grad_output() const { return job_.grad_out + task_.batch * plane_.image; }
 
     float* grad_rows() const {
-        const int64_t first = (task_.split * shape_.batch + task_.batch) * shape_.length;
-        return job_.grad_rows + first * rows_stride_ + path_ * shape_.row();
+        return job_.grad_rows + task_.split * shape_.batch * shape_.length * plane_.row_stride + first_row_;
     }
 
     void locate(int64_t start, int steps, Offsets& to) const {
-        visit(job_, task_.batch, path_, start, steps, to.pixels);
-        for (int t = 0; t < steps; t++) {
-            to.rows[t] = to.pixels[t] * rows_stride_;
-            to.pixels[t] *= shape_.channels;
-        }
+        visit(job_, plane_, base_.pixels, task_.batch, path_, start, steps, to);
+    }
+
+    bool side_by_side(int64_t between) const {
+        bool even = between == plane_.row_stride || between == -plane_.row_stride;
+        for (int t = 1; t < CHUNK; t++) even &= current_.rows[t] - current_.rows[t - 1] == between;
+        return even;
     }
 
     void copy_row(int64_t step, const float* from, float* to) const {
@@ -161,15 +183,16 @@ class ImageSource {
     const ImageArguments& job_;
     const Shape& shape_;
     const Task& task_;
-    int64_t path_;
+    const Plane& plane_;
+    int64_t path_, first_row_;
     const float *x_, *rows_;
-    int64_t rows_stride_;
     float* out_;
-    bool first_;
+    Base base_;
     float* buffer_;
     int steps_ = 0;
     int64_t next_start_ = -1;
     Offsets current_{}, next_{};
+    Lines lines_{};
 };
 
 }  // namespace mambair

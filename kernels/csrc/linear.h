@@ -105,7 +105,7 @@ inline bool linear(const LinearArguments& job, Arena& arena) {
         float* products = rows + scratch.rows_size;
         prepare_rows(job, start, count, rows);
         if (plain) products = job.y + start * job.out;
-        project(rows, count, job.in, scratch.matrix, scratch.vectors, products);
+        project(rows, count, job.in, scratch.matrix, scratch.vectors, products, scratch.vectors * LANES);
         for (int64_t p = 0; p < count && !plain; p++)
             finish_row(job, start + p, products + p * scratch.vectors * LANES);
     });

@@ -59,7 +59,8 @@ inline void before_activation(const LinearBackwardArguments& job, const LinearBa
     if (job.grad_before == nullptr) return;
     float* before = job.grad_before + block.start * forward.out;
     block.grad = before;
-    project(block.value, block.count, forward.in, scratch.matrix, scratch.out_vectors, block.products);
+    project(block.value, block.count, forward.in, scratch.matrix, scratch.out_vectors, block.products,
+            scratch.out_vectors * LANES);
     for (int64_t p = 0; p < block.count; p++)
         for (int64_t c = 0; c < forward.out; c += LANES) {
             const int lanes = static_cast<int>(std::min<int64_t>(LANES, forward.out - c));
@@ -173,7 +174,8 @@ inline bool linear_backward(const LinearBackwardArguments& job, Arena& arena) {
         block.back = block.products + scratch.products_size;
         prepare_block(forward, block);
         before_activation(job, scratch, block);
-        project(block.grad, block.count, forward.out, scratch.transposed, scratch.in_vectors, block.back);
+        project(block.grad, block.count, forward.out, scratch.transposed, scratch.in_vectors, block.back,
+                scratch.in_vectors * LANES);
         if (job.value != nullptr)
             std::copy_n(block.value, block.count * forward.in, job.value + block.start * forward.in);
         if (job.grad_gate != nullptr) gate_backward(job, scratch, block);

@@ -1,11 +1,8 @@
 // The fused two-dimensional scan: project all pixels, scan every path, add up the outputs.
 #pragma once
 
-#include "arena.h"
 #include "backward.h"
-#include "image.h"
-#include "parallel.h"
-#include "project.h"
+#include "planes.h"
 
 namespace mambair {
 
@@ -19,113 +16,134 @@ inline Shape image_shape(const ImageArguments& job) {
             true};
 }
 
-// Memory of one call: what its tasks share, then one private piece per thread.
-struct ImageScratch {
-    Vec *weights, *matrix;
-    float *projected, *partial;
-    char* local;
-    int64_t vectors, local_bytes;  // of a projected pixel; of a private piece
+// The images that slots write: one for each plane that their paths use, the turned one first. A slot with both adds its
+// upright paths to its turned ones. The first upright image is the caller's.
+struct Outputs {
+    int64_t turned, first_upright, upright;  // slots with a turned image; the first with an upright one; how many of these
 
-    ImageScratch(Carver carver, const Shape& shape, const Plan& plan, int threads, int64_t task_bytes)
-        : vectors((shape.groups * shape.row() + LANES - 1) / LANES), local_bytes(task_bytes) {
-        weights = carver.take<Vec>(shape.groups * shape.vectors() * shape.weights());
-        matrix = carver.take<Vec>(shape.channels * vectors);
-        projected = carver.take<float>(shape.batch * shape.length * vectors * LANES + LANES);
-        partial = carver.take<float>((plan.slots - 1) * image_size(shape));
-        local = carver.take<char>(threads * local_bytes);
-        bytes = carver.used();
+    Outputs(const Sides& sides, const Shape& shape, const Plan& plan) : turned(0), first_upright(0) {
+        while (turned < plan.slots && plan.first_group(shape, turned) < sides.turned) turned++;
+        while (plan.first_group(shape, first_upright + 1) <= sides.turned) first_upright++;
+        upright = plan.slots - first_upright;
     }
 
-    static int64_t image_size(const Shape& shape) { return shape.batch * shape.length * shape.channels; }
+    // Turned images that still have to be added.
+    int64_t left_turned() const { return std::min(turned, first_upright); }
+};
+
+// Memory of one call: what its tasks share, then one private piece per thread.
+struct ImageScratch {
+    Vec* weights;
+    PlaneScratch upright, turned;
+    float *partial, *turned_partial;
+    char* local;
+
+    ImageScratch(Carver carver, const ImageArguments& job, const Shape& shape, const Sides& sides,
+                 const Outputs& outputs, int64_t task_bytes)
+        : weights(carver.take<Vec>(shape.groups * shape.vectors() * shape.weights())),
+          upright(carver, job, shape, sides.count(false), false),
+          turned(carver, job, shape, sides.count(true), true),
+          partial(carver.take<float>(std::max<int64_t>(0, outputs.upright - 1) * shape.batch * upright.plane.image)),
+          turned_partial(carver.take<float>(outputs.turned * shape.batch * turned.plane.image)),
+          local(carver.take<char>(job.threads * task_bytes)),
+          bytes(carver.used()) {}
 
     int64_t bytes;
 };
 
-// x_proj (paths * row, channels) transposed to (channels, vectors).
-inline void pack_matrix(const ImageArguments& job, const Shape& shape, int64_t vectors, Vec* to) {
-    const int64_t columns = shape.groups * shape.row();
-    std::fill_n(to, shape.channels * vectors, Vec{});
-    float* matrix = reinterpret_cast<float*>(to);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t c = 0; c < shape.channels; c++)
-            matrix[c * vectors * LANES + j] = job.x_proj[j * shape.channels + c];
-}
-
-inline void project_image(const ImageArguments& job, const Shape& shape, const ImageScratch& scratch, int threads) {
-    constexpr int64_t BLOCK = 64;
-    const int64_t pixels = shape.batch * shape.length;
-    parallel_shares((pixels + BLOCK - 1) / BLOCK, threads, [&](int64_t i, int) {
-        const int64_t start = i * BLOCK, count = std::min(BLOCK, pixels - start);
-        project(job.x + start * shape.channels, count, shape.channels, scratch.matrix, scratch.vectors,
-                scratch.projected + start * scratch.vectors * LANES);
-    });
-}
-
-inline void add_partials(const Shape& shape, const Plan& plan, const float* partial, float* out, int threads) {
-    constexpr int64_t BLOCK = 4096;
-    const int64_t size = ImageScratch::image_size(shape);
-    if (plan.slots == 1) return;
-    parallel_shares((size + BLOCK - 1) / BLOCK, threads, [&](int64_t block, int) {
-        for (int64_t i = block * BLOCK; i < std::min(size, (block + 1) * BLOCK); i++) {
-            float sum = out[i];
-            for (int slot = 0; slot < plan.slots - 1; slot++) sum += partial[slot * size + i];
-            out[i] = sum;
+// Adds up in `out` what the slots have left on both planes, a square of pixels at a time.
+inline void add_outputs(const ImageArguments& job, const Shape& shape, const Outputs& outputs,
+                        const ImageScratch& scratch, float* out) {
+    constexpr int64_t SQUARE = 8;
+    if (outputs.upright == 1 && outputs.left_turned() == 0) return;
+    const int64_t image = shape.length * shape.channels, bands = (job.height + SQUARE - 1) / SQUARE;
+    const Plane& turned = scratch.turned.plane;
+    const auto add_pixel = [&](int64_t batch, int64_t y, int64_t x) {
+        const int64_t pixel = batch * image + (y * job.width + x) * shape.channels;
+        const int64_t turned_pixel = batch * turned.image + x * turned.pixels.x + y * turned.pixels.y;
+        for (int v = 0; v < shape.vectors(); v++) {
+            const int lanes = shape.lanes(v);
+            const int64_t at = pixel + v * LANES, turned_at = turned_pixel + v * LANES;
+            Vec sum = outputs.upright == 0 ? Vec{} : load_part(out + at, lanes);
+            for (int64_t i = 0; i + 1 < outputs.upright; i++)
+                sum += load_part(scratch.partial + i * shape.batch * image + at, lanes);
+            for (int64_t i = 0; i < outputs.left_turned(); i++)
+                sum += load_part(scratch.turned_partial + i * shape.batch * turned.image + turned_at, lanes);
+            store_part(out + at, sum, lanes);
         }
+    };
+    parallel_shares(shape.batch * bands, static_cast<int>(job.threads), [&](int64_t i, int) {
+        const int64_t top = i % bands * SQUARE, bottom = std::min(job.height, top + SQUARE);
+        for (int64_t left = 0; left < job.width; left += SQUARE)
+            for (int64_t y = top; y < bottom; y++)
+                for (int64_t x = left; x < std::min(job.width, left + SQUARE); x++) add_pixel(i / bands, y, x);
     });
 }
 
-inline void prepare_image(const ImageArguments& job, const Shape& shape, const ImageScratch& scratch, int threads) {
+inline void prepare_image(const ImageArguments& job, const Shape& shape, const Sides& sides,
+                          const ImageScratch& scratch) {
+    const int threads = static_cast<int>(job.threads);
     pack_weights(shape, {job.A_log, job.dt_proj, job.dt_bias, job.D, true}, scratch.weights, threads);
-    pack_matrix(job, shape, scratch.vectors, scratch.matrix);
-    project_image(job, shape, scratch, threads);
+    pack_matrix(job, shape, sides, false, scratch.upright);
+    if (sides.turned > 0) pack_matrix(job, shape, sides, true, scratch.turned);
+    project_planes(job, shape, scratch.upright, scratch.turned, threads);
 }
 
-// The output of a task: the caller's for slot 0, a partial one for the others. An index may leave pixels out or
-// visit them twice, so its output starts from zero.
-inline float* task_output(const Shape& shape, const Task& task, float* out, float* partial) {
-    const int64_t size = ImageScratch::image_size(shape);
-    float* base = task.slot == 0 ? out : partial + (task.slot - 1) * size;
-    return base + task.batch * shape.length * shape.channels;
+inline float* task_output(const Shape& shape, const Task& task, const Outputs& outputs, const ImageScratch& scratch,
+                          bool turned, float* out) {
+    if (turned) return scratch.turned_partial + (task.slot * shape.batch + task.batch) * scratch.turned.plane.image;
+    const int64_t slot = task.slot - outputs.first_upright, image = scratch.upright.plane.image;
+    return (slot == 0 ? out : scratch.partial + (slot - 1) * shape.batch * image) + task.batch * image;
 }
 
+// An index may leave pixels out or visit them twice, so its output starts from zero.
 inline void clear_output(const Shape& shape, const Task& task, float* out) {
     for (int64_t p = 0; p < shape.length; p++)
         for (int v = task.vector; v < task.vector_end; v++)
             store_part(out + p * shape.channels + int64_t{v} * LANES, Vec{}, shape.lanes(v));
 }
 
-// Runs a function on every path of a task, with the path as a source that writes to the task's share of `out`.
+// Runs function(source, path) on every path of a task, the source writing to the task's share of `out`.
 template <class Function>
-void for_each_path(const ImageArguments& job, const Shape& shape, const ImageScratch& shared, const Task& task,
-                   float* out, float* rows, Function function) {
-    const Projected projected{shared.projected, shared.vectors * LANES};
-    out = task_output(shape, task, out, shared.partial);
-    if (job.index != nullptr) clear_output(shape, task, out);
-    for (int64_t path = task.group; path < task.group_end; path++) {
-        const bool first = path == task.group && job.index == nullptr;
-        ImageSource source(job, shape, task, path, projected, out, first, rows);
-        function(source, path);
+void for_each_path(const ImageArguments& job, const Shape& shape, const Sides& sides, const Outputs& outputs,
+                   const ImageScratch& shared, const Task& task, float* out, float* rows, Function function) {
+    Base base{};
+    if (job.index != nullptr) {
+        float* cleared = task_output(shape, task, outputs, shared, false, out);
+        clear_output(shape, task, cleared);
+        base = {cleared, shared.upright.plane.pixels};
+    }
+    for (int64_t group = task.group; group < task.group_end; group++) {
+        const bool turned = sides.is_turned(group);
+        const Plane& plane = (turned ? shared.turned : shared.upright).plane;
+        float* to = task_output(shape, task, outputs, shared, turned, out);
+        ImageSource source(job, shape, task, plane, sides.path(group), sides.number(group), to, base, rows);
+        function(source, sides.path(group));
+        base = {to, plane.pixels};
     }
 }
 
-// Allocates, projects, runs all tasks and adds their outputs up in `out`. False when there is no memory.
+// Allocates, projects, runs all tasks and adds their outputs up in `out`. `turn`: scan columns on a turned copy. False
+// when there is no memory.
 template <class TaskScratch, class Function>
-bool run_image(const ImageArguments& job, const Shape& shape, Arena& arena, float* out, Function function) {
+bool run_image(const ImageArguments& job, const Shape& shape, Arena& arena, float* out, bool turn, Function function) {
     const int threads = static_cast<int>(job.threads);
     const Plan plan = make_plan(shape, threads, true);
+    const Sides sides(job, turn);
+    const Outputs outputs(sides, shape, plan);
     const int64_t task_bytes = TaskScratch(Carver(nullptr), shape).bytes;
-    char* block = arena.reserve(ImageScratch(Carver(nullptr), shape, plan, threads, task_bytes).bytes);
+    char* block = arena.reserve(ImageScratch(Carver(nullptr), job, shape, sides, outputs, task_bytes).bytes);
     if (block == nullptr) return false;
-    const ImageScratch scratch(Carver(block), shape, plan, threads, task_bytes);
-    prepare_image(job, shape, scratch, threads);
+    const ImageScratch scratch(Carver(block), job, shape, sides, outputs, task_bytes);
+    prepare_image(job, shape, sides, scratch);
     parallel_for(plan.tasks(shape), threads, [&](int64_t i, int thread) {
         const TaskScratch local(Carver(scratch.local + thread * task_bytes), shape);
         const Task task = plan.task(shape, i);
-        for_each_path(job, shape, scratch, task, out, local.rows, [&](ImageSource& source, int64_t path) {
+        for_each_path(job, shape, sides, outputs, scratch, task, out, local.rows, [&](ImageSource& source, int64_t path) {
             function(source, scratch.weights, task, path, local);
         });
     });
-    add_partials(shape, plan, scratch.partial, out, threads);
+    add_outputs(job, shape, outputs, scratch, out);
     arena.trim();
     return true;
 }
@@ -134,7 +152,7 @@ inline bool scan_image(const ImageArguments& job, Arena& arena) {
     const Shape shape = image_shape(job);
     const auto task = [&](ImageSource& source, const Vec* weights, const Task& task, int64_t path,
                           const ForwardScratch& local) { forward(shape, source, weights, task, path, local.states); };
-    return run_image<ForwardScratch>(job, shape, arena, job.out, task);
+    return run_image<ForwardScratch>(job, shape, arena, job.out, true, task);
 }
 
 inline bool scan_image_backward(const ImageArguments& job, Arena& arena) {
@@ -145,7 +163,7 @@ inline bool scan_image_backward(const ImageArguments& job, Arena& arena) {
         Vec* grad_weights = reinterpret_cast<Vec*>(job.grad_weights) + first;
         backward(shape, source, weights, task, path, local, grad_weights);
     };
-    return run_image<BackwardScratch>(job, shape, arena, job.grad_x, task);
+    return run_image<BackwardScratch>(job, shape, arena, job.grad_x, false, task);
 }
 
 }  // namespace mambair

@@ -28,22 +28,19 @@ class SequenceSource {
     // Names the chunk that will be current next: one line of each channel covers half of it.
     void look_ahead(int64_t start) {
         if (start < 0 || start >= shape_.length) return;
-        for (int t = 0; t < CHUNK; t++) next_[t] = int64_t{t % LANES} * shape_.length + start + t / LANES * 16 % CHUNK;
+        for (int t = 0; t < CHUNK; t++) {
+            const int64_t at = int64_t{t % LANES} * shape_.length + start + t / LANES * 16 % CHUNK;
+            next_.pixels[t] = reinterpret_cast<const char*>(job_.u + at);
+            next_.rows[t] = reinterpret_cast<const char*>(job_.delta + at);
+        }
     }
 
     Ahead ahead(int v) const {
-        const float *u = job_.u + channel(v), *delta = job_.delta + channel(v);
-        Ahead next;
-        for (int t = 0; t < CHUNK; t++) {
-            next.pixels[t] = reinterpret_cast<const char*>(u + next_[t]);
-            next.rows[t] = reinterpret_cast<const char*>(delta + next_[t]);
-        }
-        next.output = distance(job_.u, job_.out != nullptr ? job_.out : job_.grad_u);
-        if (job_.grad_out != nullptr) {
-            next.grad_output = distance(job_.u, job_.grad_out);
-            next.grad_row = distance(job_.delta, job_.grad_delta);
-        }
-        return next;
+        const int64_t first = channel(v) * static_cast<int64_t>(sizeof(float));
+        const int64_t output = first + distance(job_.u, job_.out != nullptr ? job_.out : job_.grad_u);
+        if (job_.grad_out == nullptr) return {next_, first, output, first};
+        return {next_, first, output, first, first + distance(job_.u, job_.grad_out),
+                first + distance(job_.delta, job_.grad_delta)};
     }
 
     void load(int v, Tile& tile) const {
@@ -99,7 +96,7 @@ class SequenceSource {
     float* buffer_;
     int64_t start_ = 0;
     int steps_ = 0;
-    int64_t next_[CHUNK] = {};
+    Lines next_{};
 };
 
 }  // namespace mambair

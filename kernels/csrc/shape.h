@@ -32,12 +32,15 @@ struct Plan {
 
     int64_t tasks(const Shape& shape) const { return shape.batch * slots * splits; }
 
+    // Of a slot, which ends where the next one begins.
+    int64_t first_group(const Shape& shape, int64_t slot) const { return shape.groups * slot / slots; }
+
     Task task(const Shape& shape, int64_t i) const {
         const int split = static_cast<int>(i % splits), slot = static_cast<int>(i / splits % slots);
         const auto share = [](int64_t total, int parts, int part) { return total * part / parts; };
         return {i / splits / slots,
-                share(shape.groups, slots, slot),
-                share(shape.groups, slots, slot + 1),
+                first_group(shape, slot),
+                first_group(shape, slot + 1),
                 slot,
                 split,
                 static_cast<int>(share(shape.vectors(), splits, split)),

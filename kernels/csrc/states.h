@@ -23,24 +23,29 @@ struct Rows {
     const float* c(int t) const { return b(t) + d_state; }
 };
 
-// What the next chunk will touch: at step t, the lines at `pixels[t]` (of the input), that far plus `output` and, in the
-// backward pass, plus `grad_output`; and at `rows[t]` and that far plus `grad_row`. Fetched a line at a time between the
-// arithmetic of the current chunk; asked for all at once, the lines would queue up and stall it. Whole addresses, because
-// integer instructions would compete with the arithmetic for its ports and pointers would run out of registers.
-struct Ahead {
+// The lines that the next chunk will touch in the input and in its rows.
+struct Lines {
     const char *pixels[CHUNK], *rows[CHUNK];
-    int64_t output, grad_output = 0, grad_row = 0;
+};
+
+// Asks for those of one vector of channels: `channel` and, for the outputs, `output` bytes after the pixels, `row` bytes
+// after the rows; in the backward pass `grad_output` and `grad_row` bytes after them, too. A line at a time between the
+// arithmetic of the current chunk: asked for all at once, the lines would queue up and stall it. Whole addresses, and as
+// few as possible: more instructions here are felt.
+struct Ahead {
+    const Lines& lines;
+    int64_t channel, output, row, grad_output = 0, grad_row = 0;
 
     void fetch(int t) const {
-        __builtin_prefetch(pixels[t]);
-        __builtin_prefetch(pixels[t] + output);
-        __builtin_prefetch(rows[t]);
+        __builtin_prefetch(lines.pixels[t] + channel);
+        __builtin_prefetch(lines.pixels[t] + output);
+        __builtin_prefetch(lines.rows[t] + row);
     }
 
     void fetch_backward(int t) const {
         fetch(t);
-        __builtin_prefetch(pixels[t] + grad_output);
-        __builtin_prefetch(rows[t] + grad_row);
+        __builtin_prefetch(lines.pixels[t] + grad_output);
+        __builtin_prefetch(lines.rows[t] + grad_row);
     }
 };
 

@@ -15,6 +15,7 @@ from mambair_kernels import CROSS_SCAN, chunked, dispatch, reference, scan_2d, s
 from mambair_kernels.cpu import native
 from mambair_kernels.cpu import scan as cpu
 from mambair_kernels.operations import ImageScan
+from mambair_kernels.paths import Path as ScanPath
 from mambair_kernels.paths import Paths
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +152,7 @@ def check_image(
     channels=st.integers(1, 40),
     d_state=st.integers(1, 20),
     rank=st.integers(1, 5),
-    paths=st.integers(1, 4),
+    paths=st.lists(st.sampled_from(CROSS_SCAN), min_size=1, max_size=5),
     threads=st.integers(1, 3),
     biased=st.booleans(),
 )
@@ -164,14 +165,14 @@ def test_image_matches_reference(
     channels: int,
     d_state: int,
     rank: int,
-    paths: int,
+    paths: list[ScanPath],
     threads: int,
     biased: bool,
 ) -> None:
     torch.set_num_threads(threads)
-    tensors, grad = image_case(seed, batch, height, width, channels, d_state, rank, paths)
+    tensors, grad = image_case(seed, batch, height, width, channels, d_state, rank, len(paths))
     c_bias = torch.randn(batch, height * width, d_state, dtype=torch.float64) if biased else None
-    check_image(tensors, grad, CROSS_SCAN[:paths], c_bias)
+    check_image(tensors, grad, tuple(paths), c_bias)
 
 
 @fuzz
