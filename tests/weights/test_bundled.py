@@ -1,5 +1,6 @@
 """The models that come with the package do their work, and say how they were made."""
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -57,6 +58,17 @@ def test_enlarging_beats_bicubic(entry: catalog.CatalogEntry) -> None:
     bicubic = imresize(low, entry.scale)
     gain = psnr(found, high, entry.scale, y_channel=True) - psnr(bicubic, high, entry.scale, y_channel=True)
     assert gain > 0.5
+
+
+@pytest.mark.parametrize("size", [(24, 40), (37, 29)])
+@pytest.mark.parametrize(
+    "entry", [entry for entry in BUNDLED if entry.scale > 1 and not entry.instead_of], ids=lambda entry: entry.name
+)
+def test_pure_colours_stay_up_to_the_border(entry: catalog.CatalogEntry, size: tuple[int, int]) -> None:
+    model = mambair_cli.load_model(entry.name)
+    for colour in itertools.product((0, 255), repeat=3):
+        found = mambair_cli.restore(np.full((*size, 3), colour, np.uint8), model)
+        assert np.abs(found.astype(int) - colour).max() <= 2, colour
 
 
 def hazy(picture: Pixels) -> Pixels:
