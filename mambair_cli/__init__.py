@@ -57,6 +57,7 @@ def restore(
     width: int | None = None,
     height: int | None = None,
     strength: float = 1.0,
+    sigma: float | None = None,
     wrap: str = "none",
 ) -> "NDArray[Any]":
     """Restore one image held in memory.
@@ -73,6 +74,8 @@ def restore(
         width: of the result in pixels; alone it keeps the proportions.
         height: of the result in pixels; alone it keeps the proportions.
         strength: share of the result in a blend with the input, which is interpolated if the model enlarges; 0 to 1.
+        sigma: how strong the noise is, as a standard deviation of 255, for a blind denoiser that leaves grain; takes
+            twice the time. Default: what the model sees.
         wrap: ``x``, ``y`` or ``xy`` if the picture goes on at the opposite edge along these axes, as a texture does.
 
     Returns:
@@ -102,7 +105,7 @@ def restore(
     for name, value in (("tile", tile), ("overlap", overlap), ("width", width), ("height", height)):
         if not isinstance(value, int | np.integer | None):
             raise UsageError(f"{name} = {value!r} is not a whole number.", "Give pixels as an int, or None.")
-    for name, number in (("scale", scale), ("strength", strength)):
+    for name, number in (("scale", scale), ("strength", strength), ("sigma", sigma)):
         if not isinstance(number, int | float | np.number) and (number is not None or name == "strength"):
             raise UsageError(f"{name} = {number!r} is not a number.", "Give a float.")
     check_channels(model.descriptor.in_channels, model.name)
@@ -115,6 +118,7 @@ def restore(
         width=width,
         height=height,
         strength=strength,
+        sigma=sigma,
         wrap=wrap,
     )
     result = run(pixels, model, choices)

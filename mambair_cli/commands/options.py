@@ -8,6 +8,7 @@ import typer
 
 from ..images import formats
 from ..images.formats import MAX_PIXELS
+from ..tasks import Task
 
 MODEL, SIZE, QUALITY, OUTPUT, MANY = "Model and device", "Size", "Quality", "Files", "Many files"
 CLIPS = "Clips"
@@ -118,6 +119,17 @@ Strength = Annotated[
         min=0,
         max=1,
         help="How much of the change is applied: 0 nothing (plain interpolation), 0.5 half, 1 all.",
+        rich_help_panel=QUALITY,
+    ),
+]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        "--sigma",
+        min=0,
+        max=255,
+        metavar="LEVELS",
+        help="How strong the noise is (of 255): try 5, 10 or 15 where grain stays. Takes twice the time.",
         rich_help_panel=QUALITY,
     ),
 ]
@@ -260,6 +272,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "width": (Width, None),
     "height": (Height, None),
     "strength": (Strength, 1.0),
+    "sigma": (Sigma, None),
     "wrap": (Wrap, False),
     "wrap_x": (WrapX, False),
     "ensemble": (Ensemble, False),
@@ -273,6 +286,12 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
 """Name, what typer shows, and default, in the order of the help."""
 
 ENLARGING = {"scale", "width", "height"}
+DENOISING = {"sigma"}
+
+
+def foreign(task: Task) -> set[str]:
+    """Options that say nothing to a task."""
+    return (set() if task.enlarges else ENLARGING) | (set() if task.name == "denoise" else DENOISING)
 
 
 def signature(without: set[str]) -> inspect.Signature:

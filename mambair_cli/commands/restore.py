@@ -37,8 +37,7 @@ def restoring(task: Task) -> Callable[..., None]:
         _restore(console, task, **given)
 
     run.__doc__ = f"{task.text}\n\nExample: mambair {task.name} {task.example}"
-    without = set() if task.enlarges else options.ENLARGING
-    run.__signature__ = options.signature(without)  # type: ignore[attr-defined]
+    run.__signature__ = options.signature(options.foreign(task))  # type: ignore[attr-defined]
     return command(run, extensible=True)
 
 

@@ -53,9 +53,10 @@ def _watch(console: Console, folder: Path, output: str, task: str, recursive: bo
             raise
         raise MambairError("Watching needs watchfiles, which is not installed.", EXTRA) from None
     row = tasks.get(task)
-    refused = [name for name in options.ENLARGING if given[name] is not None and not row.enlarges]
+    refused = [name for name in options.foreign(row) if given[name] is not None]
     if refused:
-        raise UsageError(f"--{min(refused)} is not for --task {task}.", "Leave it out, or give --task upscale.")
+        other = "denoise" if min(refused) in options.DENOISING else "upscale"
+        raise UsageError(f"--{min(refused)} is not for --task {task}.", f"Leave it out, or give --task {other}.")
     prepared = restore.prepare(console, row, **given, resume=True)
     from ..restoration.arrivals import Arrivals
     from ..restoration.plan import check_format

@@ -25,6 +25,7 @@ class Choices:
         width: of the result in pixels; None: in proportion.
         height: of the result in pixels; None: in proportion.
         strength: share of the result in a blend with the input, 0 to 1.
+        sigma: standard deviation of the noise to be taken away, of 255; None: what a denoiser sees by itself.
         wrap: axes along which the picture goes on at the opposite edge: ``none``, ``x``, ``y`` or ``xy``.
         compare: write a picture of input and result side by side, too.
         strip: drop all metadata.
@@ -38,7 +39,7 @@ class Choices:
         examine: estimate how noisy and compressed the pictures are.
 
     Raises:
-        UsageError: the strength or the wrap is none.
+        UsageError: the strength, the noise or the wrap is none.
     """
 
     tile: int | None = None
@@ -49,6 +50,7 @@ class Choices:
     width: int | None = None
     height: int | None = None
     strength: float = 1.0
+    sigma: float | None = None
     wrap: str = "none"
     compare: bool = False
     strip: bool = False
@@ -66,6 +68,8 @@ class Choices:
             raise UsageError(f"A picture cannot be wrapped along {self.wrap}.", f"Use {', '.join(WRAPS)}.")
         if not 0 <= self.strength <= 1:
             raise UsageError(f"A strength of {self.strength:g} is not between 0 and 1.", "Give a number from 0 to 1.")
+        if self.sigma is not None and not 0 < self.sigma <= 255:
+            raise UsageError(f"Noise of sigma {self.sigma:g} is not between 0 and 255.", "Give 5, 10 or 15, say.")
 
     def size(self, shape: Shape, own: int) -> Shape:
         """Height and width of the result of a network with scale ``own``; see :func:`sizes.target`.
@@ -81,5 +85,5 @@ class Choices:
 
     def deciding(self) -> dict[str, Any]:
         """All that the bytes of a result depend on."""
-        network = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength", "wrap")
+        network = ("tile", "overlap", "ensemble", "precision", "scale", "width", "height", "strength", "sigma", "wrap")
         return {name: getattr(self, name) for name in (*network, "compare", "strip", "quality", "crf", "steady")}

@@ -14,6 +14,7 @@ from ..images import planes
 from ..images.picture import Pixels
 from . import ahead, global_view, memory, tiles
 from .sources import BLOCK, ArraySink, ArraySource, Enlarged, Source, seen
+from .told import Told
 
 CPU = torch.device("cpu")
 
@@ -70,7 +71,7 @@ Progress = Callable[[int, int], None]
 
 def restore(
     pixels: Pixels,
-    network: Network | GlobalView,
+    network: Network | GlobalView | Told,
     settings: Settings,
     report: Report | None = None,
     progress: Progress | None = None,
@@ -90,7 +91,7 @@ def restore(
 
 def restore_rows(
     source: Source,
-    network: Network | GlobalView,
+    network: Network | GlobalView | Told,
     settings: Settings,
     report: Report | None = None,
     progress: Progress | None = None,
@@ -148,7 +149,7 @@ class Strips:
     """
 
     source: Source
-    network: Network | GlobalView
+    network: Network | GlobalView | Told
     settings: Settings
     tick: Callable[[], None]
     on_region: global_view.OnRegion = field(init=False)
@@ -204,7 +205,7 @@ class _Rows:
     """Iterates over finished rows from top to bottom, blocks of (rows, width * scale, network channels), float32."""
 
     source: Source
-    network: Network | GlobalView
+    network: Network | GlobalView | Told
     settings: Settings
     report: Report
     progress: Progress

@@ -13,6 +13,7 @@ from mambair_archs.network import GlobalView, Place, view_size
 
 from ..images import planes
 from ..images.picture import Pixels
+from .told import Told
 
 Rows = Callable[[int, int], Pixels]
 """Rows from start to stop of a picture without alpha; asked for from top to bottom, some of them twice."""
@@ -53,7 +54,7 @@ class Viewing:
 
 
 def on_regions(
-    network: "Plain | GlobalView",
+    network: "Plain | GlobalView | Told",
     rows: Rows,
     shape: tuple[int, int],
     channels: int,
@@ -63,7 +64,7 @@ def on_regions(
     """How ``network`` restores regions of a picture of which it first sees all.
 
     Args:
-        network: plain if ``longest`` is 0, else :class:`GlobalView`.
+        network: :class:`GlobalView` if ``longest`` is not 0.
         rows: the picture, read once here.
         shape: its height and width.
         channels: of the network.
@@ -73,6 +74,8 @@ def on_regions(
     Raises:
         TypeError: the network has no global view, but needs one.
     """
+    if isinstance(network, Told):
+        return network.at
     if not longest:
         assert callable(network)
         plain = network

@@ -13,6 +13,7 @@ from .engine import Network, Report, Settings
 from .global_view import Viewing
 from .graphs import graphed
 from .precision import mixed
+from .told import Noise, Told
 
 DEFAULT_OVERLAP = 16
 """Pixels that neighbouring tiles share. More costs time and gains nothing (docs/results.md, "Borders of tiles")."""
@@ -38,8 +39,10 @@ def settings(model: Model, tile: int | None, overlap: int | None) -> Settings:
     )
 
 
-def applied(model: Model, choices: Choices, report: Report) -> Network | GlobalView:
+def applied(model: Model, choices: Choices, report: Report, noise: Noise | None = None) -> Network | GlobalView | Told:
     """The network of a model as it is to be applied to one picture; what happens is noted in ``report``.
+
+    ``noise`` is added to what it sees.
 
     Raises:
         UsageError: the model does not go with the precision.
@@ -52,8 +55,10 @@ def applied(model: Model, choices: Choices, report: Report) -> Network | GlobalV
         # The result is linear in what is seen, so that the mean of the views gives the mean of the results. What is
         # seen is divided by the little light that gets through the haze, which takes full precision.
         return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))
-    network = mixed(graphed(model.network), precision, report)
-    return blended(average(network), strength, model.descriptor.scale)
+    network = average(mixed(graphed(model.network), precision, report))
+    if noise is not None:
+        return Told(network, noise, lambda denoiser: blended(denoiser, strength))
+    return blended(network, strength, model.descriptor.scale)
 
 
 def blended(network: Network, strength: float, scale: int = 1) -> Network:
@@ -69,6 +74,18 @@ def blended(network: Network, strength: float, scale: int = 1) -> Network:
         return plain if strength == 0 else plain + strength * (network(x) - plain)
 
     return run
+
+
+def check_sigma(model: Model) -> None:
+    """Refuse to be told of noise where none is taken away.
+
+    Raises:
+        UsageError: the model is not known to denoise.
+    """
+    if "denoise" not in model.descriptor.tasks or model.task not in (None, "denoise"):
+        raise UsageError(
+            f"The model {model.name} does not denoise, so sigma says nothing to it.", "Leave it out, or denoise first."
+        )
 
 
 def check_precision(model: Model, precision: str) -> None:

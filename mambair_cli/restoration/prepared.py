@@ -10,15 +10,17 @@ from mambair_archs.network import GlobalView
 from ..errors import UsageError
 from ..images.picture import Pixels
 from ..weights.model import Model
+from . import estimate as estimates
 from . import memory, sizes
 from .choices import Choices
 from .engine import Network, Progress, Report, Settings, Strips, fitting, restore_rows
-from .model import applied, bytes_per_pixel, settings
+from .model import applied, bytes_per_pixel, check_sigma, settings
 from .precision import precision_notes
 from .resample import resampled
 from .sizes import Shape
 from .sources import BLOCK, ArraySink, ArraySource, Source, Wrapped, seen
 from .tiles import Sharing, alone
+from .told import Noise, Told, missing
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Prepared:
     """
 
     source: Source
-    network: Network | GlobalView | None
+    network: Network | GlobalView | Told | None
     tiling: Settings
     size: Shape
     wrap: str
@@ -77,7 +79,7 @@ def prepare(source: Source, model: Model, choices: Choices, report: Report, *, w
     """
     shape, wanted = (source.shape[0], source.shape[1]), settings(model, choices.tile, choices.overlap)
     size = choices.size(shape, wanted.scale)
-    network = applied(model, choices, report)
+    network = applied(model, choices, report, _noise(source, model, choices, report))
     if choices.strength == 0 and wanted.scale == 1:
         return Prepared(source, None, wanted, size, choices.wrap, report)
     around = Wrapped(source, choices.wrap).shape
@@ -90,6 +92,23 @@ def prepare(source: Source, model: Model, choices: Choices, report: Report, *, w
     report.notes += precision_notes(model.descriptor, choices.precision, source.dtype)
     report.notes += sizes.notes(shape, wanted.scale, size, choices.width, choices.height)
     return Prepared(source, network, wanted, size, choices.wrap, report)
+
+
+def _noise(source: Source, model: Model, choices: Choices, report: Report) -> Noise | None:
+    """What a denoiser is shown beside the picture, if the user says that there is more noise than it would see."""
+    if choices.sigma is None:
+        return None
+    check_sigma(model)
+    seen = estimates.noise(source)
+    source.restart()
+    sigma = missing(choices.sigma, seen)
+    if not sigma:
+        report.notes.append(
+            "it shows that much noise by itself, so sigma changes nothing; a strength below 1 takes less"
+        )
+        return None
+    around = Wrapped(source, choices.wrap)
+    return Noise(sigma / 255, (source.shape[0], source.shape[1]), around.above, around.beside)
 
 
 def restore(

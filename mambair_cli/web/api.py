@@ -56,12 +56,13 @@ def router(service: Service) -> APIRouter:
         model: Annotated[str | None, Form()] = None,
         scale: Annotated[float | None, Form()] = None,
         strength: Annotated[float, Form()] = 1.0,
+        sigma: Annotated[float | None, Form()] = None,
     ) -> Progress:
         """Give a picture (PNG, JPEG, ...) with an order; the answer holds the ticket's id."""
         content = await picture.read(service.max_bytes + 1)
         try:
             given = service.give(picture.filename or "picture", content)
-            order = Order(task=task, model=model, scale=scale, strength=strength)
+            order = Order(task=task, model=model, scale=scale, strength=strength, sigma=sigma)
             return progress(service.order(given, order))
         except MambairError as error:
             raise HTTPException(422, f"{error.message} {error.hint}") from None

@@ -29,6 +29,9 @@ STATE_WORDS = {
 AUTOMATIC = ""
 """In place of a model's name: what the command takes without one."""
 
+GRAIN = {0: "as the model sees it", 5: "light", 10: "medium", 15: "strong"}
+"""Standard deviations of noise, of 255, in words."""
+
 PERIOD = 0.3
 """Seconds between looks at the tickets."""
 
@@ -60,6 +63,7 @@ class Page:
     scale: int = 4
     model: str = AUTOMATIC
     strength: float = 1.0
+    sigma: int = 0
     rows: list[Row] = field(default_factory=list)
 
     def build(self) -> None:
@@ -97,6 +101,9 @@ class Page:
                 slider = ui.slider(min=0, max=1, step=0.05).bind_value(self, "strength").classes("grow max-w-md")
                 ui.label().bind_text_from(slider, "value", lambda value: f"{value:.0%}")
             ui.label("Below 100%, a share of the picture stays as it was.").classes("text-xs opacity-70")
+            with ui.row().classes("items-center gap-4") as self.noise:
+                ui.label("Grain that stays")
+                ui.toggle(GRAIN).bind_value(self, "sigma").props("no-caps")
             self.models = (
                 ui.select([], label="Model: the network that does it")
                 .bind_value(self, "model")
@@ -114,6 +121,7 @@ class Page:
     def _chosen(self) -> None:
         """Offer what goes with the task."""
         self.sizes.set_visibility(self.enlarges)
+        self.noise.set_visibility(self.task == "denoise")
         known = catalog.select(self.task, self.scale if self.enlarges else None)
         names = {each.name: f"{each.name}{f' ({each.note})' if each.note else ''}" for each in known if each.installed}
         self.models.set_options({AUTOMATIC: "Chosen to fit each picture"} | names, value=AUTOMATIC)
@@ -154,6 +162,7 @@ class Page:
             model=self.model or None,
             scale=self.scale if self.enlarges else None,
             strength=self.strength,
+            sigma=(self.sigma or None) if self.task == "denoise" else None,
         )
         for row in self.rows:
             if row.ticket is None or row.ticket.over:

@@ -67,12 +67,14 @@ class Order:
         model: a name of the catalogue; None: the default for task and scale.
         scale: enlargement; None: the model's. Only for tasks that enlarge.
         strength: share of the result in a blend with the input, 0 to 1.
+        sigma: standard deviation of the noise, of 255; None: what the model sees. Only for denoising.
     """
 
     task: str
     model: str | None = None
     scale: float | None = None
     strength: float = 1.0
+    sigma: float | None = None
 
 
 @dataclass
@@ -201,6 +203,10 @@ class Service:
             raise UsageError(f"The task {task.name} keeps the size.", "Leave out the scale.")
         if not 0 <= order.strength <= 1:
             raise UsageError(f"The strength {order.strength:g} does not lie between 0 and 1.", "Give 0.6, say.")
+        if order.sigma is not None and task.name != "denoise":
+            raise UsageError(f"The task {task.name} takes no noise away.", "Leave out sigma.")
+        if order.sigma is not None and not 0 < order.sigma <= 255:
+            raise UsageError(f"Noise of sigma {order.sigma:g} does not lie between 0 and 255.", "Give 10, say.")
         name = order.model or default_model(order.task, order.scale)
         entry = catalog.by_name(name)
         if entry is None or not entry.installed or entry.task != order.task:
@@ -304,7 +310,7 @@ class Service:
         scale = None if order.scale == model.descriptor.scale else order.scale
         poor = None if order.model else catalog.for_poor(ticket.model)
         for_poor = self._model(poor.name) if poor else None
-        run = Run(model, Choices(scale=scale, strength=order.strength), for_poor=for_poor)
+        run = Run(model, Choices(scale=scale, strength=order.strength, sigma=order.sigma), for_poor=for_poor)
         job = Job(ticket.given.path, ticket.target)
         batch.run(run, [job], lambda _, result: self._tell(ticket, result), lambda _: _bar(ticket), lambda _: None)
 

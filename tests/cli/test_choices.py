@@ -46,7 +46,15 @@ def seen(task: str, model: Path, *options: str) -> dict[str, dict[str, Any]]:
     return SEEN
 
 
-DEFAULTS = {"tile": None, "overlap": None, "ensemble": False, "precision": "fp32", "strength": 1.0, "wrap": "none"}
+DEFAULTS = {
+    "tile": None,
+    "overlap": None,
+    "ensemble": False,
+    "precision": "fp32",
+    "strength": 1.0,
+    "wrap": "none",
+    "sigma": None,
+}
 SIZES = {"scale": None, "width": None, "height": None}
 
 
@@ -90,6 +98,9 @@ def test_strength_and_wrapping(x1: Path, x2: Path) -> None:
         assert seen(task, model, "--strength", "0.3")["restore"]["strength"] == 0.3
         for flag, axes in (("--wrap", "xy"), ("--wrap-x", "x")):
             assert seen(task, model, flag, "--overwrite")["restore"]["wrap"] == axes
+    assert seen("denoise", x1, "--sigma", "10", "--overwrite")["restore"]["sigma"] == 10
+    assert run("upscale", "a.png", "--sigma", "10").code == 2
+    assert run("denoise", "a.png", "--sigma", "0").code == 2
     assert run("denoise", "a.png", "--scale", "2").code == 2
     assert run("denoise", "a.png", "--strength", "1.3").code == 2
 
