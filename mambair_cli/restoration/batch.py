@@ -111,9 +111,9 @@ class Pipeline:
     def _stop(self) -> None:
         """Let what is being written be completed, and give up the rest; a second interruption ends the patience."""
         try:
-            if self.writing:
+            if self.writing and self.writing[0].is_alive():  # an interruption may have come before it was started
                 self.writing[0].join()
-            if self.reading:
+            if self.reading and self.reading.is_alive():
                 self.reading.join(PATIENCE)
         finally:
             for work in self.open:

@@ -43,7 +43,12 @@ def _work(connection: Connection, device: str, orders: Orders) -> None:
         connection.send(explained(error, f"The start on {device}"))
         return
     connection.send(State.ready)
-    pipeline = Pipeline(run, lambda job, result: connection.send(result), lambda job: nullcontext(_silent))
+
+    def tell(job: Job, result: Result) -> None:
+        with suppress(ConnectionError):  # the parent is gone, and this process ends with it
+            connection.send(result)
+
+    pipeline = Pipeline(run, tell, lambda job: nullcontext(_silent))
     pipeline.run(lambda waiting: _receive(connection, waiting))
 
 
