@@ -375,7 +375,7 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
     started_at = kept_at = clock()
     total = trial.seconds - (started_at - began) if step.cuda else trial.seconds
     curve: list[tuple[int, float]] = []
-    while (share := (before + clock() - started_at) / total) < 1:
+    while total > 0 and (share := (before + clock() - started_at) / total) < 1:
         step.lr.fill_(trial.lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
         step.decay.fill_(min(DECAY, 1 - 1 / (1 + count / 10)))
         step.by_squares.fill_(float(share > SQUARES_FROM))

@@ -123,6 +123,11 @@ def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch:
     assert 0 < second["seconds"] - state["seconds"] < 2
 
 
+def test_a_run_whose_time_went_into_preparing_ends(crops: Crops, tmp_path: Path) -> None:
+    _, report = training.train(small(PLAN[0]), crops, training.Trial(seconds=-1, lr=1e-3, folder=tmp_path))
+    assert report["steps"] == 0
+
+
 def test_a_larger_network_starts_as_what_it_grew_from() -> None:
     options = {"upscale": 2, "depth": 2, "scan_after": (2,), "scan_dim": 8, "d_state": 2}
     given = MambaIRNano(embed_dim=8, **options)
