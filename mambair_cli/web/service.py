@@ -201,12 +201,9 @@ class Service:
             raise UsageError(f"There is no task {order.task}.", f"Use {', '.join(task.name for task in TASKS)}.")
         if order.scale is not None and not task.enlarges:
             raise UsageError(f"The task {task.name} keeps the size.", "Leave out the scale.")
-        if not 0 <= order.strength <= 1:
-            raise UsageError(f"The strength {order.strength:g} does not lie between 0 and 1.", "Give 0.6, say.")
         if order.sigma is not None and task.name != "denoise":
             raise UsageError(f"The task {task.name} takes no noise away.", "Leave out sigma.")
-        if order.sigma is not None and not 0 < order.sigma <= 255:
-            raise UsageError(f"Noise of sigma {order.sigma:g} does not lie between 0 and 255.", "Give 10, say.")
+        Choices(strength=order.strength, sigma=order.sigma)  # refuses now what it would refuse later
         name = order.model or default_model(order.task, order.scale)
         entry = catalog.by_name(name)
         if entry is None or not entry.installed or entry.task != order.task:

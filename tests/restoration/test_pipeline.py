@@ -174,8 +174,24 @@ def test_an_interruption_completes_what_is_written_and_nothing_else(
     assert np.array_equal(decode(out / "1.png").pixels, doubled(decode(Path(str(jobs[1].source))).pixels))
 
 
+def test_an_interruption_before_a_thread_starts_leaves_nothing(
+    model: Model, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    pipeline = Pipeline(Run(model, Choices()), lambda job, result: None, lambda job: nullcontext(print))
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(lambda waiting: jobs[0])
+    assert not Path(str(jobs[0].target.parent)).exists()
+
+
 def test_a_second_interruption_ends_the_patience(model: Model, jobs: list[Job]) -> None:
     class Slow(threading.Thread):
+        def is_alive(self) -> bool:
+            return True
+
         def join(self, timeout: float | None = None) -> None:
             raise KeyboardInterrupt
 
