@@ -59,7 +59,7 @@ TINY = {
     "upsampler": "pixelshuffledirect",
 }
 ENOUGH = 2.0  # seconds spent on repeating a call
-GRAPHED = ("triton", "triton_tiled", "cuda_port")  # others wait for the card, or copy
+GRAPHED = ("cuda", "triton", "cuda_port")  # others wait for the card, or copy
 PORT = "cuda_port"
 SLOW = 1.0  # seconds of a call beyond which larger sizes are left out
 HEAD = f"{'':28}{'size':>5} {'type':5}{'backend':13}{'ms':>11}{'graph':>9}{'ratio':>9}{'of bound':>10}{'MiB':>10}"

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from . import chunked, mamba_ssm, reference
 from .cpu import scan as cpu
+from .cuda import scan as cuda
 from .errors import BackendError
 from .triton import scan as triton_scan
-from .triton.tiled import scan as triton_tiled
 
 __all__ = ["BACKENDS", "VARIABLE", "Backend", "BackendError", "Verdict", "select", "verdicts"]
 
@@ -65,8 +65,8 @@ SINGLE_AND_HALF = frozenset({torch.float32, torch.bfloat16, torch.float16})
 
 BACKENDS: tuple[Backend, ...] = (
     Backend("cpu", cpu, frozenset({"cpu"}), SINGLE_AND_HALF),
+    Backend("cuda", cuda, frozenset({"cuda"}), SINGLE_AND_HALF),
     Backend("triton", triton_scan, GPUS, SINGLE_AND_HALF, interpreted=triton_scan.interpreted),
-    Backend("triton_tiled", triton_tiled, GPUS, SINGLE_AND_HALF, interpreted=triton_tiled.interpreted),
     Backend("mamba_ssm", mamba_ssm, frozenset({"cuda"}), SINGLE_AND_HALF),
     Backend("chunked", chunked),
     Backend("reference", reference, automatic=False),

@@ -33,18 +33,19 @@ def _summaries(job: ScanJob, grad_y: Tensor | None) -> tuple[Tensor, Tensor]:
         *tensors, tensors[0] if grad_y is None else grad_y, index, decays, ends, grads,
         path_offset=0, **job.layout(), GRADIENT=grad_y is not None,
     )  # fmt: skip
-    starts = _carry(job, decays, ends, reverse=False)
-    return starts, starts if grad_y is None else _carry(job, decays, grads, reverse=True)
+    starts = carry(decays, ends, reverse=False)
+    return starts, starts if grad_y is None else carry(decays, grads, reverse=True)
 
 
-def _carry(job: ScanJob, decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
+def carry(decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
+    """State before every chunk from the summaries, all (batch, paths, chunks, state, channels)."""
     from . import kernels
 
     starts = torch.empty_like(ends)
-    paths, state, channels = job.sizes
+    batch, paths, chunks, state, channels = ends.shape
     size = state * channels
-    kernels.carry[(-(-size // CARRY_BLOCK), job.batch * paths)](
-        decays, ends, starts, job.chunks, size, REVERSE=reverse, TILE=CARRY_TILE, BLOCK=CARRY_BLOCK,
+    kernels.carry[(-(-size // CARRY_BLOCK), batch * paths)](
+        decays, ends, starts, chunks, size, REVERSE=reverse, TILE=CARRY_TILE, BLOCK=CARRY_BLOCK,
         num_warps=1, enable_fp_fusion=True,
     )  # fmt: skip
     return starts
@@ -58,14 +59,15 @@ def _launches(job: ScanJob, out: Tensor, merge: bool) -> Iterator[tuple[int, int
     elif job.launched > 1:
         parts = out.new_empty(paths, *out.shape, dtype=torch.float32)
         yield 0, paths, out.numel(), parts, parts
-        _merge(parts, out)
+        add_up(parts, out)
     else:
         total = out if paths == 1 or out.dtype == torch.float32 else torch.empty_like(out, dtype=torch.float32)
         for path in range(paths):
             yield path, 1, 0, total, out if path == paths - 1 else total
 
 
-def _merge(parts: Tensor, out: Tensor) -> None:
+def add_up(parts: Tensor, out: Tensor) -> None:
+    """Sum of the parts, (paths, *out), one after another."""
     from . import kernels
 
     kernels.merge[(-(-out.numel() // MERGE_BLOCK),)](

@@ -19,7 +19,7 @@ import math
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,21 +39,13 @@ LOWEST_RATE = -1e38  # finite, so that a step of size zero keeps the state
 TOLERANCE = 1e-2  # of the largest entry: products may be in TF32, what is wrong is far beyond
 
 
-class Launches(Protocol):
-    """A set of kernels: how it wants work cut up, and what runs it; see :mod:`.launch`."""
+class Passes(NamedTuple):
+    """The functions of a backend: its output for an image and for sequences, and their gradients."""
 
-    FORWARD: Tuning
-    BACKWARD: Tuning
-    INTERPRETED: Tuning
-
-    def launched(self, paths: int, numel: int) -> int:
-        """Paths in a launch."""
-
-    def forward(self, job: ScanJob, merge: bool) -> Tensor:
-        """The output."""
-
-    def backward(self, job: ScanJob, grad_y: Tensor, merge: bool, results: Found, stride_block: int) -> None:
-        """Fills the results."""
+    image: Callable[[ImageScan], Tensor]
+    image_gradients: Callable[[Tensor, ImageScan], Gradients]
+    sequences: Callable[[SequenceScan], Tensor]
+    sequence_gradients: Callable[[Tensor, SequenceScan], Gradients]
 
 
 def interpreted() -> bool:
@@ -61,18 +53,18 @@ def interpreted() -> bool:
     return os.environ.get(INTERPRET) == "1"
 
 
-def availability(kernels: Launches) -> Callable[[], tuple[bool, str]]:
-    """What tells whether Triton is there and these kernels give right results on this machine's GPU; found out once."""
+def availability(passes: Passes) -> Callable[[], tuple[bool, str]]:
+    """What tells whether Triton is there and a backend gives right results on this machine's GPU; found out once."""
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def available() -> tuple[bool, str]:
-        return _available(interpreted(), kernels)  # type: ignore[arg-type]
+        return _available(interpreted(), passes)
 
     return available  # type: ignore[no-any-return]
 
 
 @cache
-def _available(interpreting: bool, kernels: Launches) -> tuple[bool, str]:
+def _available(interpreting: bool, passes: Passes) -> tuple[bool, str]:
     try:
         import triton
     except ImportError as error:
@@ -84,7 +76,7 @@ def _available(interpreting: bool, kernels: Launches) -> tuple[bool, str]:
     except RuntimeError:
         return False, f"Triton {triton.__version__} finds no GPU"
     try:
-        deviation = _deviation(torch.device(triton.runtime.driver.active.get_active_torch_device()), kernels)
+        deviation = _deviation(torch.device(triton.runtime.driver.active.get_active_torch_device()), passes)
     except Exception as error:  # a missing compiler, an old driver, a card that is not supported: each has its own type
         return False, f"Triton {triton.__version__} cannot compile here: {type(error).__name__}: {error}"
     if not deviation < TOLERANCE:  # also where it is no number
@@ -93,7 +85,7 @@ def _available(interpreting: bool, kernels: Launches) -> tuple[bool, str]:
 
 
 @torch.inference_mode(mode=False)  # the first use may be within, where nothing has gradients
-def _deviation(device: torch.device, kernels: Launches, size: tuple[int, int, int] = (7, 9, 40)) -> float:
+def _deviation(device: torch.device, passes: Passes, size: tuple[int, int, int] = (7, 9, 40)) -> float:
     """Largest difference from float64 over output and gradients of a small image, of the largest entry of each.
 
     An image of ``size``, height, width and channels, has two chunks and two blocks of channels, so that every kernel
@@ -107,8 +99,8 @@ def _deviation(device: torch.device, kernels: Launches, size: tuple[int, int, in
     single = ImageScan._make([*(leaf.to(device, torch.float32) for leaf in leaves), None, None, [0, 3]])
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         found = [
-            kernels.forward(_image(single, kernels), merge=True),
-            *_image_gradients(kernels, grad_out.to(device, torch.float32), single)[:LEAVES],
+            passes.image(single),
+            *passes.image_gradients(grad_out.to(device, torch.float32), single)[:LEAVES],
         ]
     with torch.enable_grad():
         leaves = [leaf.requires_grad_() for leaf in leaves]
@@ -118,10 +110,10 @@ def _deviation(device: torch.device, kernels: Launches, size: tuple[int, int, in
     return max(float((a.double().cpu() - b).abs().max() / b.abs().max()) for a, b in pairs if a is not None)
 
 
-def _tuning(x: Tensor, kernels: Launches, backward: bool) -> Tuning:
+def _tuning(x: Tensor, backward: bool) -> Tuning:
     if x.device.type == "cpu":
-        return kernels.INTERPRETED
-    return kernels.BACKWARD if backward else kernels.FORWARD
+        return launch.INTERPRETED
+    return launch.BACKWARD if backward else launch.FORWARD
 
 
 def _log2_rates(A: Tensor) -> Tensor:
@@ -139,7 +131,7 @@ def _check_permutation(index: Tensor) -> None:
     torch._assert_async(valid.all(), "a path is not a permutation of the raster positions")
 
 
-def _image(inputs: ImageScan, kernels: Launches, backward: bool = False) -> ScanJob:
+def _image(inputs: ImageScan, backward: bool = False) -> ScanJob:
     x, x_proj, dt_proj, bias, A_log, D, c_bias, index = dense(*inputs[:-1])
     batch, height, width, channels = x.shape
     paths, rank = dt_proj.shape[0], dt_proj.shape[2]
@@ -154,12 +146,13 @@ def _image(inputs: ImageScan, kernels: Launches, backward: bool = False) -> Scan
         c_bias=c_bias, D=D, index=index, orders=sum(order << 2 * k for k, order in enumerate(inputs.orders)),
         batch=batch, height=height, width=width,
         strides=(pixels * channels, 0, channels, 1), row_strides=(pixels * columns, row, columns, 1),
-        rank=rank, softplus=True, tuning=_tuning(x, kernels, backward), launched=kernels.launched(paths, x.numel()),
+        rank=rank, softplus=True, tuning=_tuning(x, backward), launched=launch.launched(paths, x.numel()),
     )  # fmt: skip
 
 
-def _image_gradients(kernels: Launches, grad_out: Tensor, inputs: ImageScan) -> Gradients:
-    job, x, x_proj, A_log = _image(inputs, kernels, backward=True), inputs.x, inputs.x_proj, inputs.A_log
+def image_gradients(grad_out: Tensor, inputs: ImageScan) -> Gradients:
+    """What autograd asks for, of an image."""
+    job, x, x_proj, A_log = _image(inputs, backward=True), inputs.x, inputs.x_proj, inputs.A_log
     (paths, state, channels), rank = job.sizes, job.rank
     row = rank + 2 * state
     rows = x.new_empty(job.blocks, job.batch * job.length, paths * row, dtype=torch.float32)
@@ -170,7 +163,7 @@ def _image_gradients(kernels: Launches, grad_out: Tensor, inputs: ImageScan) -> 
         C=rows[..., rank + state :],
         weights=x.new_empty(job.batch, job.chunks, paths, state + rank + 2, channels, dtype=torch.float32),
     )
-    kernels.backward(job, grad_out.contiguous(), True, found, rows.stride(0))
+    launch.backward(job, grad_out.contiguous(), True, found, rows.stride(0))
 
     summed = rows.sum(0)
     found.u.view(-1, channels).addmm_(summed, x_proj.reshape(-1, channels))
@@ -184,7 +177,7 @@ def _image_gradients(kernels: Launches, grad_out: Tensor, inputs: ImageScan) -> 
     return found.u.to(x.dtype), grad_x_proj, grad_dt_proj, grad_bias, grad_A_log, grad_D.flatten(), grad_c
 
 
-def _sequence(inputs: SequenceScan, kernels: Launches, backward: bool = False) -> ScanJob:
+def _sequence(inputs: SequenceScan, backward: bool = False) -> ScanJob:
     u, delta, A, B, C = dense(*inputs[:5])
     batch, channels, length = u.shape
     groups, state = B.shape[1:3]
@@ -195,12 +188,13 @@ def _sequence(inputs: SequenceScan, kernels: Launches, backward: bool = False) -
         index=None, orders=0, batch=batch, height=1, width=length,
         strides=(channels * length, shape[1] * length, 1, length),
         row_strides=(groups * state * length, state * length, 1, length),
-        rank=0, softplus=inputs.delta_softplus, tuning=_tuning(u, kernels, backward), launched=groups,
+        rank=0, softplus=inputs.delta_softplus, tuning=_tuning(u, backward), launched=groups,
     )  # fmt: skip
 
 
-def _sequence_gradients(kernels: Launches, grad_out: Tensor, inputs: SequenceScan) -> Gradients:
-    job, u, A, B, C = _sequence(inputs, kernels, backward=True), inputs.u, inputs.A, inputs.B, inputs.C
+def sequence_gradients(grad_out: Tensor, inputs: SequenceScan) -> Gradients:
+    """What autograd asks for, of sequences."""
+    job, u, A, B, C = _sequence(inputs, backward=True), inputs.u, inputs.A, inputs.B, inputs.C
     groups, state, channels = job.sizes
     found = Found(
         u=torch.empty_like(job.u),
@@ -209,26 +203,29 @@ def _sequence_gradients(kernels: Launches, grad_out: Tensor, inputs: SequenceSca
         C=u.new_empty(job.blocks, *C.shape, dtype=torch.float32),
         weights=u.new_empty(job.batch, job.chunks, groups, state + 2, channels, dtype=torch.float32),
     )
-    kernels.backward(job, grad_out.contiguous(), False, found, B.numel())
+    launch.backward(job, grad_out.contiguous(), False, found, B.numel())
     grad_A, _, grad_bias, grad_D = found.unpacked(job)
     grad_B, grad_C = found.B.sum(0).to(B.dtype), found.C.sum(0).to(C.dtype)
     return found.u, found.delta, grad_A.reshape(A.shape), grad_B, grad_C, grad_D.flatten(), grad_bias.flatten()
 
 
-def operations(name: str, kernels: Launches) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """``scan_2d`` and ``selective_scan`` on a set of kernels, as operations of torch that begin with ``name``."""
-    on_image = define(
-        f"{name}_scan_2d",
-        ImageScan,
-        lambda inputs: kernels.forward(_image(inputs, kernels), merge=True),
-        lambda grad_out, inputs: _image_gradients(kernels, grad_out, inputs),
-    )
-    on_sequences = define(
-        f"{name}_selective_scan",
-        SequenceScan,
-        lambda inputs: kernels.forward(_sequence(inputs, kernels), merge=False),
-        lambda grad_out, inputs: _sequence_gradients(kernels, grad_out, inputs),
-    )
+def image(inputs: ImageScan) -> Tensor:
+    """The output for an image."""
+    return launch.forward(_image(inputs), merge=True)
+
+
+def sequences(inputs: SequenceScan) -> Tensor:
+    """The output for sequences."""
+    return launch.forward(_sequence(inputs), merge=False)
+
+
+PASSES = Passes(image, image_gradients, sequences, sequence_gradients)
+
+
+def operations(name: str, passes: Passes) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """``scan_2d`` and ``selective_scan`` as operations of torch that begin with ``name``."""
+    on_image = define(f"{name}_scan_2d", ImageScan, passes.image, passes.image_gradients)
+    on_sequences = define(f"{name}_selective_scan", SequenceScan, passes.sequences, passes.sequence_gradients)
 
     @takes_image
     def scan_2d(inputs: ImageScan) -> Tensor:
@@ -259,5 +256,5 @@ def operations(name: str, kernels: Launches) -> tuple[Callable[..., Tensor], Cal
     return scan_2d, selective_scan
 
 
-scan_2d, selective_scan = operations("triton", launch)
-available = availability(launch)
+scan_2d, selective_scan = operations("triton", PASSES)
+available = availability(PASSES)

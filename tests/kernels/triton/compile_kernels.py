@@ -3,7 +3,7 @@
 One line per kernel: its name, registers per thread, what a thread keeps in memory instead (NVIDIA: bytes of stack, AMD:
 registers spilled), bytes of shared memory, and the seconds that it took.
 
-python -m tests.kernels.triton.compile_kernels BACKEND ARCHITECTURE WARP [light|classic|tiled]
+python -m tests.kernels.triton.compile_kernels BACKEND ARCHITECTURE WARP [light|classic]
 """
 
 import re
@@ -19,8 +19,6 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from mambair_kernels.triton import gradient, kernels, launch
-from mambair_kernels.triton.tiled import gradient as tiled_gradient
-from mambair_kernels.triton.tiled import kernels as tiled
 
 SCALARS = {"orders", "paths", "channels", "length", "height", "width", "span", "chunks", "size", "path_offset"} | {
     "adds",
@@ -49,12 +47,6 @@ def walking(network: dict[str, int]) -> list[Kernel]:
 KERNELS = {
     "light": walking(LIGHT),
     "classic": walking(CLASSIC),
-    "tiled": [
-        (tiled.summarise, {**LIGHT, "GRADIENT": True, "TILE": 8, "BLOCK": 32}),
-        (tiled.carry, {"REVERSE": True, "TILE": 16, "BLOCK": 64}),
-        (tiled.outputs, {**LIGHT, "ADD": True, "TILE": 16, "BLOCK": 32}),
-        (tiled_gradient.gradients, {**LIGHT, "ADD": True, "TILE": 8, "BLOCK": 32}),
-    ],
 }
 
 

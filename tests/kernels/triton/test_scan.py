@@ -18,18 +18,14 @@ from mambair_kernels.paths import Paths
 from mambair_kernels.triton import launch as triton_launch
 from mambair_kernels.triton import scan as triton_scan
 from mambair_kernels.triton.job import Tuning
-from mambair_kernels.triton.tiled import launch as tiled_launch
-from mambair_kernels.triton.tiled import scan as tiled_scan
 from tests.kernels.test_cpu import ROOT, assert_close, differentiate, image_case, permutations, sequence_case
 from tests.kernels.triton.interpreter import interpreting
 
 # Arguments travel as lists here, which a type checker cannot count.
 triton: Any = triton_scan
-tiled: Any = tiled_scan
 reference: Any = mambair_kernels.reference
 CPU = torch.device("cpu")
 SPLIT = Tuning(tile=2, block_sizes=(4,), programs=16, tiles=2)
-TILED_SPLIT = Tuning(tile=4, block_sizes=(4,), programs=4, tiles=2)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +38,6 @@ def _interpreted() -> Iterator[None]:
 def split(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tiles and chunks, so that small cases have several of each."""
     monkeypatch.setattr(triton_launch, "INTERPRETED", SPLIT)
-    monkeypatch.setattr(tiled_launch, "INTERPRETED", TILED_SPLIT)
 
 
 @pytest.fixture
@@ -80,7 +75,7 @@ def test_image_with_several_chunks_tiles_and_blocks(size: tuple[int, int, int, i
 @pytest.mark.usefixtures("split")
 def test_the_cases_are_split() -> None:
     tensors = (tensor.float() for tensor in image_case(1, 1, 3, 5, 7, 2, 2, 4)[0])
-    job = triton._image(ImageScan._make([*tensors, None, None, [0, 1, 2, 3]]), triton_launch)
+    job = triton._image(ImageScan._make([*tensors, None, None, [0, 1, 2, 3]]))
     assert (job.blocks, job.chunks, job.span // SPLIT.tile, job.length % SPLIT.tile) == (2, 2, 4, 1)
 
 
@@ -88,21 +83,6 @@ def test_the_cases_are_split() -> None:
 def test_paths_follow_one_another_where_an_output_for_each_takes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton_launch, "ROOM", 0)
     check(*image_case(1, 1, 2, 3, 5, 2, 1, 3), CROSS_SCAN[:3])
-
-
-@pytest.mark.usefixtures("split", "poisoned")
-def test_the_kernels_that_came_first() -> None:
-    check(*image_case(1, 1, 3, 5, 7, 2, 2, 2), CROSS_SCAN[:2], backend=tiled)
-    tensors, grad = image_case(2, 1, 2, 3, 3, 2, 1, 1)
-    check(tensors, grad, permutations(2, 1, 1, 6), torch.randn(1, 6, 2, dtype=torch.float64), backend=tiled)
-    inputs = sequence_case(5, 1, 2, 3, 11, 2)
-
-    def run(backend: Any) -> Callable[[list[Tensor]], Tensor]:
-        return lambda leaves: backend.selective_scan(*leaves, True)
-
-    grad = torch.randn_like(inputs[0])
-    found = differentiate(run(tiled), [tensor.float() for tensor in inputs], grad)
-    assert_close(found, differentiate(run(reference), inputs, grad))
 
 
 @pytest.mark.usefixtures("split", "poisoned")
@@ -244,19 +224,19 @@ def test_kernels_that_do_not_compile_are_passed_over(compiled: pytest.MonkeyPatc
     assert dispatch.select(torch.device("cuda")).name == "chunked"
 
     triton_scan._available.cache_clear()
-    compiled.setattr(triton_scan, "_deviation", lambda _, kernels: 0.25 if kernels is triton_launch else 1e-6)
+    compiled.setattr(triton_scan, "_deviation", lambda *_: 0.25)
     assert "computes wrongly here, by 0.2 of the largest entry" in triton_scan.available()[1]
-    assert dispatch.select(torch.device("cuda")).name == "triton_tiled"
+    assert dispatch.select(torch.device("cuda")).name == "chunked"
 
 
 @pytest.mark.usefixtures("split")
 def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     small = (2, 5, 5)
-    assert triton_scan._deviation(CPU, triton_launch, small) < 1e-5
+    assert triton_scan._deviation(CPU, triton_scan.PASSES, small) < 1e-5
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert triton_scan._deviation(CPU, triton_launch, small) < 1e-5
+        assert triton_scan._deviation(CPU, triton_scan.PASSES, small) < 1e-5
     monkeypatch.setattr(triton_launch, "forward", lambda job, merge: torch.zeros_like(job.u))
-    assert triton_scan._deviation(CPU, triton_launch, small) >= 1
+    assert triton_scan._deviation(CPU, triton_scan.PASSES, small) >= 1
 
 
 def test_kernels_compile_for_a_card_that_is_not_here() -> None:

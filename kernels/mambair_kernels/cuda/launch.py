@@ -1,0 +1,153 @@
+"""Launches scan.cu, which torch compiles at run time for the sizes of a network: no compiler has to be there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from ..errors import BackendError
+from ..operations import ImageScan, dense
+from ..triton.job import launching
+from ..triton.launch import add_up, carry, launched
+
+SOURCE: Final = Path(__file__).with_name("scan.cu")
+TYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+WARP: Final = 32
+NARROW: Final = 8
+"""Channels of a warp where an image is cut into chunks: few, so that little of the last warp is idle."""
+TILE = 16
+RESIDENT_WARPS = 20
+"""Of a multiprocessor, which leaves 96 registers to a thread."""
+MAX_WARPS = 10
+ENOUGH = 16
+"""Warps of a multiprocessor beyond which an image is walked in one pass, without cutting it into chunks."""
+LARGEST: Final = 2**31
+"""Numbers that an offset reaches."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a compilation is for: the constants that scan.cu names."""
+
+    STATES: int
+    RANK: int
+    LANES: int
+    WARPS: int
+    RESIDENT: int
+    TILE: int
+    ADDS: int
+    INDEXED: int
+    C_BIAS: int
+    TYPE: int
+
+    @property
+    def groups(self) -> int:
+        """Chunks of a block."""
+        return WARP // self.LANES
+
+
+def missing() -> str | None:
+    """What this machine lacks, if anything."""
+    if torch.version.cuda is None or not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    if not hasattr(torch.cuda, "_compile_kernel"):
+        return f"torch {torch.__version__} cannot compile at run time; 2.9 can"
+    if torch.cuda.get_device_capability() < (8, 0):
+        return "the card copies nothing ahead; those from compute capability 8.0 on do"
+    return None
+
+
+@cache
+def compiled(kernel: str, shape: Shape, device: torch.device) -> Callable[..., None]:
+    """A kernel of scan.cu for a device, which is the current one.
+
+    Raises:
+        BackendError: it cannot be compiled.
+    """
+    constants = "".join(f"constexpr int {name} = {value};\n" for name, value in vars(shape).items())
+    try:
+        launch: Callable[..., None] = torch.cuda._compile_kernel(constants + SOURCE.read_text(), kernel)
+    except RuntimeError as error:
+        raise BackendError(f"scan.cu cannot be compiled for {device}: {error}; choose another scan backend") from error
+    return launch
+
+
+@cache
+def multiprocessors(device: torch.device) -> int:
+    """Of a card."""
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def handles(inputs: ImageScan) -> bool:
+    """Whether offsets within this image can be told in 32 bits."""
+    x, row = inputs.x, inputs.x_proj.shape[0] * inputs.x_proj.shape[1]
+    return x.shape[1] * x.shape[2] * max(x.shape[3], row) < LARGEST
+
+
+def cut(inputs: ImageScan, together: int) -> tuple[Shape, int, int]:
+    """The compilation, steps per chunk, and sets of channels, if ``together`` paths are launched at a time."""
+    batch, height, width, channels = inputs.x.shape
+    cores = multiprocessors(inputs.x.device)
+    whole = batch * together * -(-channels // WARP) >= ENOUGH * cores or height * width <= 2 * TILE
+    lanes = WARP if whole else NARROW
+    blocks = -(-channels // lanes)
+    warps = min(range(1, MAX_WARPS + 1), key=lambda count: (-(-blocks // count) * count, -count))
+    sets, resident = -(-blocks // warps), max(1, RESIDENT_WARPS // warps)
+    shape = Shape(
+        STATES=inputs.A_log.shape[1], RANK=inputs.dt_proj.shape[2], LANES=lanes, WARPS=warps, RESIDENT=resident,
+        TILE=TILE, ADDS=0, INDEXED=int(inputs.positions is not None), C_BIAS=int(inputs.c_bias is not None),
+        TYPE=TYPES[inputs.x.dtype],
+    )  # fmt: skip
+    chunks = 1 if whole else max(1, cores * resident // (batch * together * sets)) * shape.groups
+    return shape, -(-height * width // (chunks * TILE)) * TILE, sets
+
+
+def scan(inputs: ImageScan) -> Tensor:
+    """The output for an image that :func:`handles` says can be handled, shaped and typed like x.
+
+    Every path, or one after the other where an output for each takes too much memory, is walked twice, as in
+    :mod:`mambair_kernels.triton.scan`; the states between the chunks and the sum over paths are that backend's.
+    """
+    x, x_proj, dt_proj, bias, A_log, D, c_bias, index = dense(*inputs[:-1])
+    batch, height, width, channels = x.shape
+    paths, state, length = len(x_proj), A_log.shape[1], height * width
+    together = launched(paths, x.numel())
+    shape, span, sets = cut(inputs, together)
+    chunks = -(-length // span)
+    rows = x.view(-1, channels).float() @ x_proj.view(-1, channels).mT
+    nothing = bias
+    c_bias, index = (nothing if each is None else each for each in (c_bias, index))
+    orders = sum(order << 2 * k for k, order in enumerate(inputs.orders))
+    sizes = [orders, paths, channels, length, height, width, span, chunks, sets]
+    block = (WARP * shape.WARPS, 1, 1)
+
+    def grid(count: int) -> tuple[int, int, int]:
+        return -(-chunks // shape.groups) * sets, count, batch
+
+    with launching(x):
+        starts = nothing
+        if chunks > 1:
+            decays, ends = x.new_empty(2, batch, paths, chunks, state, channels, dtype=torch.float32).unbind()
+            compiled("summarise", shape, x.device)(
+                grid=grid(paths), block=block, args=[x, rows, dt_proj, bias, A_log, index, decays, ends, *sizes]
+            )
+            starts = carry(decays, ends, reverse=False)
+        parts = x.new_empty(together, *x.shape, dtype=torch.float32)
+        for path in range(0, paths, together):
+            form = shape if path == 0 else _adding(shape)
+            arguments = [x, rows, dt_proj, bias, A_log, D, c_bias, index, starts, parts, path, *sizes]
+            compiled("outputs", form, x.device)(grid=grid(together), block=block, args=arguments)
+        if together == 1:
+            return torch.squeeze(parts, 0).to(x.dtype)
+        out = torch.empty_like(x)
+        add_up(parts, out)
+    return out
+
+
+@cache
+def _adding(shape: Shape) -> Shape:
+    return Shape(**{**vars(shape), "ADDS": 1})

@@ -1,0 +1,37 @@
+"""CUDA backend: the output of the scan of an image in CUDA, all else as the Triton backend does it."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from ..operations import ImageScan
+from ..triton import scan as triton
+from . import launch
+
+__all__ = ["available", "scan_2d", "selective_scan"]
+
+
+def image(inputs: ImageScan) -> Tensor:
+    """The output for an image; one whose offsets do not fit into 32 bits is Triton's."""
+    return launch.scan(inputs) if launch.handles(inputs) else triton.image(inputs)
+
+
+PASSES = triton.PASSES._replace(image=image)
+_works = triton.availability(PASSES)
+scan_2d, selective_scan = triton.operations("cuda", PASSES)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def available() -> tuple[bool, str]:
+    """Whether torch compiles for a card at run time, Triton is there, and both give right results; found out once."""
+    return _available()
+
+
+@cache
+def _available() -> tuple[bool, str]:
+    missing = "Triton's interpreter was asked for" if triton.interpreted() else launch.missing()
+    if missing:
+        return False, missing
+    works, reason = _works()
+    return works, f"compiled at run time, gradients by {reason}" if works else reason
