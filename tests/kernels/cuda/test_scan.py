@@ -1,4 +1,4 @@
-"""The CUDA backend, its program run by threads of a processor and Triton's interpreter, against the float64 reference."""
+"""The CUDA backend, its program run by threads of a processor, against the float64 reference."""
 
 import ctypes
 import shutil
@@ -17,6 +17,7 @@ from mambair_kernels import CROSS_SCAN, dispatch
 from mambair_kernels.cuda import launch as cuda_launch
 from mambair_kernels.cuda import scan as cuda_scan
 from mambair_kernels.paths import Paths
+from mambair_kernels.triton import scan as triton_scan
 from tests.kernels.test_cpu import assert_close, differentiate, image_case, permutations
 from tests.kernels.triton.interpreter import interpreting
 
@@ -55,7 +56,9 @@ def _on_a_processor(compile_program: Callable[..., Any], monkeypatch: pytest.Mon
 
         def launched(grid: tuple[int, int, int], block: tuple[int, int, int], args: list[Any]) -> None:
             assert all(isinstance(each, int) or each.is_contiguous() for each in args)
-            values = [ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in args]
+            values = [
+                ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in args
+            ]
             pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(each) for each in values))
             assert run(len(values), pointers, *grid, block[0]) == 0
 
@@ -138,7 +141,7 @@ def test_gradients_are_there() -> None:
 
 
 def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    deviation: Any = cuda_scan.triton._deviation
+    deviation: Any = triton_scan._deviation
     assert deviation(torch.device("cpu"), cuda_scan.PASSES, (2, 5, 5)) < 1e-5
     monkeypatch.setattr(cuda_launch, "add_up", lambda parts, out: out.zero_())
     assert deviation(torch.device("cpu"), cuda_scan.PASSES, (2, 5, 5)) >= 1
