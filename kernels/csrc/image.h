@@ -63,6 +63,7 @@ inline void visit(const ImageArguments& job, const Plane& plane, const Pitch& ba
 class ImageSource {
   public:
     static constexpr bool LOW_RANK = true;
+    static constexpr bool DECAYS = true;  // A is -exp(A_log)
 
     // number: of the path among those of its plane. out: one image; base: what belongs to it. buffer: CHUNK rows.
     ImageSource(const ImageArguments& job, const Shape& shape, const Task& task, const Plane& plane, int64_t path,

@@ -21,6 +21,9 @@ inline void horner(Vecs<K>& p, const Vecs<K>& x, float coefficient) {
     for (int i = 0; i < K; i++) p[i] = p[i] * x[i] + coefficient;
 }
 
+#if defined(__AVX512DQ__)
+constexpr bool NEGATIVE_IS_FASTER = false;  // of exp2
+
 // 2^fraction on [0, 1]: minimax in relative error among the quintics that are exact at both ends, so that factors
 // close to one, which a long recurrence multiplies many times, carry no bias.
 template <int K>
@@ -33,34 +36,55 @@ inline void exp2_fraction(const Vecs<K>& x, Vecs<K>& p) {
     horner<K>(p, x, 1.0f);
 }
 
-// x = 2^x for finite x; zero below the normal range, infinite above it.
-template <int K>
+// x = 2^x for finite x, with NEGATIVE for x <= 0; zero below the normal range, infinite above it.
+template <int K, bool NEGATIVE = false>
 inline void exp2(Vecs<K>& x) {
     Vec fraction[K], p[K];
-#if defined(__AVX512DQ__)
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) fraction[i] = _mm512_reduce_ps(x[i], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
     exp2_fraction<K>(fraction, p);
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] = _mm512_scalef_ps(p[i], x[i]);
+}
 #else
-    IntVec scale[K];
+constexpr bool NEGATIVE_IS_FASTER = true;
+
+// 2^fraction on [-1/2, 1/2]: minimax in relative error among the quintics whose value and slope at zero are exact, so
+// that factors close to one, which a long recurrence multiplies many times, carry no bias.
+template <int K>
+inline void exp2_fraction(const Vecs<K>& x, Vecs<K>& p) {
+#pragma GCC unroll 8
+    for (int i = 0; i < K; i++) p[i] = x[i] * 1.33005459792912e-3f + 9.66968946158886e-3f;
+    horner<K>(p, x, 5.550558492541313e-2f);
+    horner<K>(p, x, 2.4022282660007477e-1f);
+    horner<K>(p, x, LN_2);
+    horner<K>(p, x, 1.0f);
+}
+
+// x = 2^x for finite x, with NEGATIVE for x <= 0; zero below the normal range, infinite above it. Adding 1.5 * 2^23
+// rounds to a whole number and leaves it in the low bits, from where it is added to the exponent of the rest.
+template <int K, bool NEGATIVE = false>
+inline void exp2(Vecs<K>& x) {
+    constexpr float ROUND = 12582912.0f;
+    Vec whole[K], fraction[K], p[K];
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) {
-        const Vec bounded = minimum(maximum(x[i], broadcast(-127.0f)), broadcast(128.0f));
-        const Vec whole = round_down(bounded);
-        fraction[i] = bounded - whole;
-        scale[i] = (__builtin_convertvector(whole, IntVec) + 127) << 23;
+        const Vec above = maximum(x[i], broadcast(-127.0f));
+        const Vec bounded = NEGATIVE ? above : minimum(above, broadcast(128.0f));
+        whole[i] = bounded + ROUND;
+        fraction[i] = bounded - (whole[i] - ROUND);
     }
     exp2_fraction<K>(fraction, p);
 #pragma GCC unroll 8
-    for (int i = 0; i < K; i++) x[i] = p[i] * reinterpret_cast<Vec>(scale[i]);
-#endif
+    for (int i = 0; i < K; i++)
+        x[i] = reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p[i]) + (reinterpret_cast<IntVec>(whole[i]) << 23));
 }
+#endif
 
+template <bool NEGATIVE = false>
 inline Vec exp2(Vec x) {
     Vec value[1] = {x};
-    exp2<1>(value);
+    exp2<1, NEGATIVE>(value);
     return value[0];
 }
 
@@ -90,7 +114,7 @@ inline void softplus(Vecs<K>& x, Vec* slope) {
     Vec small[K];
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) small[i] = negative_magnitude(x[i]) * LOG2_E;
-    exp2<K>(small);
+    exp2<K, NEGATIVE_IS_FASTER>(small);
     for (int i = 0; slope != nullptr && i < K; i++)
         slope[i] = select(x[i] >= Vec{}, broadcast(1.0f), small[i]) / (small[i] + 1.0f);
     log1p_unit<K>(small);

@@ -10,6 +10,7 @@ namespace mambair {
 class SequenceSource {
   public:
     static constexpr bool LOW_RANK = false;
+    static constexpr bool DECAYS = false;
 
     // buffer: CHUNK rows.
     SequenceSource(const SequenceArguments& job, const Shape& shape, const Task& task, float* buffer)

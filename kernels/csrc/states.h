@@ -61,8 +61,8 @@ inline int block_size(int n, int d_state, int limit) {
 }
 
 // h = 2^(dt A) h + input B; y += C h, for BLOCK states. A is in units of log2; b and c: B and C of these states at the
-// first step.
-template <int BLOCK, bool FETCH>
+// first step. DECAYS: no step lets a state grow.
+template <int BLOCK, bool FETCH, bool DECAYS>
 void scan_block(int steps, Tile& tile, const Vec* A, const float* b, const float* c, int64_t stride, const Ahead& ahead,
                 Vec* states) {
     Vec h[BLOCK];
@@ -73,7 +73,7 @@ void scan_block(int steps, Tile& tile, const Vec* A, const float* b, const float
         if constexpr (FETCH) ahead.fetch(t);
 #pragma GCC unroll 8
         for (int i = 0; i < BLOCK; i++) {
-            h[i] = exp2(dt * A[i]) * h[i] + input * b[i];
+            h[i] = exp2<DECAYS>(dt * A[i]) * h[i] + input * b[i];
             y += h[i] * c[i];
         }
         tile.y[t] = y;
@@ -83,15 +83,17 @@ void scan_block(int steps, Tile& tile, const Vec* A, const float* b, const float
 
 using ScanBlock = void (*)(int, Tile&, const Vec*, const float*, const float*, int64_t, const Ahead&, Vec*);
 
-template <bool FETCH>
+template <bool FETCH, bool DECAYS>
 constexpr ScanBlock SCAN_BLOCKS[MAX_BLOCK] = {
-    scan_block<1, FETCH>, scan_block<2, FETCH>, scan_block<3, FETCH>, scan_block<4, FETCH>,
-    scan_block<5, FETCH>, scan_block<6, FETCH>, scan_block<7, FETCH>, scan_block<8, FETCH>};
+    scan_block<1, FETCH, DECAYS>, scan_block<2, FETCH, DECAYS>, scan_block<3, FETCH, DECAYS>,
+    scan_block<4, FETCH, DECAYS>, scan_block<5, FETCH, DECAYS>, scan_block<6, FETCH, DECAYS>,
+    scan_block<7, FETCH, DECAYS>, scan_block<8, FETCH, DECAYS>};
 
+template <bool DECAYS>
 inline void scan_states(int steps, Tile& tile, const Vec* A, const Rows& rows, const Ahead& ahead, Vec* states) {
     for (int n = 0, size; n < rows.d_state; n += size) {
         size = block_size(n, rows.d_state, MAX_BLOCK);
-        const ScanBlock block = n == 0 ? SCAN_BLOCKS<true>[size - 1] : SCAN_BLOCKS<false>[size - 1];
+        const ScanBlock block = n == 0 ? SCAN_BLOCKS<true, DECAYS>[size - 1] : SCAN_BLOCKS<false, DECAYS>[size - 1];
         block(steps, tile, A + n, rows.b(0) + n, rows.c(0) + n, rows.stride, ahead, states + n);
     }
 }

@@ -92,21 +92,6 @@ inline Vec negative_magnitude(Vec x) {
     return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(x) | (IntVec{} + INT32_MIN));
 }
 
-inline Vec round_down(Vec x) {
-#if defined(__AVX512F__)
-    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-#elif defined(__AVX2__)
-    return _mm256_floor_ps(x);
-#elif defined(__SSE4_1__)
-    return _mm_floor_ps(x);
-#elif defined(__ARM_NEON) && defined(__aarch64__)
-    return vrndmq_f32(x);
-#else
-    for (int lane = 0; lane < LANES; lane++) x[lane] = __builtin_floorf(x[lane]);
-    return x;
-#endif
-}
-
 // 1 / x for finite normal x, within one unit in the last place: a division would occupy its unit for sixteen cycles.
 inline Vec reciprocal(Vec x) {
 #if defined(__AVX512F__)
