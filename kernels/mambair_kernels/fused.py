@@ -1,7 +1,8 @@
 """Generic fused operations: linear layers and depthwise convolutions with their surroundings, and window attention.
 
 Each is defined by its torch form. float32 tensors on a CPU take the native form, which keeps what lies in between in
-the cache, wherever the dispatcher would choose the native scan.
+the cache, wherever the dispatcher would choose the native scan. Where it would choose Triton or CUDA, most are one
+kernel of Triton's if no gradient is asked for.
 """
 
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from .cpu.linear import linear_op
 from .cpu.residual import gated_residual as native_residual
 from .cpu.residual import gated_residual_op
 from .layout import check
+from .triton import fused as card
 
 Activation = Literal["identity", "silu", "gelu"]
 CODES: dict[Activation, int] = {"identity": 0, "silu": 1, "gelu": 2}
@@ -52,6 +54,8 @@ def norm_linear(
     """
     if _native(x, norm_weight, norm_bias, weight, bias):
         return _run_linear(x, norm_weight, norm_bias, None, weight, bias, None, None, CODES[activation], eps)
+    if _on_card(x, norm_weight, norm_bias, weight, bias) and x.shape[-1] <= card.MAX_COLUMNS:
+        return card.linear(x, (norm_weight, norm_bias), None, weight, bias, None, None, CODES[activation], eps)
     return _activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
 
 
@@ -72,6 +76,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Ac
     """
     if _native(x, weight, bias):
         return _run_linear(x, None, None, None, weight, bias, None, None, CODES[activation], 0.0)
+    if _on_card(x, weight, bias) and x.shape[-1] <= card.MAX_COLUMNS:
+        return card.linear(x, None, None, weight, bias, None, None, CODES[activation], 0.0)
     return _activate(F.linear(x, weight, bias), activation)
 
 
@@ -105,6 +111,9 @@ def gated_norm_linear(
     """
     if _native(x, gate, norm_weight, norm_bias, weight, residual, scale):
         return _run_linear(x, norm_weight, norm_bias, gate, weight, None, residual, scale, CODES["identity"], eps)
+    if _on_card(x, gate, norm_weight, norm_bias, weight, residual, scale) and x.shape[-1] <= card.MAX_COLUMNS:
+        norm = norm_weight, norm_bias
+        return card.linear(x, norm, gate, weight, None, residual, scale, CODES["identity"], eps)
     gated = F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps) * F.silu(gate)
     y = F.linear(gated, weight)
     if residual is None:
@@ -134,6 +143,8 @@ def depthwise_conv2d(
         run = native.choose_call(depthwise_op, depthwise, x)
         y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
+    if _on_card(x, weight, bias) and weight.shape[-1] <= card.MAX_KERNEL:
+        return card.depthwise(x, weight, bias, dilation, CODES[activation])
     return _activate(_conv(x, weight, bias, dilation), activation)
 
 
@@ -155,6 +166,8 @@ def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> 
     if _native(x, scale, features, gate):
         y: Tensor = native.choose_call(gated_residual_op, native_residual, x)(x, scale, features, gate)
         return y
+    if _on_card(x, scale, features, gate):
+        return card.gated_residual(x, scale, features, gate)
     return torch.addcmul(x * scale, features, gate)
 
 
@@ -206,6 +219,14 @@ def _native(*tensors: Tensor | None) -> bool:
     single = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in given)
     x = given[0]
     return single and x.numel() > 0 and dispatch.select(x.device, x.dtype).name == "cpu"
+
+
+def _on_card(*tensors: Tensor | None) -> bool:
+    """Whether a scan of Triton or CUDA would be chosen, and Triton's kernels serve these tensors."""
+    x = tensors[0]
+    assert x is not None
+    chosen = x.dtype in card.TYPES and dispatch.select(x.device, x.dtype).name in ("cuda", "triton")
+    return chosen and card.serves(*tensors)
 
 
 def _run_linear(*arguments: Any) -> Tensor:

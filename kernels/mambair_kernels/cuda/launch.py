@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import BackendError
 from ..operations import ImageScan, dense
+from ..triton import fused
 from ..triton.job import launching
 from ..triton.launch import add_up, carry, launched
 
@@ -118,7 +119,7 @@ def scan(inputs: ImageScan) -> Tensor:
     together = launched(paths, x.numel())
     shape, span, sets = cut(inputs, together)
     chunks = -(-length // span)
-    rows = x.view(-1, channels).float() @ x_proj.view(-1, channels).mT
+    rows = fused.projected(x, x_proj.view(-1, channels))
     nothing = bias
     c_bias, index = (nothing if each is None else each for each in (c_bias, index))
     orders = sum(order << 2 * k for k, order in enumerate(inputs.orders))

@@ -1,5 +1,6 @@
 """Triton's interpreter, made bearable for tests."""
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,18 @@ def _scan_by_rows(self: Any, inputs: Any) -> list[Any]:
     return [self.to_tensor(array, x.dtype) for array, x in zip(back, inputs, strict=True)]
 
 
+def _dot_of_bfloat16(dot: Any) -> Any:
+    """The interpreter holds bfloat16 as its bits, which its matrix product takes for integers."""
+
+    def create_dot(self: Any, a: Any, b: Any, *others: Any) -> Any:
+        if a.dtype.is_bf16():
+            single = importlib.import_module("triton.language").float32
+            a, b = (type(each)((each.data.astype(np.uint32) << 16).view(np.float32), single) for each in (a, b))
+        return dot(self, a, b, *others)
+
+    return create_dot
+
+
 @contextmanager
 def interpreting(fast: bool = True) -> Iterator[None]:
     """Let the Triton backend run on CPU tensors."""
@@ -34,4 +47,6 @@ def interpreting(fast: bool = True) -> Iterator[None]:
         patch.setenv(triton_scan.INTERPRET, "1")
         if fast:
             patch.setattr(interpreter.ScanOps, "generic_scan", _scan_by_rows)
+        dot = interpreter.InterpreterBuilder.create_dot
+        patch.setattr(interpreter.InterpreterBuilder, "create_dot", _dot_of_bfloat16(dot))
         yield

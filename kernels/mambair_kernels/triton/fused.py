@@ -1,0 +1,183 @@
+"""The fused operations of :mod:`mambair_kernels.fused` on cards, without gradients."""
+
+from functools import cache, reduce
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .job import launching
+from .scan import interpreted
+
+MAX_COLUMNS = 128  # of a matrix product: a row is held in registers
+MAX_KERNEL = 5
+BLOCK, ROWS = 256, 4
+"""Numbers of a row, and rows, of a program of the depthwise convolution."""
+RESIDUAL_BLOCK = 1024
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
+TOLERANCE = 1e-4
+"""Of the largest entry: products are those of three TF32 each."""
+
+
+@torch.inference_mode(mode=False)
+def deviation(device: torch.device, channels: int = 72) -> float:
+    """Largest difference from float64 over all three operations on a small image, of the largest entry of each."""
+    random = torch.Generator().manual_seed(1)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=random, dtype=torch.float64)
+
+    wide, weight, taps, out = (
+        draw(1, 7, 9, 2 * channels),
+        draw(40, channels),
+        draw(channels, 1, 3, 3),
+        draw(1, 7, 9, 40),
+    )
+    one, two, three = draw(channels), draw(channels), draw(40)
+
+    def run(wide: Tensor, weight: Tensor, taps: Tensor, out: Tensor, one: Tensor, two: Tensor, three: Tensor) -> Any:
+        x, gate = wide.chunk(2, -1)
+        if wide.dtype == torch.float32:
+            opened = gated_residual(x, one, x, gate[:, :1, :1])
+            return (
+                linear(x, (one, two), gate, weight, three, out, three, 2, 1e-5),
+                depthwise(x, taps, one, 2, 1),
+                opened,
+            )
+        y = F.gelu(F.linear(F.layer_norm(x, (channels,), one, two) * F.silu(gate), weight, three)) + out * three
+        image = F.conv2d(x.permute(0, 3, 1, 2), taps, one, padding=2, dilation=2, groups=channels)
+        return y, F.silu(image.permute(0, 2, 3, 1)), x * one + x * gate[:, :1, :1]
+
+    given = (wide, weight, taps, out, one, two, three)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        found = run(*(each.to(device, torch.float32) for each in given))
+        exact = run(*given)
+    pairs = zip(found, exact, strict=True)
+    return max(float((a.double().cpu() - b).abs().max() / b.abs().max()) for a, b in pairs)
+
+
+@cache
+def works(device: torch.device) -> bool:
+    """Whether these kernels compile and give right results there; under Triton's interpreter, for tests, yes."""
+    if interpreted():
+        return True
+    try:
+        return deviation(device) < TOLERANCE
+    except Exception:  # whatever a compiler fails with: torch's layers are used instead
+        return False
+
+
+def serves(*tensors: Tensor | None) -> bool:
+    """Whether tensors of a device on which Triton was chosen for scans are handled here: no gradients, no compiler."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(each.requires_grad for each in given)):
+        return False
+    alike = all(each.device == given[0].device and each.dtype in TYPES for each in given)
+    return alike and given[0].numel() > 0 and works(given[0].device)
+
+
+def _pieces(columns: int) -> tuple[int, int]:
+    """Powers of two, at least 16, that reach over so many columns: as few numbers beyond as two can do."""
+    first = 1 << (columns.bit_length() - 1)
+    if first < 16 or first == columns:
+        return max(first, 16) if columns <= max(first, 16) else 2 * first, 0
+    rest = max(16, 1 << (columns - first - 1).bit_length())
+    return (2 * first, 0) if rest == first else (first, rest)
+
+
+def _even(x: Tensor) -> tuple[Tensor, int]:
+    """x, copied where its rows of the last dimension do not lie at one distance, and that distance."""
+    if x.stride(-1) == 1 or x.shape[-1] == 1:
+        try:
+            return x, x.view(-1, x.shape[-1]).stride(0)
+        except RuntimeError:
+            pass
+    return x.contiguous(), x.shape[-1]
+
+
+def linear(
+    x: Tensor,
+    norm: tuple[Tensor, Tensor] | None,
+    gate: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    scale: Tensor | None,
+    activation: int,
+    eps: float,
+) -> Tensor:
+    """``activation(linear(layer_norm(x) * silu(gate))) + residual * scale``; what is None is left out."""
+    from . import layers
+
+    factor = _factor(x, weight)
+    kinds = [each.dtype for each in (residual, scale if residual is not None else None) if each is not None]
+    out = x.new_empty(*x.shape[:-1], len(weight), dtype=reduce(torch.promote_types, kinds, factor))
+    pixels, (first, rest) = x.numel() // x.shape[-1], _pieces(x.shape[-1])
+    (x, stride), weight = _even(x), weight.contiguous()
+    gate, gate_stride = (x, 0) if gate is None else _even(gate)
+    added, added_stride = (x, 0) if residual is None else _even(residual)
+    norm_weight, norm_bias = norm or (weight, weight)
+    block = 64 if pixels >= 1 << 14 else 32  # enough programs for a small image
+    columns = min((64, 32), key=lambda size: (-(-len(weight) // size) * size, -size))
+    with launching(x):
+        layers.linear[(-(-pixels // block),)](
+            x, gate, norm_weight, norm_bias, weight, weight if bias is None else bias, added,
+            weight if scale is None else scale, out, pixels, eps,
+            K=weight.shape[1], N=len(weight), STRIDE_X=stride, STRIDE_GATE=gate_stride, STRIDE_RESIDUAL=added_stride,
+            NORM=norm is not None, GATE=gate_stride > 0, BIAS=bias is not None, ACTIVATION=activation,
+            RESIDUAL=residual is not None, SCALE=scale is not None, FACTOR=_triton_type(factor),
+            PRECISION="tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3",
+            FIRST=first, REST=rest, BLOCK_M=block, BLOCK_N=columns, num_warps=4, num_stages=2,
+        )  # fmt: skip
+    return out
+
+
+def projected(x: Tensor, weight: Tensor) -> Tensor:
+    """``x.float() @ weight^T`` of every pixel, weight (out, channels) in float32."""
+    if weight.shape[1] > MAX_COLUMNS:
+        return x.float() @ weight.mT
+    return linear(x, None, None, weight, None, None, None, 0, 0.0)
+
+
+def _factor(x: Tensor, weight: Tensor) -> torch.dtype:
+    """Type of a matrix product's factors and result."""
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return torch.promote_types(x.dtype, weight.dtype)
+
+
+def _triton_type(dtype: torch.dtype) -> Any:
+    import triton.language as tl
+
+    return {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}[dtype]
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
+    """``activation(conv2d(x))`` with one filter per channel, size kept."""
+    from . import layers
+
+    batch, height, width, channels = x.shape
+    out = x.new_empty(x.shape, dtype=_factor(x, weight))
+    (x, stride), kernel = _even(x), weight.shape[-1]
+    with launching(x):
+        layers.depthwise[(-(-width * channels // BLOCK), -(-height // ROWS), batch)](
+            x, weight.contiguous(), weight if bias is None else bias, out, height, width,
+            CHANNELS=channels, STRIDE=stride, KERNEL=kernel, DILATION=dilation, BIAS=bias is not None,
+            ACTIVATION=activation, ROWS=ROWS, BLOCK=BLOCK, num_warps=4,
+        )  # fmt: skip
+    return out
+
+
+def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> Tensor:
+    """``x * scale + features * gate``."""
+    from . import layers
+
+    kinds = (scale.dtype, features.dtype, gate.dtype)
+    out = torch.empty(x.shape, dtype=reduce(torch.promote_types, kinds, x.dtype), device=x.device)
+    with launching(x):
+        layers.gated_residual[(-(-x.numel() // RESIDUAL_BLOCK),)](
+            x.contiguous(), scale, features.contiguous(), gate.contiguous(), out, x.numel(), x[0, ..., 0].numel(),
+            CHANNELS=x.shape[-1], BLOCK=RESIDUAL_BLOCK, num_warps=4,
+        )  # fmt: skip
+    return out
