@@ -1,4 +1,4 @@
-"""Launches scan.cu, which torch compiles at run time for the sizes of a network: no compiler has to be there."""
+"""Launches scan.cu, which is compiled at run time for the sizes of a network: only what comes with torch is needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from ..operations import ImageScan, dense
 from ..triton import fused
 from ..triton.job import launching
 from ..triton.launch import add_up, carry, launched
+from . import driver
 
 SOURCE: Final = Path(__file__).with_name("scan.cu")
 TYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
@@ -28,6 +29,8 @@ ENOUGH = 16
 """Warps of a multiprocessor beyond which an image is walked in one pass, without cutting it into chunks."""
 LARGEST: Final = 2**31
 """Numbers that an offset reaches."""
+MAX_ROW: Final = 64
+"""Numbers that a step and its B and C take: more would need more shared memory and registers than there are."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,6 @@ def missing() -> str | None:
     """What this machine lacks, if anything."""
     if torch.version.cuda is None or not torch.cuda.is_available():
         return "torch finds no CUDA device"
-    if not hasattr(torch.cuda, "_compile_kernel"):
-        return f"torch {torch.__version__} cannot compile at run time; 2.9 can"
     if torch.cuda.get_device_capability() < (8, 0):
         return "the card copies nothing ahead; those from compute capability 8.0 on do"
     return None
@@ -71,10 +72,9 @@ def compiled(kernel: str, shape: Shape, device: torch.device) -> Callable[..., N
     """
     constants = "".join(f"constexpr int {name} = {value};\n" for name, value in vars(shape).items())
     try:
-        launch: Callable[..., None] = torch.cuda._compile_kernel(constants + SOURCE.read_text(), kernel)
-    except RuntimeError as error:
+        return driver.load(constants + SOURCE.read_text(), kernel)
+    except (driver.CompilationError, OSError) as error:
         raise BackendError(f"scan.cu cannot be compiled for {device}: {error}; choose another scan backend") from error
-    return launch
 
 
 @cache
@@ -84,9 +84,9 @@ def multiprocessors(device: torch.device) -> int:
 
 
 def handles(inputs: ImageScan) -> bool:
-    """Whether offsets within this image can be told in 32 bits."""
+    """Whether offsets within this image can be told in 32 bits, and its states held in registers."""
     x, row = inputs.x, inputs.x_proj.shape[0] * inputs.x_proj.shape[1]
-    return x.shape[1] * x.shape[2] * max(x.shape[3], row) < LARGEST
+    return x.shape[1] * x.shape[2] * max(x.shape[3], row) < LARGEST and inputs.x_proj.shape[1] <= MAX_ROW
 
 
 def cut(inputs: ImageScan, together: int) -> tuple[Shape, int, int]:

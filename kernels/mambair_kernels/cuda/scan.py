@@ -13,7 +13,7 @@ __all__ = ["available", "scan_2d", "selective_scan"]
 
 
 def image(inputs: ImageScan) -> Tensor:
-    """The output for an image; one whose offsets do not fit into 32 bits is Triton's."""
+    """The output for an image; one that is too large, or has too many states, is Triton's."""
     return launch.scan(inputs) if launch.handles(inputs) else triton.image(inputs)
 
 
@@ -24,7 +24,7 @@ scan_2d, selective_scan = triton.operations("cuda", PASSES)
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available() -> tuple[bool, str]:
-    """Whether torch compiles for a card at run time, Triton is there, and both give right results; found out once."""
+    """Whether a card's program can be compiled, Triton is there, and both give right results; found out once."""
     return _available()
 
 

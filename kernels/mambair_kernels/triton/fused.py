@@ -127,7 +127,6 @@ def linear(
             K=weight.shape[1], N=len(weight), STRIDE_X=stride, STRIDE_GATE=gate_stride, STRIDE_RESIDUAL=added_stride,
             NORM=norm is not None, GATE=gate_stride > 0, BIAS=bias is not None, ACTIVATION=activation,
             RESIDUAL=residual is not None, SCALE=scale is not None, FACTOR=_triton_type(factor),
-            PRECISION="tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3",
             FIRST=first, REST=rest, BLOCK_M=block, BLOCK_N=columns, num_warps=4, num_stages=2,
         )  # fmt: skip
     return out

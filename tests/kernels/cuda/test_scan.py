@@ -14,6 +14,7 @@ from torch import Tensor
 
 import mambair_kernels
 from mambair_kernels import CROSS_SCAN, dispatch
+from mambair_kernels.cuda import driver
 from mambair_kernels.cuda import launch as cuda_launch
 from mambair_kernels.cuda import scan as cuda_scan
 from mambair_kernels.paths import Paths
@@ -56,11 +57,8 @@ def _on_a_processor(compile_program: Callable[..., Any], monkeypatch: pytest.Mon
 
         def launched(grid: tuple[int, int, int], block: tuple[int, int, int], args: list[Any]) -> None:
             assert all(isinstance(each, int) or each.is_contiguous() for each in args)
-            values = [
-                ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in args
-            ]
-            pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(each) for each in values))
-            assert run(len(values), pointers, *grid, block[0]) == 0
+            pointers, _values = driver.packed(args)
+            assert run(len(args), pointers, *grid, block[0]) == 0
 
         return launched
 
@@ -147,8 +145,9 @@ def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -
     assert deviation(torch.device("cpu"), cuda_scan.PASSES, (2, 5, 5)) >= 1
 
 
-def test_an_image_whose_offsets_do_not_fit_is_tritons(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_launch, "LARGEST", 15 * 9)
+@pytest.mark.parametrize(("limit", "value"), [("LARGEST", 15 * 9), ("MAX_ROW", 4)])
+def test_what_does_not_fit_is_tritons(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+    monkeypatch.setattr(cuda_launch, limit, value)
     monkeypatch.setattr(cuda_launch, "scan", None)
     check(image_case(1, 1, 3, 5, 9, 2, 1, 1)[0], CROSS_SCAN[:1])
 
@@ -159,3 +158,16 @@ def test_without_a_card_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not verdict.usable
     assert "interpreter" in verdict.reason
     assert cuda_launch.missing() == "torch finds no CUDA device"
+
+
+def test_it_compiles_for_cards_that_are_not_here() -> None:
+    try:
+        driver.library()
+    except OSError:
+        pytest.skip("NVRTC is not installed")
+    shape = cuda_launch.Shape(10, 4, 8, 9, 2, 16, 0, 0, 1, 1)
+    constants = "".join(f"constexpr int {name} = {value};\n" for name, value in vars(shape).items())
+    for architecture in ("sm_80", "sm_90"):
+        assert b"outputs" in driver.compiled(constants + cuda_launch.SOURCE.read_text(), architecture)
+    with pytest.raises(driver.CompilationError, match="STATES"):
+        driver.compiled(cuda_launch.SOURCE.read_text(), "sm_90")

@@ -1,0 +1,112 @@
+"""Compiles, loads and launches CUDA programs through the C interfaces of NVRTC, which torch brings, and the driver."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class CompilationError(RuntimeError):
+    """NVRTC or the driver refused a program; the message is theirs."""
+
+
+class Kernel:
+    """A function of a loaded program. Its arguments are tensors, whose addresses it gets, and C integers."""
+
+    def __init__(self, module: ctypes.c_void_p, name: str) -> None:
+        self._module, self._function = module, ctypes.c_void_p()
+        _succeed(_driver().cuModuleGetFunction(ctypes.byref(self._function), module, name.encode()))
+
+    def __call__(self, grid: tuple[int, int, int], block: tuple[int, int, int], args: list[Tensor | int]) -> None:
+        """Launch on the current stream of the current device."""
+        pointers, _values = packed(args)
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        _succeed(_driver().cuLaunchKernel(self._function, *grid, *block, 0, stream, pointers, None))
+
+
+def packed(args: list[Tensor | int]) -> tuple[Any, list[Any]]:
+    """Addresses of a kernel's arguments, and the arguments, which have to live as long."""
+    values = [ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in args]
+    return (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values)), values
+
+
+def load(source: str, name: str) -> Kernel:
+    """The function ``name`` of a program, compiled for the current device.
+
+    Raises:
+        CompilationError: it cannot be compiled or loaded.
+        OSError: NVRTC or the driver is not there.
+    """
+    major, minor = torch.cuda.get_device_capability()
+    module = ctypes.c_void_p()
+    _succeed(_driver().cuModuleLoadData(ctypes.byref(module), compiled(source, f"sm_{major}{minor}")))
+    return Kernel(module, name)
+
+
+def compiled(source: str, architecture: str) -> bytes:
+    """Machine code of a program.
+
+    Raises:
+        CompilationError: what NVRTC says.
+        OSError: NVRTC is not there.
+    """
+    nvrtc, program = library(), ctypes.c_void_p()
+    options = [f"--gpu-architecture={architecture}".encode(), b"--std=c++17"]
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"program.cu", 0, None, None)
+    try:
+        if nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
+            raise CompilationError(_text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).decode())
+        return _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def _text(size_of: Any, get: Any, program: ctypes.c_void_p) -> bytes:
+    size = ctypes.c_size_t()
+    size_of(program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    get(program, text)
+    return text.raw
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """NVRTC of the version that torch was built with.
+
+    Raises:
+        OSError: it is not there.
+    """
+    for name in _names((torch.version.cuda or "").split(".")[0]):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise OSError("NVRTC, which comes with torch for CUDA, is not there")
+
+
+def _names(major: str) -> Iterator[str]:
+    """Where it may be: already loaded, beside torch's own libraries, or in a package of NVIDIA's."""
+    name = f"nvrtc64_{major}0_0.dll" if sys.platform == "win32" else f"libnvrtc.so.{major}"
+    yield name
+    home = Path(torch.__file__).parent
+    yield str(home / "lib" / name)
+    for folder in sorted((home.parent / "nvidia").glob("*/*")):
+        if (folder / name).exists():
+            yield str(folder / name)
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+def _succeed(code: int) -> None:
+    if code:
+        text = ctypes.c_char_p()
+        _driver().cuGetErrorString(code, ctypes.byref(text))
+        raise CompilationError(f"the CUDA driver says: {(text.value or b'').decode()} ({code})")
