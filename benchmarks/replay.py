@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from mambair_archs import MambaIR, MambaIRNano, MambaIRv2Light
 from mambair_archs.blocks.selective_scan import SelectiveScan2d
 from mambair_kernels import selective_scan
-from mambair_kernels.cpu import attention, depthwise, linear, native, residual, scan
+from mambair_kernels.cpu import attention, depthwise, linear, native, residual, scan, separable
 from mambair_kernels.paths import CROSS_SCAN, SNAKE
 from mambair_kernels.paths import Path as ScanPath
 
@@ -62,13 +62,13 @@ class Recorder:
 
     def __enter__(self) -> "Recorder":
         native.call = self.recorded  # type: ignore[assignment]
-        for module in (attention, depthwise, linear, residual, scan):
+        for module in (attention, depthwise, linear, residual, scan, separable):
             module.address = self.located  # type: ignore[attr-defined]
         return self
 
     def __exit__(self, *_: object) -> None:
         native.call = self.call
-        for module in (attention, depthwise, linear, residual, scan):
+        for module in (attention, depthwise, linear, residual, scan, separable):
             module.address = self.address  # type: ignore[attr-defined]
 
     def located(self, tensor: Tensor | None) -> int | None:

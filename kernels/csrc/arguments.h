@@ -58,6 +58,21 @@ struct DepthwiseArguments {
     float* y;
 };
 
+// A linear layer, and a depthwise convolution of the first `channels` of its outputs.
+struct SeparablePair {
+    LinearArguments linear;  // without gate, residual and scale; with more outputs than `channels` also without bias
+    DepthwiseArguments depthwise;
+};
+
+// One pair, or two of which the second is applied to the first's results. The sizes here are those of the image; of the
+// pairs' own sizes only channels, strides and kernels count. rest: the outputs of the first linear layer that its
+// convolution does not read; row_sums: (batch, height, channels) of the results, or null.
+struct SeparableArguments {
+    int64_t batch, height, width, pairs, threads;
+    SeparablePair first, second;
+    float *rest, *row_sums;
+};
+
 // Gradients of such a convolution. grad and grad_x: contiguous; grad_before, that before the activation: null where there
 // is none; grad_weight: (threads, vectors, kernel * kernel + 1, lanes), of which the last is the bias.
 struct DepthwiseBackwardArguments {

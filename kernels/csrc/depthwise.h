@@ -96,6 +96,11 @@ inline void convolve_row(const Taps& taps, Finish finish) {
     convolve_columns(taps, 0, taps.width, finish);
 }
 
+// Vectors of packed weights.
+inline int64_t taps_vectors(const DepthwiseArguments& job) {
+    return (job.channels + LANES - 1) / LANES * job.kernel * job.kernel;
+}
+
 // weight (channels, kernel, kernel) to one vector per channel vector and tap.
 inline void pack_taps(const DepthwiseArguments& job, Vec* to) {
     const int64_t area = job.kernel * job.kernel;
@@ -105,29 +110,40 @@ inline void pack_taps(const DepthwiseArguments& job, Vec* to) {
                 (*to)[lane] = c + lane < job.channels ? job.weight[(c + lane) * area + k] : 0.0f;
 }
 
-inline Taps taps_at(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y, int64_t c) {
+// Where the rows of one image of the input begin; null outside.
+struct ImageRows {
+    const DepthwiseArguments& job;
+    int64_t image;
+
+    const float* operator()(int64_t y) const {
+        return y < 0 || y >= job.height ? nullptr : job.x + (image * job.height + y) * job.width * job.x_stride;
+    }
+};
+
+template <class RowAt>
+Taps taps_at(const DepthwiseArguments& job, const Vec* weights, const RowAt& row_at, int64_t y, int64_t c) {
     const int kernel = static_cast<int>(job.kernel);
     const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.channels - c));
-    const float* x = job.x + image * job.height * job.width * job.x_stride;
     Taps taps{{}, weights, job.bias == nullptr ? Vec{} : load_part(job.bias + c, lanes), job.x_stride, job.width,
               kernel, static_cast<int>(job.dilation), lanes};
     for (int ky = 0; ky < kernel; ky++) {
-        const int64_t row = y + (ky - kernel / 2) * job.dilation;
-        if (row >= 0 && row < job.height) taps.rows[ky] = x + row * job.width * job.x_stride + c;
+        const float* row = row_at(y + (ky - kernel / 2) * job.dilation);
+        taps.rows[ky] = row == nullptr ? nullptr : row + c;
     }
     return taps;
 }
 
-// All channels of some columns, then those of the next: the pixels of three rows stay in the L1 cache.
-inline void depthwise_row(const DepthwiseArguments& job, const Vec* weights, int64_t image, int64_t y) {
+// Row y of the results. All channels of some columns, then those of the next: the pixels of three rows stay in the L1
+// cache.
+template <class RowAt>
+void depthwise_row(const DepthwiseArguments& job, const Vec* weights, const RowAt& row_at, int64_t y, float* out) {
     constexpr int64_t COLUMNS_TOGETHER = 32;
     const Activation activation = static_cast<Activation>(job.activation);
     const int64_t area = job.kernel * job.kernel;
-    float* out = job.y + (image * job.height + y) * job.width * job.channels;
     for (int64_t first = 0, reached = 0; first < job.width; first = reached) {
         const int64_t end = std::min(first + COLUMNS_TOGETHER, job.width);
         for (int64_t c = 0; c < job.channels; c += LANES) {
-            const Taps taps = taps_at(job, weights + c / LANES * area, image, y, c);
+            const Taps taps = taps_at(job, weights + c / LANES * area, row_at, y, c);
             reached = convolve_columns(taps, first, end, [&](int64_t x, auto& sum) {
                 constexpr int COUNT = sizeof sum / sizeof sum[0];
                 activate<COUNT>(activation, sum);
@@ -139,12 +155,13 @@ inline void depthwise_row(const DepthwiseArguments& job, const Vec* weights, int
 
 // False when there is no memory.
 inline bool depthwise(const DepthwiseArguments& job, Arena& arena) {
-    const int64_t vectors = (job.channels + LANES - 1) / LANES * job.kernel * job.kernel;
-    Vec* weights = reinterpret_cast<Vec*>(arena.reserve(vectors * static_cast<int64_t>(sizeof(Vec))));
+    Vec* weights = reinterpret_cast<Vec*>(arena.reserve(taps_vectors(job) * static_cast<int64_t>(sizeof(Vec))));
     if (weights == nullptr) return false;
     pack_taps(job, weights);
-    parallel_shares(job.batch * job.height, static_cast<int>(job.threads),
-                 [&](int64_t i, int) { depthwise_row(job, weights, i / job.height, i % job.height); });
+    parallel_shares(job.batch * job.height, static_cast<int>(job.threads), [&](int64_t i, int) {
+        float* out = job.y + i * job.width * job.channels;
+        depthwise_row(job, weights, ImageRows{job, i / job.height}, i % job.height, out);
+    });
     return true;
 }
 

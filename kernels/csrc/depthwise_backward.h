@@ -11,7 +11,7 @@ inline void before_activation(const DepthwiseBackwardArguments& job, const Vec* 
     const Activation activation = static_cast<Activation>(forward.activation);
     const int64_t row = (image * forward.height + y) * forward.width * forward.channels;
     for (int64_t c = 0; c < forward.channels; c += LANES, weights += forward.kernel * forward.kernel) {
-        const Taps taps = taps_at(forward, weights, image, y, c);
+        const Taps taps = taps_at(forward, weights, ImageRows{forward, image}, y, c);
         convolve_row(taps, [&](int64_t x, auto& sum) {
             constexpr int COUNT = sizeof sum / sizeof sum[0];
             slope<COUNT>(activation, sum);
@@ -88,9 +88,10 @@ inline bool depthwise_backward(const DepthwiseBackwardArguments& job, Arena& are
     reverse.x = grad, reverse.x_stride = forward.channels, reverse.bias = nullptr, reverse.activation = IDENTITY;
     reverse.y = job.grad_x;
     over_rows([&](int64_t image, int64_t y, int share) {
-        depthwise_row(reverse, turned, image, y);
+        float* out = reverse.y + (image * forward.height + y) * forward.width * forward.channels;
+        depthwise_row(reverse, turned, ImageRows{reverse, image}, y, out);
         for (int64_t v = 0; v < vectors; v++) {
-            const Taps taps = taps_at(forward, weights, image, y, v * LANES);
+            const Taps taps = taps_at(forward, weights, ImageRows{forward, image}, y, v * LANES);
             gather_taps(taps, grad + (image * forward.height + y) * forward.width * forward.channels + v * LANES,
                         forward.channels, sums + (share * vectors + v) * (area + 1));
         }

@@ -14,18 +14,26 @@ namespace mambair {
 
 constexpr int64_t PIXEL_BLOCK = 32;
 
+// Of a row of products.
+inline int64_t linear_vectors(const LinearArguments& job) { return (job.out + LANES - 1) / LANES; }
+
+// Private memory of a thread: a block of pixels as the matrix product wants them.
+inline int64_t linear_rows(const LinearArguments& job) { return (PIXEL_BLOCK * job.in + LANES - 1) / LANES * LANES; }
+
+// The same and the products.
+inline int64_t linear_floats(const LinearArguments& job) {
+    return linear_rows(job) + PIXEL_BLOCK * linear_vectors(job) * LANES;
+}
+
 struct LinearScratch {
     Vec* matrix;
-    float *local;
-    int64_t vectors, rows_size, local_size, bytes;
+    float* local;
+    int64_t bytes;
 
-    LinearScratch(Carver carver, const LinearArguments& job) : vectors((job.out + LANES - 1) / LANES) {
-        rows_size = (PIXEL_BLOCK * job.in + LANES - 1) / LANES * LANES;
-        local_size = rows_size + PIXEL_BLOCK * vectors * LANES;
-        matrix = carver.take<Vec>(job.in * vectors);
-        local = carver.take<float>(job.threads * local_size);
-        bytes = carver.used();
-    }
+    LinearScratch(Carver carver, const LinearArguments& job)
+        : matrix(carver.take<Vec>(job.in * linear_vectors(job))),
+          local(carver.take<float>(job.threads * linear_floats(job))),
+          bytes(carver.used()) {}
 };
 
 // Contiguous rows times silu(gate). A gate is often every second half of a wider row, which the processor's own
@@ -90,24 +98,38 @@ inline void pack_linear(const LinearArguments& job, Vec* matrix, int64_t vectors
     });
 }
 
+// The products of pixels [start, start + count), rows of whole vectors; in `to` unless that is null.
+inline const float* linear_products(const LinearArguments& job, const Vec* matrix, float* local, int64_t start,
+                                    int64_t count, float* to = nullptr) {
+    const int64_t vectors = linear_vectors(job);
+    float* products = to == nullptr ? local + linear_rows(job) : to;
+    const bool ready = job.norm_weight == nullptr && job.gate == nullptr && job.x_stride == job.in;
+    if (!ready) prepare_rows(job, start, count, local);
+    const float* rows = ready ? job.x + start * job.in : local;
+    project(rows, count, job.in, matrix, vectors, products, vectors * LANES);
+    return products;
+}
+
+// A block of pixels from `start` on.
+inline void linear_block(const LinearArguments& job, const Vec* matrix, float* local, int64_t start) {
+    const int64_t count = std::min(PIXEL_BLOCK, job.pixels - start), stride = linear_vectors(job) * LANES;
+    // Products that nothing is added to, and that fill whole vectors, are written where they belong at once.
+    const bool plain =
+        job.bias == nullptr && job.residual == nullptr && job.activation == IDENTITY && job.out == stride;
+    const float* products =
+        linear_products(job, matrix, local, start, count, plain ? job.y + start * job.out : nullptr);
+    for (int64_t p = 0; p < count && !plain; p++) finish_row(job, start + p, products + p * stride);
+}
+
 // False when there is no memory.
 inline bool linear(const LinearArguments& job, Arena& arena) {
     char* block = arena.reserve(LinearScratch(Carver(nullptr), job).bytes);
     if (block == nullptr) return false;
     const LinearScratch scratch(Carver(block), job);
-    pack_linear(job, scratch.matrix, scratch.vectors);
-    // Products that nothing is added to, and that fill whole vectors, are written where they belong at once.
-    const bool plain = job.bias == nullptr && job.residual == nullptr && job.activation == IDENTITY &&
-                       job.out == scratch.vectors * LANES;
-    parallel_shares((job.pixels + PIXEL_BLOCK - 1) / PIXEL_BLOCK, static_cast<int>(job.threads), [&](int64_t i, int thread) {
-        const int64_t start = i * PIXEL_BLOCK, count = std::min(PIXEL_BLOCK, job.pixels - start);
-        float* rows = scratch.local + thread * scratch.local_size;
-        float* products = rows + scratch.rows_size;
-        prepare_rows(job, start, count, rows);
-        if (plain) products = job.y + start * job.out;
-        project(rows, count, job.in, scratch.matrix, scratch.vectors, products, scratch.vectors * LANES);
-        for (int64_t p = 0; p < count && !plain; p++)
-            finish_row(job, start + p, products + p * scratch.vectors * LANES);
+    pack_linear(job, scratch.matrix, linear_vectors(job));
+    const int64_t blocks = (job.pixels + PIXEL_BLOCK - 1) / PIXEL_BLOCK;
+    parallel_shares(blocks, static_cast<int>(job.threads), [&](int64_t i, int thread) {
+        linear_block(job, scratch.matrix, scratch.local + thread * linear_floats(job), i * PIXEL_BLOCK);
     });
     return true;
 }

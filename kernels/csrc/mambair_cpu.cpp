@@ -6,6 +6,7 @@
 #include "residual.h"
 #include "scan_image.h"
 #include "scan_sequence.h"
+#include "separable.h"
 
 #if defined(_WIN32)
 #define EXPORT extern "C" __declspec(dllexport)
@@ -47,6 +48,8 @@ EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
 EXPORT int mambair_linear(const LinearArguments* job) { return !mambair::linear(*job, arena); }
 
 EXPORT int mambair_depthwise(const DepthwiseArguments* job) { return !mambair::depthwise(*job, arena); }
+
+EXPORT int mambair_separable(const SeparableArguments* job) { return !mambair::separable(*job, arena); }
 
 EXPORT int mambair_linear_backward(const LinearBackwardArguments* job) { return !mambair::linear_backward(*job, arena); }
 

@@ -1,9 +1,15 @@
 """Checks of shapes, and what the native forms of the fused operations share: layout and the number of threads."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 SMALL = 1 << 17
+
+Activation = Literal["identity", "silu", "gelu"]
+CODES: dict[Activation, int] = {"identity": 0, "silu": 1, "gelu": 2}
+"""What the library calls them (``csrc/activation.h``)."""
 
 
 def check(name: str, tensor: Tensor | None, *shape: int) -> None:

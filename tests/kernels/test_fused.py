@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mambair_kernels import dispatch, fused
+from mambair_kernels import dispatch, fused, layout
 from mambair_kernels.cpu import native
 from mambair_kernels.cpu.attention import attention_op
+from mambair_kernels.fused import Pair
 
 Operation = Callable[..., Tensor]
 LINEAR: Any = fused.norm_linear
@@ -95,6 +96,72 @@ def test_depthwise_convolution(
     tensors: list[Tensor | None] = [x, draw(channels, 1, kernel, kernel), draw(channels)]
     check(DEPTHWISE, tensors, dilation=dilation, activation=activation)
     check(DEPTHWISE, [*tensors[:2], None], dilation=dilation, activation=activation)
+
+
+def check_rows(operation: Callable[..., tuple[Tensor, ...]], arguments: list[Any]) -> None:
+    """What works a row at a time, in float32, against the torch form in float64: the same bytes from any threads."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, Pair):
+            return Pair(*map(convert, value))
+        if isinstance(value, tuple):
+            return tuple(map(convert, value))
+        return value.float() if isinstance(value, Tensor) else value
+
+    single = convert(tuple(arguments))
+    results = []
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "SMALL", 0)
+        expected = operation(*arguments)
+        for threads in (1, 2, 5):
+            patch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+            results.append(operation(*single))
+    for found in results:
+        for part, wanted, first in zip(found, expected, results[0], strict=True):
+            scale = max([1.0, *wanted.abs().flatten().tolist()])
+            torch.testing.assert_close(part.double() / scale, wanted / scale, rtol=0, atol=1e-4)
+            assert torch.equal(part, first)
+
+
+IMAGES = (st.integers(1, 3), st.integers(1, 9), st.integers(1, 40))
+
+
+@fuzz
+@given(*IMAGES, st.integers(2, 40), st.integers(1, 40), st.integers(0, 20), st.sampled_from([1, 3, 5]), ACTIVATIONS)
+def test_norm_linear_conv(
+    isa: str,
+    batch: int,
+    height: int,
+    width: int,
+    channels: int,
+    inner: int,
+    others: int,
+    size: int,
+    activation: fused.Activation,
+) -> None:
+    x = draw(batch, height, width, channels + 2)[..., 2:]
+    weights = [draw(inner + others, channels), draw(inner, 1, size, size), draw(inner)]
+    check_rows(fused.norm_linear_conv, [x, draw(channels), draw(channels), *weights, activation])
+
+
+@fuzz
+@given(*IMAGES, st.integers(2, 40), st.integers(1, 40), st.integers(1, 3), st.booleans())
+def test_separable_convolutions(
+    isa: str, batch: int, height: int, width: int, channels: int, inner: int, dilation: int, biased: bool
+) -> None:
+    bias = draw(inner) if biased else None
+    pairs = (
+        Pair(draw(inner, channels), bias, draw(inner, 1, 3, 3), bias, 1, "gelu"),
+        Pair(draw(channels, inner), draw(channels), draw(channels, 1, 3, 3), draw(channels), dilation, "identity"),
+    )
+    x = draw(batch, height, width, channels)
+    check_rows(fused.separable_convolutions, [x, draw(channels), draw(channels), pairs])
+
+
+def test_pairs_with_wrong_shapes_are_refused(isa: str) -> None:
+    x, kernel = torch.randn(1, 4, 5, 6), torch.randn(3, 1, 3, 3)
+    with torch.no_grad(), pytest.raises(ValueError, match="weight has shape"):
+        fused.norm_linear_conv(x, torch.ones(6), torch.ones(6), torch.randn(2, 6), kernel)
 
 
 def test_extreme_values_stay_finite_and_exact(isa: str) -> None:

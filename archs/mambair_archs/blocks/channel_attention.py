@@ -1,14 +1,16 @@
 """Channel attention and the convolutional half of a MambaIR block (arXiv 2402.15648, section 3.3)."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from .convolution import Conv2d, DepthwiseConv2d, conv3x3
-from .pointwise import norm_conv1x1
+from .pointwise import separable_convolutions
 
 ConvBlock = Literal["bottleneck", "light", "depthwise"]
 """``bottleneck``: 3x3, GELU, 3x3. ``light``: the present MambaIR-light. ``depthwise``: its first generation."""
+
+Light = tuple[Conv2d, DepthwiseConv2d, Conv2d, DepthwiseConv2d]
 
 
 class GlobalMean(nn.Module):
@@ -42,6 +44,12 @@ class ChannelAttention(nn.Module):
         gate: Tensor = self.attention(x)
         return gate
 
+    def of_mean(self, mean: Tensor) -> Tensor:
+        """The same of an image whose mean is known, (batch, 1, 1, channels)."""
+        for layer in list(self.attention)[1:]:
+            mean = layer(mean)
+        return mean
+
 
 class CAB(nn.Module):
     """Convolutions followed by channel attention, on (batch, height, width, channels).
@@ -51,6 +59,7 @@ class CAB(nn.Module):
 
     def __init__(self, channels: int, kind: ConvBlock, compress_ratio: int, squeeze_factor: int) -> None:
         super().__init__()
+        self.kind = kind
         layers: list[nn.Module]
         if kind == "bottleneck":
             hidden = channels // compress_ratio
@@ -71,8 +80,12 @@ class CAB(nn.Module):
     def forward(self, x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
         """Local enhancement of ``norm(x)``: the features, and the gate that is to scale them."""
         first, *others, attention = self.cab
-        assert isinstance(first, nn.Conv2d)
-        x = norm_conv1x1(norm, first, x) if first.kernel_size == (1, 1) else first(norm(x))
+        if self.kind == "light":
+            reduce, convolve, _, expand, enhance, _ = self.cab
+            layers = cast(Light, (reduce, convolve, expand, enhance))
+            features, mean = separable_convolutions(norm, layers, x)
+            return features, cast(ChannelAttention, attention).of_mean(mean)
+        x = first(norm(x))
         for layer in others:
             x = layer(x)
         return x, attention(x)

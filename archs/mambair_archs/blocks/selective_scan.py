@@ -10,7 +10,7 @@ from mambair_kernels.fused import gated_norm_linear
 
 from .convolution import DepthwiseConv2d
 from .merging import Merge, PathGate
-from .pointwise import apply_linear, norm_linear
+from .pointwise import apply_linear, norm_linear, norm_linear_conv
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
 
@@ -124,11 +124,14 @@ class SS2D(SelectiveScan2d):
 
         ``norm`` is applied to the input first. With ``skip_scale`` (d_model,) the result includes ``x * skip_scale``.
         """
-        u = apply_linear(self.in_proj, x) if norm is None else norm_linear(norm, self.in_proj, x)
-        gate = None
-        if self.gated:
-            u, gate = u.chunk(2, dim=-1)
-        return self.project(self.merge(self.conv2d(u)), gate, None if skip_scale is None else (x, skip_scale))
+        if norm is None:
+            projected = apply_linear(self.in_proj, x)
+            channels = self.conv2d.in_channels
+            u, gate = self.conv2d(projected[..., :channels]), projected[..., channels:]
+        else:
+            u, gate = norm_linear_conv(norm, self.in_proj, self.conv2d, x)
+        y = self.merge(u)
+        return self.project(y, gate if self.gated else None, None if skip_scale is None else (x, skip_scale))
 
     def project(self, y: Tensor, gate: Tensor | None, skip: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Norm, gate and projection of (batch, height, width, d_inner); ``skip`` is a residual and its scale."""

@@ -80,6 +80,23 @@ class DepthwiseArguments(ctypes.Structure):
     ]
 
 
+class SeparablePair(ctypes.Structure):
+    """A linear layer and the convolution after it, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [("linear", LinearArguments), ("depthwise", DepthwiseArguments)]
+
+
+class SeparableArguments(ctypes.Structure):
+    """Arguments of one such pair or two, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *_members(INT, "batch height width pairs threads"),
+        ("first", SeparablePair),
+        ("second", SeparablePair),
+        *_members(POINTER, "rest row_sums"),
+    ]
+
+
 class DepthwiseBackwardArguments(ctypes.Structure):
     """Arguments of its gradients, in the order of ``csrc/arguments.h``."""
 
