@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks.convolution import PixelShuffle, PixelUnshuffle, conv3x3, residual_conv
+from .blocks.convolution import PixelShuffle, PixelUnshuffle, add_convolved, conv3x3, residual_conv
 from .blocks.heads import FEATURES, Upsampler, add_head, apply_head, check_scale, working_floats
 from .blocks.padding import crop, pad_to_multiple
 from .config import InferenceError, StateDict, count, option, shape
@@ -102,12 +102,11 @@ class Backbone(Network):
         self.apply(initialise)
 
     def body(self, x: Tensor) -> Tensor:
-        """Deep features: (batch, height, width, dim) to the same shape."""
-        x = self.patch_embed(x)
+        """Deep features of the shallow ones, added to them: (batch, height, width, dim) to the same shape."""
+        deep = self.patch_embed(x)
         for group in self.layers:
-            x = group(x)
-        out: Tensor = self.conv_after_body(self.norm(x))
-        return out
+            deep = group(deep)
+        return add_convolved(x, self.conv_after_body, self.norm(deep))
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore a batch: (batch, channels, height, width) to (batch, channels, height * scale, width * scale).
@@ -123,7 +122,7 @@ class Backbone(Network):
         if self.unshuffle > 1:
             x = PixelUnshuffle(self.unshuffle)(x)
         shallow = self.conv_first(x)
-        out = apply_head(self, self.upsampler, self.body(shallow) + shallow, x)
+        out = apply_head(self, self.upsampler, self.body(shallow), x)
         if self.unshuffle > 1:
             out = PixelShuffle(self.unshuffle)(out)
         return crop(out / self.img_range + self.mean, height, width).permute(0, 3, 1, 2).contiguous()

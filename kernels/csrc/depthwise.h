@@ -139,15 +139,20 @@ template <class RowAt>
 void depthwise_row(const DepthwiseArguments& job, const Vec* weights, const RowAt& row_at, int64_t y, float* out) {
     constexpr int64_t COLUMNS_TOGETHER = 32;
     const Activation activation = static_cast<Activation>(job.activation);
-    const int64_t area = job.kernel * job.kernel;
-    for (int64_t first = 0, reached = 0; first < job.width; first = reached) {
-        const int64_t end = std::min(first + COLUMNS_TOGETHER, job.width);
-        for (int64_t c = 0; c < job.channels; c += LANES) {
+    const int64_t area = job.kernel * job.kernel, channels = job.channels, width = job.width;
+    for (int64_t first = 0, reached = 0; first < width; first = reached) {
+        const int64_t end = std::min(first + COLUMNS_TOGETHER, width);
+        for (int64_t c = 0; c < channels; c += LANES) {
             const Taps taps = taps_at(job, weights + c / LANES * area, row_at, y, c);
-            reached = convolve_columns(taps, first, end, [&](int64_t x, auto& sum) {
+            // Copies: what is stored might be anything, so that the compiler would read all else anew.
+            float* to = out + c;
+            const int lanes = taps.lanes;
+            reached = convolve_columns(taps, first, end, [=](int64_t x, auto& sum) {
                 constexpr int COUNT = sizeof sum / sizeof sum[0];
                 activate<COUNT>(activation, sum);
-                for (int i = 0; i < COUNT; i++) store_part(out + (x + i) * job.channels + c, sum[i], taps.lanes);
+                float* pixel = to + x * channels;
+#pragma GCC unroll 4
+                for (int i = 0; i < COUNT; i++, pixel += channels) store_part(pixel, sum[i], lanes);
             });
         }
     }

@@ -130,6 +130,8 @@ class ImageSource {
         const int lanes = shape_.lanes(v);
         float* to = out_ + v * LANES;
         const float* base = base_.image == nullptr ? nullptr : base_.image + v * LANES;
+        if (base != nullptr && base_.image != out_)
+            for (int t = 0; t < steps_; t++) __builtin_prefetch(base + next_.base[t]);
         for (int t = 0; t < steps_; t++) {
             const Vec sum = base == nullptr ? from[t] : from[t] + load_part(base + current_.base[t], lanes);
             store_part(to + current_.pixels[t], sum, lanes);

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mambair_kernels.convolution import convolution
 from mambair_kernels.fused import Activation, depthwise_conv2d, linear
 
 
@@ -14,6 +15,14 @@ class Conv2d(nn.Conv2d):
         if self.kernel_size == (1, 1):
             return linear(input, self.weight[:, :, 0, 0], self.bias)
         return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def add_convolved(residual: Tensor, layer: nn.Module, x: Tensor) -> Tensor:
+    """``residual + layer(x)``, in one pass if the layer is one 3x3 convolution."""
+    if isinstance(layer, Conv2d) and layer.kernel_size == (3, 3):
+        return convolution(x, layer.weight, layer.bias, residual=residual)
+    out: Tensor = residual + layer(x)
+    return out
 
 
 class DepthwiseConv2d(nn.Conv2d):

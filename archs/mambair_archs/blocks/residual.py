@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from mambair_kernels.fused import gated_residual
 
 from .channel_attention import CAB, ConvBlock
-from .convolution import residual_conv
+from .convolution import add_convolved, residual_conv
 from .merging import CROSS, Scan
 from .selective_scan import SS2D
 
@@ -93,5 +93,4 @@ class ResidualGroup(nn.Module):
         """(batch, height, width, dim) to the same shape."""
         blocks = self.residual_group[self.name]
         assert isinstance(blocks, nn.ModuleList)
-        out: Tensor = self.conv(run_blocks(blocks, x, self.use_checkpoint)) + x
-        return out
+        return add_convolved(x, self.conv, run_blocks(blocks, x, self.use_checkpoint))
