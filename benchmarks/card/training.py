@@ -3,9 +3,10 @@
 On a card the whole step is one CUDA graph. On a processor a run keeps its state and goes on from it.
 """
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,186 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_archs import MambaIRNano, identify
-from mambair_archs.mambair_nano import ReducedScan
+from mambair_archs import MambaIRNano
+from mambair_archs.mambair_nano import Convolution, ReducedScan
 
-from . import harm
-from .samples import EDGE, Crops, Draw, Reduce, flat, taught
+from .samples import Crops
+from .sources import Batch, Pool, Run, make_source, record, replace_file
 
 WARMUP, SQUARES_FROM, CLIP, DECAY = 0.03, 0.85, 0.3, 0.999
 PRECISE_FROM = 0.93  # share of the time from which a processor computes in 32 bits
 KEEP_EVERY = 300  # seconds
 TO_SYNCHRONISE = 8  # steps
-POOL = 2048  # patches that were made poor one batch at a time, and are drawn singly
 
 StateDict = dict[str, Tensor]
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Inputs, ground truths and a teacher's outputs (or the truths again), from 0 to 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What to train: ``task`` is upscale, photo, denoise or dejpeg; ``share`` is of the time.
-
-    A step sees ``batch`` pictures, with inputs of ``patch`` pixels a side.
-    """
-
-    name: str
-    task: str
-    share: float
-    options: dict[str, Any]
-    start: str | None = None
-    teacher: str | None = None
-    batch: int = 32
-    patch: int = 64
-
-    @property
-    def scale(self) -> int:
-        """Output size over input size."""
-        return int(self.options["upscale"])
-
-
-def network(file: Path) -> nn.Module:
-    """The network of a file, computing in 32 bits."""
-    state = torch.load(file, weights_only=True)
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.get("params", state).items()}
-    net = identify(state).build()
-    net.load_state_dict(state)
-    return net.eval()
-
-
-class Upscaling:
-    """Patches reduced by MATLAB's rule, a few of them harmed, one of flat colours; half of the truth is a teacher's."""
-
-    def __init__(self, run: Run, crops: Crops, teacher: Path | None, kept: Path) -> None:
-        self.scale, self.device = run.scale, crops.high.device
-        self.high, self.low = crops.high, crops.reduced(run.scale)
-        self.reduce, self.jpeg = Reduce(run.scale, self.device), harm.Jpeg(self.device)
-        self.taught = self.high
-        if teacher:
-            try:
-                self.taught = self._taught(teacher, kept)
-            except Exception as error:  # the truth alone teaches as well, a little less
-                print(f"no teacher for {run.name}: {error!r}"[:2000], flush=True)
-        self.patch = run.patch
-        self.draw = Draw(crops.weights, run.batch, run.patch, EDGE // run.scale)
-
-    def _taught(self, teacher: Path, kept: Path) -> Tensor:
-        if not kept.is_file():
-            made = taught(network(teacher).to(self.device), self.low, self.scale, at_once=4 * self.scale)
-            if self.device.type == "cuda":
-                return made
-            _replace(made, kept)
-        found: Tensor = torch.load(kept, weights_only=True, mmap=True)
-        return found
-
-    def prepare(self) -> None:
-        """Nothing has to be made outside the graph."""
-
-    def batch(self) -> Batch:
-        """See :data:`Batch`."""
-        self.draw.again()
-        low, high, taught = self.draw.cut(self.low), *(self.draw.cut(c, self.scale) for c in (self.high, self.taught))
-        page = flat(1, (self.patch + 8) * self.scale, self.device)
-        margin = 4 * self.scale
-        low[-1:] = self.reduce(page)[:, :, 4:-4, 4:-4]
-        high[-1:] = taught[-1:] = page[:, :, margin:-margin, margin:-margin]
-        kind = harm.uniform(low)
-        noisy = harm.stored(harm.white_noise(low, harm.uniform(low, 0, 10), harm.uniform(low), 0.1))
-        low = torch.where(kind < 0.05, noisy, torch.where(kind > 0.95, self.jpeg.draw(low, 50, 98), low))
-        return low / 255, high / 255, taught / 255
-
-
-class Photographs:
-    """Patches made poor as pictures of phones and of the web are, from a pool; the truth is a little sharpened."""
-
-    def __init__(self, run: Run, crops: Crops) -> None:
-        self.scale, self.high, self.jpeg = run.scale, crops.high, harm.Jpeg(crops.high.device)
-        self.margin, self.batch_size, patch = 8, run.batch, run.patch
-        self.draw = Draw(crops.weights, run.batch, (patch + 2 * self.margin) * run.scale, EDGE)
-        self.low = torch.zeros(POOL, 3, patch, patch, dtype=torch.uint8, device=self.high.device)
-        self.truth = torch.zeros(
-            POOL, 3, patch * run.scale, patch * run.scale, dtype=torch.uint8, device=self.high.device
-        )
-        self.next = 0
-        for _ in range(POOL // run.batch if self.high.is_cuda else 1):
-            self.prepare()
-
-    def prepare(self) -> None:
-        """Put one batch into the pool."""
-        self.draw.again()
-        high = self.draw.cut(self.high)
-        low = harm.second_order(self.jpeg, high, self.scale)
-        m, place = self.margin, slice(self.next, self.next + self.batch_size)
-        self.low[place] = low[:, :, m:-m, m:-m].byte()
-        m *= self.scale
-        self.truth[place] = harm.sharpened(high).round()[:, :, m:-m, m:-m].byte()
-        self.next = (self.next + self.batch_size) % POOL
-
-    def batch(self) -> Batch:
-        """See :data:`Batch`."""
-        number = (torch.rand(self.batch_size, device=self.low.device) * POOL).long().clamp(max=POOL - 1)
-        low, truth = self.low[number].float() / 255, self.truth[number].float() / 255
-        return low, truth, truth
-
-
-class Denoising:
-    """White noise as in the papers, grain of cameras, clipped and compressed noise; some pictures are clean."""
-
-    def __init__(self, run: Run, crops: Crops) -> None:
-        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
-        self.draw = Draw(crops.weights, run.batch, run.patch, EDGE)
-
-    def prepare(self) -> None:
-        """Nothing has to be made outside the graph."""
-
-    def batch(self) -> Batch:
-        """See :data:`Batch`."""
-        self.draw.again()
-        clean = harm.gray(self.draw.cut(self.high), 0.12)
-        sigma = harm.uniform(clean, 0, 55)
-        grain = harm.stored(harm.white_noise(clean, sigma, harm.uniform(clean), 0.2))
-        camera = harm.stored(harm.camera_noise(clean))
-        stored = torch.where(harm.chance(clean, 0.5), grain, camera)
-        stored = torch.where(harm.chance(clean, 0.4), self.jpeg.draw(stored, 50, 98), stored)
-        kind = harm.uniform(clean)
-        poor = torch.where(kind < 0.5, harm.white_noise(clean, sigma), torch.where(kind < 0.65, grain, stored))
-        poor = torch.where(kind > 0.96, clean, poor)
-        return poor / 255, clean / 255, clean / 255
-
-
-class Repairing:
-    """JPEG of any quality whose blocks start anywhere, some of it twice; some pictures are untouched."""
-
-    MARGIN = 16
-
-    def __init__(self, run: Run, crops: Crops) -> None:
-        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
-        self.patch = run.patch
-        self.draw = Draw(crops.weights, run.batch, run.patch + self.MARGIN, EDGE)
-
-    def prepare(self) -> None:
-        """Nothing has to be made outside the graph."""
-
-    def _moved(self, image: Tensor, corner: Tensor) -> Tensor:
-        line = torch.arange(self.patch, device=image.device)
-        number = torch.arange(len(image), device=image.device).view(-1, 1, 1)
-        rows, columns = corner[0] + line.view(1, -1, 1), corner[1] + line.view(1, 1, -1)
-        return image[number, :, rows, columns].permute(0, 3, 1, 2)
-
-    def batch(self) -> Batch:
-        """See :data:`Batch`."""
-        self.draw.again()
-        clean = harm.gray(self.draw.cut(self.high), 0.3)
-        once = self.jpeg.draw(clean, 5, 95)
-        twice = self.jpeg.draw(
-            torch.roll(self.jpeg.draw(torch.roll(clean, (5, 3), (2, 3)), 30, 95), (-5, -3), (2, 3)), 10, 95
-        )
-        kind = harm.uniform(clean)
-        poor = torch.where(kind < 0.85, once, torch.where(kind < 0.96, twice, clean))
-        corner = (torch.rand(2, len(clean), 1, 1, device=clean.device) * self.MARGIN).long()
-        clean, poor = self._moved(clean, corner), self._moved(poor, corner)
-        return poor / 255, clean / 255, clean / 255
 
 
 def forward(net: MambaIRNano, x: Tensor) -> Tensor:
@@ -245,62 +78,67 @@ def started(net: MambaIRNano, given: StateDict | None) -> int:
     return taken
 
 
+def rounded(net: MambaIRNano) -> MambaIRNano:
+    """A copy whose 3x3 convolutions have weights of 16 bits, which autocast would make anew for each use."""
+    copied = copy.deepcopy(net)
+    for module in copied.modules():
+        if isinstance(module, Convolution):
+            module.bfloat16()
+    return copied
+
+
+def copy_all(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy values of one type at a time, which takes one operation on a card for each pair of types."""
+    pairs: dict[tuple[torch.dtype, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
+    for target, value in zip(targets, values, strict=True):
+        pairs.setdefault((target.dtype, value.dtype), []).append((target, value))
+    for alike in pairs.values():
+        torch._foreach_copy_([target for target, _ in alike], [value for _, value in alike])
+
+
 class Step:
-    """A training step on a batch that it makes itself, in one CUDA graph where there is a card."""
+    """A training step on a batch that it draws itself, in one CUDA graph where there is a card."""
 
     def __init__(
-        self, net: MambaIRNano, make: Callable[[], Batch], squares: Callable[[Tensor, Tensor], Tensor]
+        self, net: MambaIRNano, draw: Callable[[], Batch], squares: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
-        self.net, self.make, self.squares = net, make, squares
+        self.net, self.draw, self.squares = net, draw, squares
         self.parameters = list(net.parameters())
-        self.average = [value.detach().clone() for value in self.parameters]
+        self.values = [value.detach() for value in self.parameters]
+        self.average = [value.clone() for value in self.values]
         device = self.parameters[0].device
         self.cuda = device.type == "cuda"
         self.lr, self.decay, self.by_squares, self.loss = (torch.zeros((), device=device) for _ in range(4))
         self.precise = False
         self.optimizer = torch.optim.Adam(
-            self.parameters, lr=self.lr, betas=(0.9, 0.99), capturable=self.cuda, foreach=self.cuda, fused=not self.cuda
+            self.parameters, lr=self.lr, betas=(0.9, 0.99), capturable=self.cuda, fused=True
         )
-        for value in self.parameters:
-            value.grad = torch.zeros_like(value)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        if self.cuda:
-            self._capture()
-
-    def _capture(self) -> None:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self._run()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._run()
-        self.graph = graph
+        self.gradients = [torch.zeros_like(value) for value in self.parameters]
+        for value, gradient in zip(self.parameters, self.gradients, strict=True):
+            value.grad = gradient
+        self.computing = rounded(net) if self.cuda else net
+        self.run = record(self._run) if self.cuda else self._run
 
     def __call__(self) -> None:
         """Once."""
-        if self.graph:
-            self.graph.replay()
-        else:
-            self._run()
+        self.run()
 
     def _run(self) -> None:
-        with torch.no_grad():
-            x, y, t = self.make()
-        self.optimizer.zero_grad(set_to_none=False)
+        x, y, t = self.draw()
+        used = list(self.computing.parameters())
+        if self.computing is not self.net:
+            copy_all([value.data for value in used], self.values)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=not self.precise, cache_enabled=False):
-            made = forward(self.net, x)
+            made = forward(self.computing, x)
         made = made.float()
         absolute = ((made - y).abs().mean() + (made - t).abs().mean()) / 2
         loss = absolute * (1 - self.by_squares) + (self.squares(made, y) + self.squares(made, t)) / 2 * self.by_squares
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, CLIP, foreach=self.cuda)
+        copy_all(self.gradients, torch.autograd.grad(loss, used))
+        nn.utils.clip_grad_norm_(self.parameters, CLIP, foreach=True)
         self.optimizer.step()
         with torch.no_grad():
             torch._foreach_mul_(self.average, self.decay)
-            torch._foreach_add_(self.average, torch._foreach_mul([v.detach() for v in self.parameters], 1 - self.decay))
+            torch._foreach_add_(self.average, torch._foreach_mul(self.values, 1 - self.decay))
         self.loss.copy_(loss.detach())
 
     def averaged(self) -> StateDict:
@@ -331,13 +169,6 @@ def mean_psnr(made: Tensor, truth: Tensor) -> Tensor:
     return ((made - truth).square().mean((1, 2, 3)) + 1e-5).log().mean() / 100
 
 
-def samples(run: Run, crops: Crops, teacher: Path | None, kept: Path) -> Any:
-    """What makes batches for a task; what a teacher makes of the crops is kept in a file."""
-    if run.task == "upscale":
-        return Upscaling(run, crops, teacher, kept)
-    return {"photo": Photographs, "denoise": Denoising, "dejpeg": Repairing}[run.task](run, crops)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """How a run goes: for how long (of the processor's time on a processor), from which tensors, with which files."""
@@ -360,7 +191,7 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
     net = MambaIRNano(**run.options)
     fitted = started(net, trial.start)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    source = samples(run, crops, trial.teacher, trial.folder / f"{run.name}.taught")
+    source = make_source(run, crops, trial.teacher, trial.folder / f"{run.name}.taught")
     prepared = time.monotonic()
     step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr)
     if trial.profile:
@@ -381,7 +212,8 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
         step.by_squares.fill_(float(share > SQUARES_FROM))
         step.precise = not step.cuda and share > PRECISE_FROM
         for _ in range(TO_SYNCHRONISE if step.cuda else 1):
-            source.prepare()
+            if isinstance(source, Pool):
+                source.prepare()
             step()
             count += 1
         loss = float(step.loss)  # waits for the card
@@ -389,7 +221,7 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
             curve.append((count, round(loss, 5)))
         if not step.cuda and clock() - kept_at > KEEP_EVERY:
             kept_at = clock()
-            _replace(step.kept() | {"count": count, "seconds": before + kept_at - started_at}, file)
+            replace_file(step.kept() | {"count": count, "seconds": before + kept_at - started_at}, file)
             if trial.report:
                 trial.report(step.averaged(), count)
     seconds = clock() - started_at
@@ -404,12 +236,6 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
         "curve": curve,
     }
     return step.averaged(), report
-
-
-def _replace(content: Any, path: Path) -> None:
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.replace(path)
 
 
 def _profile(step: Step) -> None:

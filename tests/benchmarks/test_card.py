@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.card import harm, training
+from benchmarks.card import harm, sources, training
 from benchmarks.card.__main__ import PLAN
 from benchmarks.card.samples import Crops, Draw, Reduce, flat
+from benchmarks.card.sources import Run
 from mambair_archs import MambaIRNano
 from mambair_cli.data.resize import imresize
 
@@ -96,18 +97,59 @@ def test_training_computes_what_the_network_does(options: dict[str, Any]) -> Non
     torch.testing.assert_close(training.forward(network, image), network(image), rtol=1e-4, atol=1e-4)
 
 
-def small(run: training.Run) -> training.Run:
-    options = run.options | {"embed_dim": 8, "depth": 3, "scan_dim": 8}
-    return training.Run(name=run.name, task=run.task, share=1, options=options, batch=2, patch=32)
+def small(run: Run) -> Run:
+    options = run.options | {"embed_dim": 8, "depth": 3, "scan_after": [3], "scan_dim": 8}
+    return Run(name=run.name, task=run.task, share=1, options=options, batch=2, patch=32)
 
 
 @pytest.mark.parametrize("run", PLAN, ids=lambda run: run.name)
-def test_every_run_trains(run: training.Run, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "POOL", 2)
+def test_every_run_trains(run: Run, crops: Crops, tmp_path: Path) -> None:
     state, report = training.train(small(run), crops, training.Trial(seconds=0.5, lr=1e-3, folder=tmp_path))
     assert report["steps"] > 0
     assert all(value.isfinite().all() for value in state.values())
     MambaIRNano(**small(run).options).load_state_dict(state)
+
+
+def test_a_pool_gives_what_its_source_made(crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "POOL", 8)
+    made: list[torch.Tensor] = []
+
+    class Counting:
+        def batch(self) -> sources.Batch:
+            number = torch.arange(4.0).view(4, 1, 1, 1) + 4 * len(made)
+            made.append(number)
+            return number.expand(4, 3, 2, 2), number.expand(4, 3, 4, 4) + 100, number.expand(4, 3, 4, 4) + 200
+
+    torch.manual_seed(0)
+    pool = sources.Pool(Counting(), 2, recorded=False)
+    assert len(made) == 3  # one for the shapes, two to fill it
+    for _ in range(2):
+        low, high, taught = pool.batch()
+        assert low.shape == (2, 3, 2, 2)
+        assert torch.equal(high[:, :, :2, :2], low + 100)
+        assert torch.equal(taught, high + 100)
+        pool.prepare()
+    assert len(made) == 4
+    assert sorted(set(pool.kept[0].flatten().tolist())) == [8, 9, 10, 11, 12, 13, 14, 15]
+
+
+def test_weights_of_16_bits_train_as_those_of_32(crops: Crops, tmp_path: Path) -> None:
+    run = small(PLAN[0])
+    losses: dict[str, list[float]] = {}
+    for name, computing in (("16", training.rounded), ("32", lambda given: given)):
+        torch.manual_seed(3)
+        step = training.Step(
+            MambaIRNano(**run.options), sources.make_source(run, crops, None, tmp_path).batch, training.mean_square
+        )
+        step.computing = computing(step.net)
+        step.lr.fill_(1e-3)
+        torch.manual_seed(4)
+        losses[name] = []
+        for _ in range(12):
+            step()
+            losses[name].append(float(step.loss))
+    assert losses["16"] == pytest.approx(losses["32"], rel=0.02)
+    assert losses["16"][-1] < 0.6 * losses["16"][0]
 
 
 def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,5 +189,5 @@ def test_a_file_of_tensors_becomes_its_network(tmp_path: Path) -> None:
     torch.save({"params": {k: v.half() for k, v in network.state_dict().items()}}, tmp_path / "a.pth")
     image = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
-        found = training.network(tmp_path / "a.pth")(image)
+        found = sources.network(tmp_path / "a.pth")(image)
         torch.testing.assert_close(found, network(image), rtol=0, atol=1e-2)
