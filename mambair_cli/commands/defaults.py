@@ -26,6 +26,40 @@ def known_model(name: str) -> str:
     return name
 
 
+FAST, BEST = "fast", "best"
+
+
+def chosen_model(console: Console, task: str, scale: float | None, to_size: bool, given: str | None) -> str:
+    """The model that a command takes: a name, a file, or a word for one of those that are installed.
+
+    ``fast`` is the one that takes the least time, ``best`` the one with the highest published score; both enlarge as
+    much as the default one does.
+
+    Raises:
+        UsageError: no model enlarges that much.
+        ModelError: there is no such model.
+    """
+    if given is None:
+        return default_model(task, scale, to_size)
+    if given not in (FAST, BEST):
+        return known_model(given)
+    from ..weights import catalog
+
+    first = catalog.by_name(default_model(task, scale, to_size))
+    assert first is not None
+    known = [entry for entry in catalog.select(task, first.scale) if not entry.instead_of]
+    installed = [entry for entry in known if entry.installed]
+    if given == FAST:
+        return min(installed, key=lambda entry: entry.seconds or float("inf")).name
+    where = next(iter(first.psnr))
+    best = max(installed, key=lambda entry: entry.psnr.get(where, 0.0))
+    better = next((entry for entry in known if entry.psnr.get(where, 0.0) > best.psnr[where]), None)
+    if better:
+        scores = f"{better.psnr[where]:.2f} dB on {where} against {best.psnr[where]:.2f}"
+        console.note(f"{best.name} is the best model that is installed. {better.name} has {scores}: {better.download}")
+    return best.name
+
+
 def default_model(task: str, scale: float | None, to_size: bool = False) -> str:
     """The first model of the catalogue for the task that is installed, and enlarges at least ``scale`` times.
 

@@ -16,7 +16,7 @@ from ..restoration.choices import Choices
 from ..tasks import Task
 from . import options
 from .common import check_backend, command
-from .defaults import check_model, default_model, known_model
+from .defaults import BEST, FAST, check_model, chosen_model
 from .outcome import Outcome
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def prepare(
     if cluster is not None:
         _check_cluster(devices)
     to_size = bool(choices.width or choices.height)
-    name = default_model(task.name, choices.scale, to_size) if model is None else known_model(model)
+    name = chosen_model(console, task.name, choices.scale, to_size, model)
     from ..weights import catalog
 
-    poor = catalog.for_poor(name) if model is None else None
+    poor = catalog.for_poor(name) if model in (None, FAST, BEST) else None
     from ..restoration.memory import keep_freed_memory
     from ..restoration.model import check_precision, settings
     from ..restoration.picture import Run

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from ..files.places import cache_root, data_root
 
@@ -32,7 +33,7 @@ class CatalogEntry:
     seconds: float | None = None
     mirrors: tuple[str, ...] = ()
     note: str = ""
-    instead_of: str = ""
+    instead_of: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -67,7 +68,11 @@ def entries() -> tuple[CatalogEntry, ...]:
 def parsed(text: str) -> tuple[CatalogEntry, ...]:
     """The entries of a catalogue."""
     models = tomllib.loads(text)["model"]
-    return tuple(CatalogEntry(**(model | {"mirrors": tuple(model.get("mirrors", ()))})) for model in models)
+    return tuple(CatalogEntry(**{key: _frozen(value) for key, value in model.items()}) for model in models)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def select(task: str, scale: int | None = None) -> list[CatalogEntry]:
@@ -82,7 +87,7 @@ def by_name(name: str) -> CatalogEntry | None:
 
 def for_poor(name: str) -> CatalogEntry | None:
     """The installed model that takes the place of the one called ``name`` for pictures with noise or JPEG artefacts."""
-    return next((entry for entry in entries() if entry.instead_of == name and entry.installed), None)
+    return next((entry for entry in entries() if name in entry.instead_of and entry.installed), None)
 
 
 def by_sha256(digest: str) -> CatalogEntry | None:

@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from mambair_cli.commands.defaults import chosen_model
+from mambair_cli.console import Console
 from mambair_cli.images.decode import decode
 from mambair_cli.images.encode import encode
 from mambair_cli.restoration import picture as stages
 from mambair_cli.restoration.choices import Choices
+from mambair_cli.weights import catalog
 from tests.cli.run import run
 from tests.data.pictures import natural, write
 
@@ -123,12 +126,58 @@ def test_poor_pictures_get_the_model_for_them(rng: np.random.Generator) -> None:
     cv2.imwrite("clean.png", np.full((48, 64, 3), 90, np.uint8))
     outcome = run("upscale", "noisy.png", "blocks.jpg", "clean.png", "-o", "out", "--json")
     lines = [json.loads(line) for line in outcome.out.splitlines()]
-    assert [line["model"] for line in lines] == ["mambair-nano-photo-x4", "mambair-nano-photo-x4", "mambair-nano-x4"]
+    plain = "mambair-nano-x4"
+    assert [line["model"] for line in lines] == ["mambair-nano-photo-x4", "mambair-nano-photo-x4", plain]
     assert "noise of about sigma 1" in lines[0]["notes"][0]
     assert "JPEG quality of about 30" in lines[1]["notes"][0]
     assert lines[2]["notes"] == []
-    again = run("upscale", "noisy.png", "--model", "mambair-nano-x4", "-o", "x4.png")
-    assert "with mambair-nano-x4" in again.err
+    again = run("upscale", "noisy.png", "--model", plain, "-o", "plain.png")
+    assert f"with {plain}" in again.err
+
+
+def entry(name: str, scale: int, psnr: float, seconds: float, **others: Any) -> catalog.CatalogEntry:
+    facts: dict[str, Any] = {
+        "task": "upscale",
+        "arch": "MambaIRNano",
+        "file": name,
+        "licence": "",
+        "bundled": True,
+    } | others
+    return catalog.CatalogEntry(name=name, scale=scale, psnr={"Set5": psnr}, seconds=seconds, **facts)
+
+
+def test_words_stand_for_models_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = (
+        entry("middle", 4, 31.7, 2.0),
+        entry("quick", 4, 31.0, 0.9),
+        entry("good", 4, 32.0, 6.0),
+        entry("photo", 4, 33.0, 0.1, instead_of=("middle",)),
+        entry("x2", 2, 37.0, 0.2),
+        entry("elsewhere", 4, 32.5, 0.1, bundled=False, url="https://example.org/elsewhere"),
+    )
+    monkeypatch.setattr(catalog, "entries", lambda: known)
+    monkeypatch.setattr(catalog.CatalogEntry, "installed", property(lambda each: each.bundled))
+    console = Console(quiet=False)
+    notes: list[str] = []
+    monkeypatch.setattr(console, "note", notes.append)
+
+    def chosen(given: str | None, scale: float | None = None) -> str:
+        return chosen_model(console, "upscale", scale, False, given)
+
+    assert [chosen(word) for word in (None, "fast", "best")] == ["middle", "quick", "good"]
+    assert [chosen(word, 2) for word in (None, "fast", "best")] == ["x2"] * 3
+    assert notes == [
+        "good is the best model that is installed. "
+        "elsewhere has 32.50 dB on Set5 against 32.00: mambair fetch elsewhere"
+    ]
+
+
+@pytest.mark.parametrize("word", ["fast", "best"])
+@pytest.mark.parametrize("task", ["upscale", "denoise", "dejpeg", "dehaze"])
+def test_every_task_knows_the_words(task: str, word: str) -> None:
+    cv2.imwrite("smooth.png", np.full((20, 24, 3), 90, np.uint8))
+    outcome = run(task, "smooth.png", "--model", word)
+    assert outcome.code == 0, outcome.err
 
 
 def test_quality_is_for_every_suffix_of_a_format(x2: Path) -> None:
