@@ -33,7 +33,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="A name (see mambair models list), a .safetensors, .pth or .onnx file, or fast or best of those installed.",
+        help="A name (see mambair models list), a .safetensors, .pth or .onnx file; fast or best of those installed.",
         rich_help_panel=MODEL,
     ),
 ]
