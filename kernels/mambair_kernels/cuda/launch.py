@@ -19,12 +19,24 @@ from . import driver
 SOURCE: Final = Path(__file__).with_name("scan.cu")
 TYPES: Final = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 WARP: Final = 32
-NARROW: Final = 8
-"""Channels of a warp where an image is cut into chunks: few, so that little of the last warp is idle."""
 TILE = 16
-RESIDENT_WARPS = 20
-"""Of a multiprocessor, which leaves 96 registers to a thread."""
-MAX_WARPS = 10
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Channels of a warp, most warps of a block, and warps of a multiprocessor, which decide a thread's registers."""
+
+    lanes: int
+    warps: int
+    resident: int
+
+
+WIDE = Setting(lanes=WARP, warps=4, resident=16)
+NARROW = Setting(lanes=8, warps=3, resident=12)
+"""The fastest on an H200 at 64 x 64 and 256 x 256, of 9 for 360 channels and of 13 for 72 (docs/gpu.md)."""
+MOST_IDLE = 1.2
+"""Lanes per channel beyond which a warp is narrow. A wide one reads each row once for four times as many channels: with
+1.33 it took 1.11 times as long."""
 ENOUGH = 16
 """Warps of a multiprocessor beyond which an image is walked in one pass, without cutting it into chunks."""
 LARGEST: Final = 2**31
@@ -94,10 +106,10 @@ def cut(inputs: ImageScan, together: int) -> tuple[Shape, int, int]:
     batch, height, width, channels = inputs.x.shape
     cores = multiprocessors(inputs.x.device)
     whole = batch * together * -(-channels // WARP) >= ENOUGH * cores or height * width <= 2 * TILE
-    lanes = WARP if whole else NARROW
-    blocks = -(-channels // lanes)
-    warps = min(range(1, MAX_WARPS + 1), key=lambda count: (-(-blocks // count) * count, -count))
-    sets, resident = -(-blocks // warps), max(1, RESIDENT_WARPS // warps)
+    setting = WIDE if whole or -(-channels // WARP) * WARP <= MOST_IDLE * channels else NARROW
+    lanes, blocks = setting.lanes, -(-channels // setting.lanes)
+    warps = min(range(1, setting.warps + 1), key=lambda count: (-(-blocks // count) * count, -count))
+    sets, resident = -(-blocks // warps), max(1, setting.resident // warps)
     shape = Shape(
         STATES=inputs.A_log.shape[1], RANK=inputs.dt_proj.shape[2], LANES=lanes, WARPS=warps, RESIDENT=resident,
         TILE=TILE, ADDS=0, INDEXED=int(inputs.positions is not None), C_BIAS=int(inputs.c_bias is not None),

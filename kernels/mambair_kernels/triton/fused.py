@@ -12,8 +12,8 @@ from .scan import interpreted
 
 MAX_COLUMNS = 128  # of a matrix product: a row is held in registers
 MAX_KERNEL = 5
-BLOCK, ROWS = 256, 4
-"""Numbers of a row, and rows, of a program of the depthwise convolution."""
+BLOCK, ROWS = 256, 8
+"""Numbers of a row, and rows, of a program of the depthwise convolution: the fastest of six on an H200."""
 RESIDUAL_BLOCK = 1024
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 TOLERANCE = 1e-4

@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mambair_kernels import CROSS_SCAN, dispatch
 from mambair_kernels.cuda import driver
 from mambair_kernels.cuda import launch as cuda_launch
 from mambair_kernels.cuda import scan as cuda_scan
+from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
 from mambair_kernels.triton import scan as triton_scan
 from tests.kernels.test_cpu import assert_close, differentiate, image_case, permutations
@@ -87,9 +89,35 @@ def test_image_with_several_chunks_and_blocks(size: tuple[int, int, int, int, in
     check(tensors, CROSS_SCAN[: size[-1]])
 
 
-def test_sets_of_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_launch, "MAX_WARPS", 1)
-    check(image_case(1, 1, 3, 5, 11, 3, 2, 2)[0], CROSS_SCAN[2:])
+@pytest.mark.parametrize("channels", [11, 27])
+def test_sets_of_channels_in_narrow_and_in_wide_warps(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
+    seen: list[tuple[cuda_launch.Shape, int, int]] = []
+    cut = cuda_launch.cut
+
+    def noting(inputs: ImageScan, together: int) -> tuple[cuda_launch.Shape, int, int]:
+        seen.append(cut(inputs, together))
+        return seen[-1]
+
+    monkeypatch.setattr(cuda_launch, "cut", noting)
+    for name in ("NARROW", "WIDE"):
+        setting = replace(getattr(cuda_launch, name), warps=1, resident=2)
+        monkeypatch.setattr(cuda_launch, name, setting)
+    check(image_case(1, 1, 3, 5, channels, 3, 2, 1)[0], CROSS_SCAN[2:3])
+    (shape, span, sets) = seen[0]
+    assert (shape.LANES, sets) == ((8, 2) if channels == 11 else (32, 1))
+    assert span < 15
+
+
+@pytest.mark.parametrize(("channels", "state", "expected"), [(72, 10, (8, 3, 4, 3)), (360, 16, (32, 4, 4, 3))])
+def test_published_networks_get_what_was_fastest(
+    monkeypatch: pytest.MonkeyPatch, channels: int, state: int, expected: tuple[int, ...]
+) -> None:
+    """Lanes, warps of a block, blocks of a multiprocessor, sets of channels: those that docs/gpu.md has figures of."""
+    monkeypatch.setattr(cuda_launch, "multiprocessors", lambda device: 132)
+    x = torch.empty(1, 256, 256, channels)
+    weights = torch.empty(4, 1, channels), torch.empty(4, channels, 4), x, torch.empty(4 * channels, state), x
+    shape, _, sets = cuda_launch.cut(ImageScan._make([x, *weights, None, None, [0, 1, 2, 3]]), 4)
+    assert (shape.LANES, shape.WARPS, shape.RESIDENT, sets) == expected
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1, 1, 1, 1, 4), (3, 2, 2, 9, 2, 1, 4)])
