@@ -3,17 +3,18 @@
 python -m benchmarks.gpu [--json FILE] [--quick] [--seconds N]
 
 First one line per usable backend: its deviation from float64, output and all gradients; one beyond rounding ends the
-run with exit code 1. Then, in the order of worth, the SS2D core and the network of the light model, a training step,
-and what is larger or heavier, in fp32 and bf16, for each backend; mamba_ssm takes part where it is installed, with the
-directions copied out by torch, and in the table of cores a plain CUDA form of its algorithm where it is not. Networks
-of stock layers stand beside: EDSR-baseline and one like SPAN. Every row is printed, and written to FILE, as it comes;
-after N seconds no further row is begun. A backend that took over a second is left out of the larger sizes of that
-table. ``ratio`` is the time of mamba_ssm, or else of cuda_port or chunked, over that of the backend. ``graph`` is the
-time as a CUDA graph, which tiles that come again take: launches from Python may take longer than a small core. ``of
-bound`` is the bound over the time: the larger of the bytes that must be moved at the bandwidth of a large copy, and
-the operations at the rate of a large matrix product, both measured on the same card in the same run. Bytes of a core:
-input and output. Bytes of a network: input, output, weights, and for each block its features read and written once.
-Operations of a network: the published way of counting.
+run with exit code 1. Then, in the order of worth, the SS2D core and the network of the light and of the classic
+model, a training step, and what is larger, in fp32 and bf16, for each backend but plain torch, which is 70 times as
+slow; mamba_ssm takes part where it is installed, with the directions copied out by torch, and in the tables of cores
+a plain CUDA form of its algorithm where it is not. Networks of stock layers stand beside: EDSR-baseline and one like
+SPAN. Every row is printed, and written to FILE, as it comes; after N seconds no further row is begun. A backend that
+took over a second is left out of the larger sizes of that table. ``first`` is the time of the first call, with what
+is compiled for it. ``ratio`` is the time of mamba_ssm, or else of cuda_port, triton or chunked, over that of the
+backend. ``graph`` is the time as a CUDA graph, which tiles that come again take: launches from Python may take longer
+than a small core. ``of bound`` is the bound over the shorter time: the larger of the bytes that must be moved at the
+bandwidth of a large copy, and the operations at the rate of a large matrix product, both measured on the same card in
+the same run. Bytes of a core: input and output. Bytes of a network: input, output, weights, and for each block its
+features read and written once. Operations of a network: the published way of counting.
 
 ``--device cpu`` (with TRITON_INTERPRET=1 for Triton) runs the same steps on tiny sizes, to test this program; its times
 mean nothing.
@@ -41,6 +42,7 @@ from mambair_archs.blocks.residual import VSSBlock
 from mambair_archs.complexity import macs, parameters
 from mambair_cli.restoration.yardstick import YARDSTICK, edsr_baseline
 from mambair_kernels import CROSS_SCAN, chunked, dispatch
+from mambair_kernels.triton import fused
 
 NO_CARD = "This machine has no CUDA device that torch can use, so there is nothing to measure."
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -61,8 +63,11 @@ TINY = {
 ENOUGH = 2.0  # seconds spent on repeating a call
 GRAPHED = ("cuda", "triton", "cuda_port")  # others wait for the card, or copy
 PORT = "cuda_port"
+FUSED = "fused layers"
 SLOW = 1.0  # seconds of a call beyond which larger sizes are left out
-HEAD = f"{'':28}{'size':>5} {'type':5}{'backend':13}{'ms':>11}{'graph':>9}{'ratio':>9}{'of bound':>10}{'MiB':>10}"
+LONG = 0.1  # seconds of a call beside which launches do not matter
+COLUMNS = ("first s", "ms", "graph", "ratio", "of bound", "MiB")
+HEAD = f"{'':28}{'size':>5} {'type':5}{'backend':13}" + "".join(f"{column:>10}" for column in COLUMNS)
 Row = dict[str, Any]
 
 
@@ -77,11 +82,15 @@ class Card:
         self.flops = {name: self._flops(size, dtype) for name, dtype in TYPES.items()}
         source = torch.ones(size, size, device=device)
         target = torch.empty_like(source)
-        self.bandwidth = 2 * source.nbytes / self.seconds(lambda: target.copy_(source))
+        self.bandwidth = 2 * source.nbytes / self._warm(lambda: target.copy_(source))
 
     def _flops(self, size: int, dtype: torch.dtype) -> float:
         a, b = torch.ones(2, size, size, device=self.device, dtype=dtype).unbind()
-        return 2 * size**3 / self.seconds(lambda: a @ b)
+        return 2 * size**3 / self._warm(lambda: a @ b)
+
+    def _warm(self, run: Callable[[], Any]) -> float:
+        run()
+        return self.seconds(run)
 
     def describe(self) -> Row:
         """What ran, for the report."""
@@ -89,17 +98,17 @@ class Card:
         return {"card": name, "torch": torch.__version__, "bandwidth": self.bandwidth, "flops": self.flops}
 
     def seconds(self, run: Callable[[], Any]) -> float:
-        """Median time of a call, after one to warm up and compile; fewer calls once they have taken two seconds."""
+        """Median time of a call that has been made before; fewer calls once they have taken two seconds."""
         times: list[float] = []
-        for _ in range(self.repeats + 1):
+        for _ in range(self.repeats):
             self.wait()
             started = time.perf_counter()
             run()
             self.wait()
             times.append(time.perf_counter() - started)
-            if sum(times[1:]) > ENOUGH:
+            if sum(times) > ENOUGH:
                 break
-        return statistics.median(times[1:])
+        return statistics.median(times)
 
     def replayed(self, run: Callable[[], Any]) -> float | None:
         """Median time of a call as a CUDA graph; None where there are none."""
@@ -108,6 +117,7 @@ class Card:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             run()
+        graph.replay()
         return self.seconds(graph.replay)
 
     def wait(self) -> None:
@@ -115,13 +125,15 @@ class Card:
         if self.cuda:
             torch.cuda.synchronize(self.device)
 
-    def peak(self, run: Callable[[], Any]) -> int:
-        """Largest memory in use during a call, in bytes; 0 where torch does not count it."""
-        if not self.cuda:
-            return 0
-        torch.cuda.reset_peak_memory_stats(self.device)
+    def first(self, run: Callable[[], Any]) -> tuple[float, int]:
+        """Time of a call that may have to compile, and the largest memory in use; 0 where torch does not count it."""
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        started = time.perf_counter()
         run()
-        return torch.cuda.max_memory_allocated(self.device)
+        self.wait()
+        took = time.perf_counter() - started
+        return took, torch.cuda.max_memory_allocated(self.device) if self.cuda else 0
 
     def bound(self, moved: float, operations: float, dtype: str) -> float:
         """Seconds that no program can beat."""
@@ -175,6 +187,9 @@ def check(card: Card) -> Iterator[Row]:
         errors = {dtype: deviation(card, backend, tensors, dtype) for dtype in TYPES}
         passed = all(errors[dtype] <= TOLERANCE[dtype] for dtype in TYPES)
         yield {"backend": backend.name, "errors": errors, "passed": passed}
+    if "triton" in usable(card.device):
+        error = fused.deviation(card.device)
+        yield {"backend": FUSED, "errors": {"fp32": error}, "passed": error <= TOLERANCE["fp32"]}
     if card.cuda:
         image = [each.to(card.device) for each in tensors[:-1]]
         port: Callable[..., Tensor] = cuda_port.scan_2d
@@ -198,9 +213,11 @@ def deviation(card: Card, backend: dispatch.Backend, tensors: list[Tensor], dtyp
 def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[], Any]]) -> Iterator[Row]:
     """One row per backend, the one that others are compared with first; one that runs out of memory says so."""
     names = usable(card.device)
+    if card.cuda and len(names) > 1:
+        names.remove("chunked")
     if row["what"] == "core" and card.cuda and "mamba_ssm" not in names:
         names = [*names, PORT]
-    baseline = next(name for name in ("mamba_ssm", PORT, "chunked") if name in names)
+    baseline = next(name for name in ("mamba_ssm", PORT, "triton", "chunked") if name in names)
     compared: float | None = None
     for backend in sorted(names, key=lambda name: name != baseline):
         key = (row["what"], row["name"], backend)
@@ -218,13 +235,16 @@ def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[
 
 def measure(card: Card, backend: str, what: str, runs: Callable[[str], Callable[[], Any]]) -> Row:
     """Time and peak memory of one backend; None where memory does not suffice."""
-    graph = card.replayed if what == "stock" or (what != "training" and backend in GRAPHED) else lambda _: None
+    graphed = what == "stock" or (what != "training" and backend in GRAPHED)
     with using(backend):
         try:
             run = runs(backend)
-            return {"seconds": card.seconds(run), "peak_bytes": card.peak(run), "graph_seconds": graph(run)}
+            first, peak = card.first(run)
+            seconds = card.seconds(run)
+            graph = card.replayed(run) if graphed and seconds < LONG else None
+            return {"seconds": seconds, "peak_bytes": peak, "graph_seconds": graph, "first_seconds": first}
         except torch.OutOfMemoryError:
-            return {"seconds": None, "peak_bytes": None, "graph_seconds": None}
+            return dict.fromkeys(("seconds", "peak_bytes", "graph_seconds", "first_seconds"))
 
 
 def cores(card: Card, name: str, sizes: list[int]) -> Iterator[Row]:
@@ -329,13 +349,18 @@ def training(card: Card, size: int, batch: int) -> Iterator[Row]:
 def line(row: Row) -> str:
     """A row as text."""
     head = f"{row['what']:9}{row['name']:19}{row['size']:>5} {row['type']:5}{row['backend']:13}"
-    if row["seconds"] is None:
+    seconds, graph = row["seconds"], row["graph_seconds"]
+    if seconds is None:
         return f"{head}   out of memory"
-    ratio = f"{row['ratio']:.2f}x" if row.get("ratio") else ""
-    share = f"{row['bound'] / row['seconds']:.1%}" if row.get("bound") else ""
-    memory = f"{row['peak_bytes'] / 2**20:.0f}"
-    graph = "" if row["graph_seconds"] is None else f"{row['graph_seconds'] * 1e3:.3f}"
-    return f"{head}{row['seconds'] * 1e3:>11.3f}{graph:>9}{ratio:>9}{share:>10}{memory:>10}"
+    cells = [
+        f"{row['first_seconds']:.1f}",
+        f"{seconds * 1e3:.3f}",
+        "" if graph is None else f"{graph * 1e3:.3f}",
+        f"{row['ratio']:.2f}x" if row.get("ratio") else "",
+        f"{row['bound'] / min(seconds, graph or seconds):.1%}" if row.get("bound") else "",
+        f"{row['peak_bytes'] / 2**20:.0f}",
+    ]
+    return head + "".join(f"{cell:>10}" for cell in cells)
 
 
 def main() -> int:
@@ -376,16 +401,27 @@ def main() -> int:
 
 def tables(card: Card, quick: bool) -> Iterator[Row]:
     """All rows in the order of worth."""
-    sizes, larger = ([3], []) if card.tiny else ([64, 256], [] if quick else [128, 512, 1024])
-    yield from cores(card, "light", sizes)
-    yield from networks(card, "light", sizes)
-    yield from stock(card, sizes)
+    if card.tiny:
+        small, medium, large, rest = [3], [3], [], []
+    else:
+        small, medium, large, rest = [64], [256], [1024], [128, 512]
+    if quick:
+        large, rest = [], []
+    yield from cores(card, "light", medium + small)
+    yield from networks(card, "light", medium + small)
+    yield from cores(card, "classic", medium)
+    yield from networks(card, "classic", medium)
+    yield from networks(card, "light", large)
+    yield from networks(card, "light", [2 * size for size in large], ["bf16"])
     yield from training(card, *((3, 1) if card.tiny else (64, 8)))
-    yield from cores(card, "light", larger)
-    yield from cores(card, "classic", [*sizes, *larger])
-    yield from networks(card, "light", larger)
-    yield from networks(card, "classic", [*sizes, *larger])
-    yield from networks(card, "light", [2048] if larger else [], ["bf16"])
+    yield from stock(card, medium + small)
+    yield from networks(card, "classic", large, ["bf16"])
+    yield from cores(card, "light", large)
+    yield from cores(card, "classic", small + large)
+    yield from networks(card, "classic", small)
+    for name in CORES:
+        yield from cores(card, name, rest)
+        yield from networks(card, name, rest)
 
 
 def record(report: Row, table: str, row: Row, file: Path | None) -> None:

@@ -2,7 +2,10 @@
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +42,8 @@ def test_it_stops_when_its_time_is_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--device", "cpu", "--seconds", "0", "--json", str(tmp_path / "report.json")) == 0
-    assert len(json.loads((tmp_path / "report.json").read_text())["rows"]) == 1
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert [(row["what"], row["name"]) for row in rows] == [("core", "light")]
     assert "were not measured" in capsys.readouterr().err
 
 
@@ -47,3 +51,40 @@ def test_a_wrong_backend_ends_the_run(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(dispatch.BACKENDS[0].module, "scan_2d", lambda *a: 1.1 * chunked.scan_2d(*a))
     assert run(monkeypatch, "--device", "cpu") == 1
     assert "nothing was measured" in capsys.readouterr().err
+
+
+def test_rows_come_in_the_order_of_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a card is asked first, should its time not suffice for all."""
+
+    def note(what: str) -> Any:
+        return lambda card, name, sizes, types=tuple(gpu.TYPES): ((what, name, *each) for each in product(sizes, types))
+
+    monkeypatch.setattr(gpu, "cores", note("core"))
+    monkeypatch.setattr(gpu, "networks", note("network"))
+    monkeypatch.setattr(gpu, "stock", lambda card, sizes: (("stock",) for _ in sizes))
+    monkeypatch.setattr(gpu, "training", lambda card, size, batch: [("training",)])
+    rows: list[Any] = list(gpu.tables(SimpleNamespace(tiny=False), quick=False))  # type: ignore[arg-type]
+    assert len(set(rows)) == len(rows) - 1  # of stock there are two sizes
+    wanted = [
+        ("core", "light", 256, "fp32"),
+        ("network", "light", 256, "fp32"),
+        ("core", "classic", 256, "fp32"),
+        ("network", "light", 1024, "fp32"),
+        ("network", "light", 2048, "bf16"),
+        ("training",),
+        ("stock",),
+        ("network", "classic", 1024, "bf16"),
+    ]
+    assert [rows.index(row) for row in wanted] == sorted(rows.index(row) for row in wanted)
+    quick: list[Any] = list(gpu.tables(SimpleNamespace(tiny=False), quick=True))  # type: ignore[arg-type]
+    assert {row[2] for row in quick if len(row) > 2} == {64, 256}
+
+
+def test_a_row_as_text() -> None:
+    """The share of the bound is that of the faster way of calling."""
+    row = {"what": "core", "name": "light", "size": 256, "type": "fp32", "backend": "cuda", "seconds": 4e-4}
+    more = {"graph_seconds": 2.4e-4, "first_seconds": 1.3, "bound": 1.2e-4, "ratio": 5.84, "peak_bytes": 3 << 20}
+    assert gpu.line({**row, **more}).split()[5:] == ["1.3", "0.400", "0.240", "5.84x", "50.0%", "3"]
+    assert gpu.line({**row, **more, "seconds": None}).endswith("out of memory")
+    assert gpu.HEAD.split()[3:] == ["first", "s", "ms", "graph", "ratio", "of", "bound", "MiB"]
+    assert len(gpu.HEAD) == len(gpu.line({**row, **more}))
