@@ -7,11 +7,12 @@
 
 namespace mambair {
 
-// As many accumulators as the registers hold: PIXELS x COLUMNS, plus one row of the matrix.
-#if defined(__AVX512F__)
-constexpr int PIXELS = 8, COLUMNS = 3;
+// As many accumulators as the registers hold: PIXELS x COLUMNS, plus one row of the matrix and one value.
+constexpr int COLUMNS = 3;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int PIXELS = 8;
 #else
-constexpr int PIXELS = 4, COLUMNS = 2;
+constexpr int PIXELS = 4;
 #endif
 
 template <int ROWS, int WIDTH>
@@ -23,11 +24,14 @@ void project_tile(const float* x, int64_t channels, const Vec* matrix, int64_t v
         for (int j = 0; j < WIDTH; j++) sum[i][j] = Vec{};
 #pragma GCC unroll 2
     for (int64_t c = 0; c < channels; c++) {
+        Vec weights[WIDTH];
 #pragma GCC unroll 8
-        for (int j = 0; j < WIDTH; j++) {
-            const Vec weight = matrix[c * vectors + j];
+        for (int j = 0; j < WIDTH; j++) weights[j] = matrix[c * vectors + j];
 #pragma GCC unroll 8
-            for (int i = 0; i < ROWS; i++) sum[i][j] += x[i * channels + c] * weight;
+        for (int i = 0; i < ROWS; i++) {
+            const Vec value = broadcast(x[i * channels + c]);
+#pragma GCC unroll 8
+            for (int j = 0; j < WIDTH; j++) sum[i][j] += value * weights[j];
         }
     }
 #pragma GCC unroll 8

@@ -27,7 +27,8 @@ typedef float Vec __attribute__((vector_size(VEC_BYTES)));
 typedef int32_t IntVec __attribute__((vector_size(VEC_BYTES)));
 typedef float LooseVec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
 
-inline Vec broadcast(float value) { return Vec{} + value; }
+// Less zero, which compilers leave out; adding zero would turn -0 into 0, so that they have to do it.
+inline Vec broadcast(float value) { return value - Vec{}; }
 
 inline Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
 
