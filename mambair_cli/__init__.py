@@ -74,6 +74,7 @@ def restore(
         width: of the result in pixels; alone it keeps the proportions.
         height: of the result in pixels; alone it keeps the proportions.
         strength: share of the result in a blend with the input, which is interpolated if the model enlarges; 0 to 1.
+            Above 1, to 2, a dehazer takes away more, and light haze too.
         sigma: how strong the noise is, as a standard deviation of 255, for a blind denoiser that leaves grain; takes
             twice the time. Default: what the model sees.
         wrap: ``x``, ``y`` or ``xy`` if the picture goes on at the opposite edge along these axes, as a texture does.

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+STRONGEST = 2.0
+"""The largest strength there is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -12,6 +15,7 @@ class Task:
         text: its help.
         example: what follows the command's name in an example.
         suffix: what is appended to the name of a result; None: the size.
+        strongest: the largest strength; above 1 more is done than the network would do by itself.
         estimated: whether it is worth knowing how noisy or compressed a picture is.
     """
 
@@ -19,6 +23,7 @@ class Task:
     text: str
     example: str = "photo.jpg"
     suffix: str | None
+    strongest: float = 1.0
     estimated: bool = False
 
     @property
@@ -36,7 +41,7 @@ TASKS = (
     ),
     Task(name="denoise", text="Remove noise from pictures.", suffix="_denoised", estimated=True),
     Task(name="dejpeg", text="Remove JPEG artefacts from pictures.", suffix="_dejpeg", estimated=True),
-    Task(name="dehaze", text="Remove haze from pictures.", suffix="_dehazed"),
+    Task(name="dehaze", text="Remove haze from pictures.", suffix="_dehazed", strongest=STRONGEST),
 )
 """All tasks, in the order of the help."""
 

@@ -31,6 +31,9 @@ THINNEST = 0.05
 CLEAR, BRIGHT, HAZY = 2.0, 2.0, 2.0
 """Before training, 89 % of the light gets through, the airlight is 0.88, and 88 % of the change is made."""
 
+INSISTING = 16.0
+"""Of the logit of there being haze, at a strength of 2."""
+
 RADIUS, FLAT = 2, 1e-3
 """Of the refinement: window in cells, and variance of luma without edges."""
 
@@ -113,11 +116,13 @@ class MambaIRDehaze(Network):
         size = view_size(height, width, self.global_view)
         return image if size == (height, width) else F.adaptive_avg_pool2d(image, size)
 
-    def look(self, view: Tensor) -> Tensor:
+    def look(self, view: Tensor, strength: float = 1.0) -> Tensor:
         """What :meth:`apply_view` has to know of a picture.
 
         Args:
             view: (batch, 3, height, width), the whole picture as :meth:`reduced` makes it.
+            strength: from 1 to 2: how many times the change is made; and the higher, the sooner a picture of which it
+                is not sure is taken for hazy.
 
         Returns:
             (batch, 8, rows, columns): slopes and offsets, in luma, of k and b at half the resolution of the view.
@@ -126,7 +131,7 @@ class MambaIRDehaze(Network):
             raise ValueError(f"expected (batch, 3, height, width), got {tuple(view.shape)}")
         x = pad_to_multiple(view.permute(0, 2, 3, 1), self.multiple, repeat_edge=True)
         maps, presence = self._maps(x)
-        maps = maps.permute(0, 3, 1, 2)
+        maps, presence = maps.permute(0, 3, 1, 2), (presence + INSISTING * (strength - 1)).sigmoid() * strength
         through = THINNEST + (1 - THINNEST) * maps[:, :1].sigmoid()
         added = presence[:, :, None, None] * (1 / through - 1)
         coefficients = torch.cat([1 + added, -added * maps[:, 1:].sigmoid()], 1)
@@ -148,7 +153,7 @@ class MambaIRDehaze(Network):
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, height, width, 3) to what becomes t and A, (batch, height / 2, width / 2, 4), and presence of haze.
 
-        The latter is (batch, 1), in [0, 1].
+        The latter is (batch, 1), a logit.
         """
         extremes = _extremes(x)
         features = [F.gelu(self.stem(torch.cat([self.unshuffle(x), extremes], -1)))]
@@ -163,7 +168,7 @@ class MambaIRDehaze(Network):
     def _presence(self, coarsest: Tensor) -> Tensor:
         cells = coarsest.flatten(1, 2)
         presence: Tensor = self.presence(torch.cat([cells.mean(1), cells.amax(1)], -1))
-        return presence.sigmoid()
+        return presence
 
     def _run(self, blocks: nn.Module, x: Tensor) -> Tensor:
         assert isinstance(blocks, nn.ModuleList)

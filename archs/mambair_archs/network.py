@@ -69,8 +69,11 @@ class Place:
 class GlobalView(Protocol):
     """A network that sees a reduced copy of the whole picture before it restores regions of it."""
 
-    def look(self, view: Tensor) -> Tensor:
-        """What the regions have to know of the picture, from its view (batch, channels, height, width)."""
+    def look(self, view: Tensor, strength: float = 1.0) -> Tensor:
+        """What the regions have to know of the picture, from its view (batch, channels, height, width).
+
+        A ``strength`` above 1 asks for more than the network would do by itself.
+        """
         ...
 
     def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:

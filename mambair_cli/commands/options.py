@@ -8,7 +8,7 @@ import typer
 
 from ..images import formats
 from ..images.formats import MAX_PIXELS
-from ..tasks import Task
+from ..tasks import STRONGEST, Task
 
 MODEL, SIZE, QUALITY, OUTPUT, MANY = "Model and device", "Size", "Quality", "Files", "Many files"
 CLIPS = "Clips"
@@ -117,8 +117,8 @@ Strength = Annotated[
     typer.Option(
         "--strength",
         min=0,
-        max=1,
-        help="How much of the change is applied: 0 nothing (plain interpolation), 0.5 half, 1 all.",
+        max=STRONGEST,
+        help="How much of the change is applied: 0 nothing (plain interpolation), 0.5 half, 1 all; for haze, to 2.",
         rich_help_panel=QUALITY,
     ),
 ]

@@ -119,7 +119,7 @@ def prepare(
 
     poor = catalog.for_poor(name) if model in (None, FAST, BEST) else None
     from ..restoration.memory import keep_freed_memory
-    from ..restoration.model import check_precision, settings
+    from ..restoration.model import check_precision, check_strength, settings
     from ..restoration.picture import Run
     from ..restoration.plan import Naming, ending
     from ..weights.loader import load
@@ -132,6 +132,7 @@ def prepare(
     if len(devices) > 1 and not loaded.autocast:
         raise UsageError(f"{name} is run by onnxruntime, not by several devices.", "Leave out --device.")
     check_precision(loaded, choices.precision)
+    check_strength(loaded, choices.strength)
     check_model(console, loaded, task.name, choices)
     if cluster is None:
         _check_backends(devices, loaded)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..images.formats import MAX_PIXELS
+from ..tasks import STRONGEST
 from . import sizes
 from .sizes import Shape
 
@@ -24,7 +25,8 @@ class Choices:
         scale: enlargement of the result; None: the model's.
         width: of the result in pixels; None: in proportion.
         height: of the result in pixels; None: in proportion.
-        strength: share of the result in a blend with the input, 0 to 1.
+        strength: share of the result in a blend with the input, 0 to 1; above 1, to :data:`STRONGEST`, more haze is
+            taken away, and light haze too.
         sigma: standard deviation of the noise to be taken away, of 255; None: what a denoiser sees by itself.
         wrap: axes along which the picture goes on at the opposite edge: ``none``, ``x``, ``y`` or ``xy``.
         compare: write a picture of input and result side by side, too.
@@ -66,8 +68,10 @@ class Choices:
     def __post_init__(self) -> None:
         if self.wrap not in WRAPS:
             raise UsageError(f"A picture cannot be wrapped along {self.wrap}.", f"Use {', '.join(WRAPS)}.")
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"A strength of {self.strength:g} is not between 0 and 1.", "Give a number from 0 to 1.")
+        if not 0 <= self.strength <= STRONGEST:
+            raise UsageError(
+                f"A strength of {self.strength:g} is not between 0 and {STRONGEST:g}.", "Give a number from 0 to 1."
+            )
         if self.sigma is not None and not 0 < self.sigma <= 255:
             raise UsageError(f"Noise of sigma {self.sigma:g} is not between 0 and 255.", "Give 5, 10 or 15, say.")
 

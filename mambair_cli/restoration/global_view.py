@@ -30,22 +30,23 @@ class Viewing:
 
     Attributes:
         network: the one that looks and applies.
+        strength: what that of a look is multiplied with.
         looking: what ``look`` becomes.
         applying: what the function that restores regions becomes.
     """
 
     network: GlobalView
+    strength: float
     looking: Callable[[Plain], Plain]
     applying: Callable[[Plain], Plain]
     _known: tuple[Any, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        self._look = self.looking(self.network.look)
         self._apply = self.applying(lambda region: self.network.apply_view(region, *self._known))
 
-    def look(self, view: Tensor) -> Tensor:
+    def look(self, view: Tensor, strength: float = 1.0) -> Tensor:
         """See :class:`GlobalView`."""
-        return self._look(view)
+        return self.looking(lambda view: self.network.look(view, strength * self.strength))(view)
 
     def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:
         """See :class:`GlobalView`."""

@@ -48,13 +48,15 @@ def applied(model: Model, choices: Choices, report: Report, noise: Noise | None 
         UsageError: the model does not go with the precision.
     """
     check_precision(model, choices.precision)
+    check_strength(model, choices.strength)
     average = symmetries.ensemble if choices.ensemble else _as_it_is
     precision, strength = choices.precision, choices.strength
     if model.descriptor.global_view:
         assert isinstance(model.network, GlobalView)
         # The result is linear in what is seen, so that the mean of the views gives the mean of the results. What is
         # seen is divided by the little light that gets through the haze, which takes full precision.
-        return Viewing(model.network, average, lambda apply: blended(mixed(apply, precision, report), strength))
+        more, share = max(strength, 1.0), min(strength, 1.0)
+        return Viewing(model.network, more, average, lambda apply: blended(mixed(apply, precision, report), share))
     network = average(mixed(graphed(model.network), precision, report))
     if noise is not None:
         return Told(network, noise, lambda denoiser: blended(denoiser, strength))
@@ -74,6 +76,19 @@ def blended(network: Network, strength: float, scale: int = 1) -> Network:
         return plain if strength == 0 else plain + strength * (network(x) - plain)
 
     return run
+
+
+def check_strength(model: Model, strength: float) -> None:
+    """Refuse to ask a network for more than it does.
+
+    Raises:
+        UsageError: it is asked for.
+    """
+    if strength > 1 and not model.descriptor.global_view:
+        raise UsageError(
+            f"{model.name} cannot do more than all of its change, which is a strength of 1.",
+            "Give a number from 0 to 1; above that is for haze.",
+        )
 
 
 def check_sigma(model: Model) -> None:

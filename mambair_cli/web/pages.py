@@ -9,7 +9,7 @@ from nicegui import events, ui
 
 from ..errors import MambairError
 from ..images import formats
-from ..tasks import TASKS
+from ..tasks import TASKS, get
 from ..weights import catalog
 from .service import Given, Order, Service, State, Ticket
 
@@ -98,8 +98,8 @@ class Page:
                 sizes = ui.toggle({scale: f"{scale} x" for scale in scales}).bind_value(self, "scale").props("no-caps")
             with ui.row().classes("items-center gap-4 w-full no-wrap"):
                 ui.label("Strength")
-                slider = ui.slider(min=0, max=1, step=0.05).bind_value(self, "strength").classes("grow max-w-md")
-                ui.label().bind_text_from(slider, "value", lambda value: f"{value:.0%}")
+                self.slider = ui.slider(min=0, max=1, step=0.05).bind_value(self, "strength").classes("grow max-w-md")
+                ui.label().bind_text_from(self.slider, "value", lambda value: f"{value:.0%}")
             ui.label("Below 100%, a share of the picture stays as it was.").classes("text-xs opacity-70")
             with ui.row().classes("items-center gap-4") as self.noise:
                 ui.label("Grain that stays")
@@ -116,12 +116,15 @@ class Page:
     @property
     def enlarges(self) -> bool:
         """Whether the chosen task does."""
-        return next(task.enlarges for task in TASKS if task.name == self.task)
+        return get(self.task).enlarges
 
     def _chosen(self) -> None:
         """Offer what goes with the task."""
         self.sizes.set_visibility(self.enlarges)
         self.noise.set_visibility(self.task == "denoise")
+        strongest = get(self.task).strongest
+        self.slider.props(f"max={strongest:g}")
+        self.strength = min(self.strength, strongest)
         known = catalog.select(self.task, self.scale if self.enlarges else None)
         names = {each.name: f"{each.name}{f' ({each.note})' if each.note else ''}" for each in known if each.installed}
         self.models.set_options({AUTOMATIC: "Chosen to fit each picture"} | names, value=AUTOMATIC)

@@ -66,7 +66,7 @@ class Order:
         task: a name of :data:`mambair_cli.tasks.TASKS`.
         model: a name of the catalogue; None: the default for task and scale.
         scale: enlargement; None: the model's. Only for tasks that enlarge.
-        strength: share of the result in a blend with the input, 0 to 1.
+        strength: share of the result in a blend with the input, 0 to 1; above 1 it takes away more haze.
         sigma: standard deviation of the noise, of 255; None: what the model sees. Only for denoising.
     """
 
@@ -203,6 +203,10 @@ class Service:
             raise UsageError(f"The task {task.name} keeps the size.", "Leave out the scale.")
         if order.sigma is not None and task.name != "denoise":
             raise UsageError(f"The task {task.name} takes no noise away.", "Leave out sigma.")
+        if order.strength > task.strongest:
+            raise UsageError(
+                f"A strength of {order.strength:g} is not between 0 and {task.strongest:g}.", "Give a smaller one."
+            )
         Choices(strength=order.strength, sigma=order.sigma)  # refuses now what it would refuse later
         name = order.model or default_model(order.task, order.scale)
         entry = catalog.by_name(name)

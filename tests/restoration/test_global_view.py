@@ -1,5 +1,7 @@
 """One look at the whole picture, then tiles: the result is that of the whole, bit for bit."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -30,9 +32,9 @@ class LooksSmall(MambaIRDehaze):
         self.looks, self.regions = 0, 0
         torch.nn.init.normal_(self.output.weight, std=0.2)
 
-    def look(self, view: Tensor) -> Tensor:
+    def look(self, view: Tensor, strength: float = 1.0) -> Tensor:
         self.looks += 1
-        return super().look(view)
+        return super().look(view, strength)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +154,27 @@ def test_strength_blends_with_the_input(loaded: Model, tile: int, rng: np.random
     half, full = (apply(pixels, loaded, tile=tile, strength=strength) for strength in (0.5, 1.0))
     assert np.abs(full - pixels).max() > 0.01
     np.testing.assert_allclose(half, (pixels + full) / 2, atol=1e-6)
+
+
+def test_more_strength_takes_more_away(loaded: Model, rng: np.random.Generator) -> None:
+    pixels = picture(rng) / 4 + 0.5
+    changes = [float(np.abs(apply(pixels, loaded, strength=strength) - pixels).mean()) for strength in (1, 1.2, 1.5, 2)]
+    assert changes == sorted(changes)
+    assert changes[3] > 1.5 * changes[0]
+
+
+def test_a_picture_in_doubt_is_hazy_to_who_insists(network: LooksSmall, rng: np.random.Generator) -> None:
+    view = torch.from_numpy(picture(rng)).permute(2, 0, 1)[None] / 4 + 0.5
+
+    def looked(logit: float, strength: float = 1.0) -> Tensor:
+        doubtful = copy.deepcopy(network)
+        torch.nn.init.constant_(doubtful.presence.bias, logit)
+        state: Tensor = doubtful.look(view, strength)
+        return state
+
+    none, full = looked(-1e4), looked(2)
+    assert (looked(-6) - none).abs().max() < 0.01 * (full - none).abs().max()
+    torch.testing.assert_close(looked(-6, 1.5), none + 1.5 * (full - none), rtol=1e-3, atol=1e-3)
 
 
 def test_with_all_symmetries_turning_the_input_turns_the_output(loaded: Model, rng: np.random.Generator) -> None:
