@@ -39,19 +39,21 @@ struct LinearScratch {
 // Contiguous rows times silu(gate). A gate is often every second half of a wider row, which the processor's own
 // prefetchers do not follow: the next block of pixels is asked for here.
 inline void apply_gate(const LinearArguments& job, int64_t start, int64_t count, float* to) {
-    for (int64_t c = 0; c < job.in; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.in - c));
+    const int64_t in = job.in, stride = job.gate_stride;
+    const float* gates = job.gate + start * stride;
+    for (int64_t c = 0; c < in; c += LANES) {
+        const int lanes = static_cast<int>(std::min<int64_t>(LANES, in - c));
         for (int64_t p = 0; p < count; p += 4) {
             const int pixels = static_cast<int>(std::min<int64_t>(4, count - p));
             Vec gate[4] = {};
             for (int i = 0; i < pixels; i++) {
-                const float* from = job.gate + (start + p + i) * job.gate_stride + c;
-                __builtin_prefetch(from + PIXEL_BLOCK * job.gate_stride);
+                const float* from = gates + (p + i) * stride + c;
+                __builtin_prefetch(from + PIXEL_BLOCK * stride);
                 gate[i] = load_part(from, lanes);
             }
             silu<4>(gate);
             for (int i = 0; i < pixels; i++) {
-                float* value = to + (p + i) * job.in + c;
+                float* value = to + (p + i) * in + c;
                 store_part(value, load_part(value, lanes) * gate[i], lanes);
             }
         }
@@ -70,16 +72,21 @@ inline void prepare_rows(const LinearArguments& job, int64_t start, int64_t coun
     if (job.gate != nullptr) apply_gate(job, start, count, to);
 }
 
+// Copies of what is pointed to, here and below: what is stored might be anything, so that the compiler would read all
+// else anew.
 inline void finish_row(const LinearArguments& job, int64_t pixel, const float* from) {
     const float* residual = job.residual == nullptr ? nullptr : job.residual + pixel * job.out;
-    float* to = job.y + pixel * job.out;
-    for (int64_t c = 0; c < job.out; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.out - c));
+    const float *bias = job.bias, *scales = job.scale;
+    const int64_t out = job.out;
+    const Activation activation = static_cast<Activation>(job.activation);
+    float* to = job.y + pixel * out;
+    for (int64_t c = 0; c < out; c += LANES) {
+        const int lanes = static_cast<int>(std::min<int64_t>(LANES, out - c));
         Vec value[1] = {load(from + c)};
-        if (job.bias != nullptr) value[0] += load_part(job.bias + c, lanes);
-        activate<1>(static_cast<Activation>(job.activation), value);
+        if (bias != nullptr) value[0] += load_part(bias + c, lanes);
+        activate<1>(activation, value);
         if (residual != nullptr) {
-            const Vec scale = job.scale == nullptr ? broadcast(1.0f) : load_part(job.scale + c, lanes);
+            const Vec scale = scales == nullptr ? broadcast(1.0f) : load_part(scales + c, lanes);
             value[0] += load_part(residual + c, lanes) * scale;
         }
         store_part(to + c, value[0], lanes);

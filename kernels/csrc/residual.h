@@ -34,13 +34,16 @@ inline void gated_residual(const ResidualArguments& job) {
     parallel_shares(job.images * blocks, static_cast<int>(job.threads), [&](int64_t i, int) {
         const int64_t image = i / blocks, first = i % blocks * RESIDUAL_BLOCK;
         const int64_t last = std::min(first + RESIDUAL_BLOCK, job.pixels);
-        const float* gates = job.gate + image * job.channels;
-        for (int64_t p = image * job.pixels + first; p < image * job.pixels + last; p++)
-            for (int64_t c = 0; c < job.channels; c += LANES) {
-                const int lanes = static_cast<int>(std::min<int64_t>(LANES, job.channels - c));
-                const int64_t at = p * job.channels + c;
-                const Vec kept = load_part(job.x + at, lanes) * load_part(job.scale + c, lanes);
-                store_part(job.y + at, kept + load_part(job.features + at, lanes) * load_part(gates + c, lanes), lanes);
+        // Copies: what is stored might be anything, so that the compiler would read all else anew.
+        const int64_t channels = job.channels;
+        const float *scale = job.scale, *gates = job.gate + image * channels, *x = job.x, *features = job.features;
+        float* y = job.y;
+        for (int64_t p = image * job.pixels + first, end = image * job.pixels + last; p < end; p++)
+            for (int64_t c = 0; c < channels; c += LANES) {
+                const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+                const int64_t at = p * channels + c;
+                const Vec kept = load_part(x + at, lanes) * load_part(scale + c, lanes);
+                store_part(y + at, kept + load_part(features + at, lanes) * load_part(gates + c, lanes), lanes);
             }
     });
 }

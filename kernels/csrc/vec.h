@@ -39,20 +39,30 @@ inline Vec load_part(const float* from, int count) {
     if (count >= LANES) return load(from);
 #if defined(__AVX512F__)
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+#elif defined(__AVX2__)
+    static constexpr int32_t lanes[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_maskload_ps(from, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes + LANES - count)));
 #else
     Vec value{};
-    std::memcpy(&value, from, static_cast<size_t>(count) * sizeof(float));
+#pragma GCC unroll 3
+    for (int at = 0, size = LANES / 2; size > 0; size /= 2)
+        if (count & size)
+            std::memcpy(reinterpret_cast<float*>(&value) + at, from + at, sizeof(float) * size), at += size;
     return value;
 #endif
 }
 
-// Writes the first `count` lanes and nothing beyond.
+// Writes the first `count` lanes and nothing beyond: halves, quarters and so on, as few processors write under a mask
+// fast, and copying a varying number of bytes is a call.
 inline void store_part(float* to, Vec value, int count) {
     if (count >= LANES) return store(to, value);
 #if defined(__AVX512F__)
     _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), value);
 #else
-    std::memcpy(to, &value, static_cast<size_t>(count) * sizeof(float));
+#pragma GCC unroll 3
+    for (int at = 0, size = LANES / 2; size > 0; size /= 2)
+        if (count & size)
+            std::memcpy(to + at, reinterpret_cast<const float*>(&value) + at, sizeof(float) * size), at += size;
 #endif
 }
 
