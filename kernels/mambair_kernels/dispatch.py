@@ -111,6 +111,8 @@ def select(device: torch.device, dtype: torch.dtype = torch.float32) -> Backend:
     """
     wanted = os.environ.get(VARIABLE)
     for backend in BACKENDS:
+        if not wanted and backend.devices and device.type not in backend.devices:
+            continue  # before anything is asked: every fused layer comes here
         if _eligible(backend, wanted):
             usable, reason = backend.accepts(device, dtype)
             if usable:

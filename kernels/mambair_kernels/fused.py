@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import dispatch
-from .cpu import native
 from .cpu.attention import attention, attention_op
 from .cpu.depthwise import MAX_KERNEL, depthwise, depthwise_op
 from .cpu.linear import linear as native_linear
@@ -21,6 +20,7 @@ from .cpu.residual import gated_residual as native_residual
 from .cpu.residual import gated_residual_op
 from .cpu.separable import Pair, separable, usable
 from .layout import CODES, Activation, check
+from .operations import choose_call
 from .triton import fused as card
 
 __all__ = [
@@ -151,7 +151,7 @@ def depthwise_conv2d(
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
     if _native(x, weight, bias) and weight.shape[-1] <= MAX_KERNEL:
-        run = native.choose_call(depthwise_op, depthwise, x)
+        run = choose_call(depthwise_op, depthwise, x)
         y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
     if _on_card(x, weight, bias) and weight.shape[-1] <= card.MAX_KERNEL:
@@ -243,7 +243,7 @@ def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> 
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
     if _native(x, scale, features, gate):
-        y: Tensor = native.choose_call(gated_residual_op, native_residual, x)(x, scale, features, gate)
+        y: Tensor = choose_call(gated_residual_op, native_residual, x)(x, scale, features, gate)
         return y
     if _on_card(x, scale, features, gate):
         return card.gated_residual(x, scale, features, gate)
@@ -270,7 +270,7 @@ def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
     check("bias", bias, len(bias), heads, tokens, tokens)
     check("qkv", qkv, batch, rows, columns, tokens, 3, heads, head_dim)
     if _native(qkv, bias) and not (torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)):
-        y: Tensor = native.choose_call(attention_op, attention, qkv)(qkv, bias)
+        y: Tensor = choose_call(attention_op, attention, qkv)(qkv, bias)
         return y
     if len(bias) == 1:
         return _attend(qkv, bias)
@@ -294,9 +294,12 @@ def _attend(qkv: Tensor, bias: Tensor) -> Tensor:
 
 def _native(*tensors: Tensor | None) -> bool:
     """Whether all are float32 on a CPU, there is something to do, and the native scan would be chosen."""
+    x = tensors[0]
+    assert x is not None
+    if x.device.type != "cpu":
+        return False
     given = [tensor for tensor in tensors if tensor is not None]
     single = all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in given)
-    x = given[0]
     return single and x.numel() > 0 and dispatch.select(x.device, x.dtype).name == "cpu"
 
 
@@ -319,7 +322,7 @@ def _rows_at_a_time(x: Tensor, *tensors: Tensor | Pair) -> bool:
 
 
 def _run_linear(*arguments: Any) -> Tensor:
-    y: Tensor = native.choose_call(linear_op, native_linear, arguments[0])(*arguments)
+    y: Tensor = choose_call(linear_op, native_linear, arguments[0])(*arguments)
     return y
 
 

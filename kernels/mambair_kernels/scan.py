@@ -23,8 +23,9 @@ def _check_type(x: Tensor) -> None:
 
 def _full_precision(x: Tensor) -> AbstractContextManager[object]:
     """The state and what leads to it stay in float32 under autocast, which some devices (meta) do not know."""
-    if torch.amp.is_autocast_available(x.device.type):
-        return torch.autocast(x.device.type, enabled=False)
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
     return nullcontext()
 
 

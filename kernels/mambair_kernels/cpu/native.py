@@ -8,10 +8,8 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,16 +123,6 @@ class AttentionArguments(ctypes.Structure):
         *_members(INT, "batch rows columns tokens heads head_dim variants threads"),
         *_members(POINTER, "qkv bias y"),
     ]
-
-
-def choose_call(operation: Callable[..., Any], function: Callable[..., Any], x: Tensor) -> Callable[..., Any]:
-    """The function itself where torch need not know of it, else the operation that torch sees.
-
-    Without gradients, compiler and tensor subclasses there is nothing to record, and a small network spends a
-    twentieth of its time on the way through torch's dispatcher.
-    """
-    plain = type(x) is Tensor and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    return function if plain else operation
 
 
 def address(tensor: Tensor | None) -> int | None:

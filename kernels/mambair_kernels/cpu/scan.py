@@ -11,7 +11,18 @@ import torch
 from torch import Tensor
 
 from .. import paths as scan_paths
-from ..operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
+from ..operations import (
+    LEAVES,
+    Gradients,
+    ImageScan,
+    SequenceScan,
+    choose_call,
+    define,
+    dense,
+    single,
+    takes_image,
+    takes_sequences,
+)
 from . import native
 from .native import ImageArguments, SequenceArguments, address, available
 
@@ -27,7 +38,7 @@ def scan_2d(inputs: ImageScan) -> Tensor:
     Raises:
         ValueError: an index tensor points outside the image.
     """
-    run = native.choose_call(_scan_2d, _scan_image, inputs.x)
+    run = choose_call(_scan_2d, _scan_image, inputs.x)
     y: Tensor = run(ImageScan._make([*single(*inputs[:LEAVES]), *inputs[LEAVES:]]))
     return y.to(inputs.x.dtype)
 

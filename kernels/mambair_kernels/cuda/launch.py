@@ -12,8 +12,8 @@ from torch import Tensor
 from ..errors import BackendError
 from ..operations import ImageScan, dense
 from ..triton import fused
-from ..triton.job import launching
 from ..triton.launch import add_up, carry, launched
+from ..triton.launching import launching
 from . import driver
 
 SOURCE: Final = Path(__file__).with_name("scan.cu")

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .job import launching
+from .launching import launch
 from .scan import interpreted
 
 MAX_COLUMNS = 128  # of a matrix product: a row is held in registers
@@ -63,20 +63,31 @@ def works(device: torch.device) -> bool:
     if interpreted():
         return True
     try:
-        return deviation(device) < TOLERANCE
+        return max(deviation(device), deviation(device)) < TOLERANCE  # a kernel's first launch is not as the others
     except Exception:  # whatever a compiler fails with: torch's layers are used instead
         return False
 
 
 def serves(*tensors: Tensor | None) -> bool:
     """Whether tensors of a device on which Triton was chosen for scans are handled here: no gradients, no compiler."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(each.requires_grad for each in given)):
-        return False
-    alike = all(each.device == given[0].device and each.dtype in TYPES for each in given)
-    return alike and given[0].numel() > 0 and works(given[0].device)
+    x, recording = tensors[0], torch.is_grad_enabled()
+    assert x is not None
+    device = x.device
+    for each in tensors:  # one loop, as a network comes here a hundred times
+        if each is None:
+            continue
+        if each.device != device or each.dtype not in TYPES or (recording and each.requires_grad):
+            return False
+    return not torch.compiler.is_compiling() and x.numel() > 0 and works(device)
 
 
+@cache
+def _columns(outputs: int) -> int:
+    """Columns of a product at a time: as few as possible beyond the last, then as many as possible."""
+    return min((64, 32), key=lambda size: (-(-outputs // size) * size, -size))
+
+
+@cache
 def _pieces(columns: int) -> tuple[int, int]:
     """Powers of two, at least 16, that reach over so many columns: as few numbers beyond as two can do."""
     first = 1 << (columns.bit_length() - 1)
@@ -88,6 +99,8 @@ def _pieces(columns: int) -> tuple[int, int]:
 
 def _even(x: Tensor) -> tuple[Tensor, int]:
     """x, copied where its rows of the last dimension do not lie at one distance, and that distance."""
+    if x.is_contiguous():
+        return x, x.shape[-1]
     if x.stride(-1) == 1 or x.shape[-1] == 1:
         try:
             return x, x.view(-1, x.shape[-1]).stride(0)
@@ -111,24 +124,27 @@ def linear(
     from . import layers
 
     factor = _factor(x, weight)
-    kinds = [each.dtype for each in (residual, scale if residual is not None else None) if each is not None]
-    out = x.new_empty(*x.shape[:-1], len(weight), dtype=reduce(torch.promote_types, kinds, factor))
-    pixels, (first, rest) = x.numel() // x.shape[-1], _pieces(x.shape[-1])
+    columns_out, columns_in = weight.shape
+    kind = factor if residual is None else _promoted(factor, residual.dtype, factor if scale is None else scale.dtype)
+    out = x.new_empty(*x.shape[:-1], columns_out, dtype=kind)
+    pixels, (first, rest), columns = x.numel() // columns_in, _pieces(columns_in), _columns(columns_out)
     (x, stride), weight = _even(x), weight.contiguous()
     gate, gate_stride = (x, 0) if gate is None else _even(gate)
     added, added_stride = (x, 0) if residual is None else _even(residual)
     norm_weight, norm_bias = norm or (weight, weight)
     block = 64 if pixels >= 1 << 14 else 32  # enough programs for a small image
-    columns = min((64, 32), key=lambda size: (-(-len(weight) // size) * size, -size))
-    with launching(x):
-        layers.linear[(-(-pixels // block),)](
-            x, gate, norm_weight, norm_bias, weight, weight if bias is None else bias, added,
-            weight if scale is None else scale, out, pixels, eps,
-            K=weight.shape[1], N=len(weight), STRIDE_X=stride, STRIDE_GATE=gate_stride, STRIDE_RESIDUAL=added_stride,
-            NORM=norm is not None, GATE=gate_stride > 0, BIAS=bias is not None, ACTIVATION=activation,
-            RESIDUAL=residual is not None, SCALE=scale is not None, FACTOR=_triton_type(factor),
-            FIRST=first, REST=rest, BLOCK_M=block, BLOCK_N=columns, num_warps=4, num_stages=2,
-        )  # fmt: skip
+    launch(
+        layers.linear, (-(-pixels // block), 1, 1),
+        (x, gate, norm_weight, norm_bias, weight, weight if bias is None else bias, added,
+         weight if scale is None else scale, out),
+        (pixels, eps),
+        {"K": columns_in, "N": columns_out, "STRIDE_X": stride, "STRIDE_GATE": gate_stride,
+         "STRIDE_RESIDUAL": added_stride, "NORM": norm is not None, "GATE": gate_stride > 0,
+         "BIAS": bias is not None, "ACTIVATION": activation, "RESIDUAL": residual is not None,
+         "SCALE": scale is not None, "FACTOR": _triton_type(factor), "FIRST": first, "REST": rest,
+         "BLOCK_M": block, "BLOCK_N": columns},
+        num_warps=4, num_stages=2,
+    )  # fmt: skip
     return out
 
 
@@ -143,9 +159,15 @@ def _factor(x: Tensor, weight: Tensor) -> torch.dtype:
     """Type of a matrix product's factors and result."""
     if torch.is_autocast_enabled(x.device.type):
         return torch.get_autocast_dtype(x.device.type)
-    return torch.promote_types(x.dtype, weight.dtype)
+    return _promoted(x.dtype, weight.dtype)
 
 
+@cache
+def _promoted(*kinds: torch.dtype) -> torch.dtype:
+    return reduce(torch.promote_types, kinds)
+
+
+@cache
 def _triton_type(dtype: torch.dtype) -> Any:
     import triton.language as tl
 
@@ -159,12 +181,13 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, act
     batch, height, width, channels = x.shape
     out = x.new_empty(x.shape, dtype=_factor(x, weight))
     (x, stride), kernel = _even(x), weight.shape[-1]
-    with launching(x):
-        layers.depthwise[(-(-width * channels // BLOCK), -(-height // ROWS), batch)](
-            x, weight.contiguous(), weight if bias is None else bias, out, height, width,
-            CHANNELS=channels, STRIDE=stride, KERNEL=kernel, DILATION=dilation, BIAS=bias is not None,
-            ACTIVATION=activation, ROWS=ROWS, BLOCK=BLOCK, num_warps=4,
-        )  # fmt: skip
+    launch(
+        layers.depthwise, (-(-width * channels // BLOCK), -(-height // ROWS), batch),
+        (x, weight.contiguous(), weight if bias is None else bias, out), (height, width),
+        {"CHANNELS": channels, "STRIDE": stride, "KERNEL": kernel, "DILATION": dilation, "BIAS": bias is not None,
+         "ACTIVATION": activation, "ROWS": ROWS, "BLOCK": BLOCK},
+        num_warps=4,
+    )  # fmt: skip
     return out
 
 
@@ -172,11 +195,11 @@ def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> 
     """``x * scale + features * gate``."""
     from . import layers
 
-    kinds = (scale.dtype, features.dtype, gate.dtype)
-    out = torch.empty(x.shape, dtype=reduce(torch.promote_types, kinds, x.dtype), device=x.device)
-    with launching(x):
-        layers.gated_residual[(-(-x.numel() // RESIDUAL_BLOCK),)](
-            x.contiguous(), scale, features.contiguous(), gate.contiguous(), out, x.numel(), x[0, ..., 0].numel(),
-            CHANNELS=x.shape[-1], BLOCK=RESIDUAL_BLOCK, num_warps=4,
-        )  # fmt: skip
+    out = x.new_empty(x.shape, dtype=_promoted(x.dtype, scale.dtype, features.dtype, gate.dtype))
+    size = x.numel()
+    launch(
+        layers.gated_residual, (-(-size // RESIDUAL_BLOCK), 1, 1),
+        (x.contiguous(), scale, features.contiguous(), gate.contiguous(), out),
+        (size, size // len(x) // x.shape[-1]), {"CHANNELS": x.shape[-1], "BLOCK": RESIDUAL_BLOCK}, num_warps=4,
+    )  # fmt: skip
     return out

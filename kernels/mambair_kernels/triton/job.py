@@ -1,15 +1,11 @@
 """A scan as the Triton kernels take it: sizes, strides, splitting into programs, scratch memory."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from ..errors import BackendError
 
 
 @dataclass(frozen=True)
@@ -115,27 +111,6 @@ class ScanJob:
         nothing = self.A
         c_bias, index = (nothing if tensor is None else tensor for tensor in (self.c_bias, self.index))
         return self.u, self.delta, self.dt_proj, self.bias, self.A, self.B, self.C, c_bias, self.D, index
-
-
-@contextmanager
-def launching(tensor: Tensor) -> Iterator[None]:
-    """Launches go to the device of ``tensor``.
-
-    Raises:
-        BackendError: a kernel cannot be compiled for it.
-    """
-    import triton
-
-    try:
-        if tensor.device.type == "cpu":
-            yield
-        else:
-            with torch.get_device_module(tensor.device).device(tensor.device):
-                yield
-    except (triton.TritonError, triton.runtime.OutOfResources) as error:
-        raise BackendError(
-            f"Triton cannot compile for {tensor.device}: {error}; choose another scan backend"
-        ) from error
 
 
 @dataclass

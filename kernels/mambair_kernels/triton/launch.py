@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .job import Gradients, ScanJob, Tuning, launching
+from .job import Gradients, ScanJob, Tuning
+from .launching import launch, launching
 
 FORWARD = Tuning(tile=8, block_sizes=(32,), programs=8192, tiles=4)
 BACKWARD = Tuning(tile=4, block_sizes=(32,), programs=4096, tiles=4)
@@ -44,10 +45,9 @@ def carry(decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
     starts = torch.empty_like(ends)
     batch, paths, chunks, state, channels = ends.shape
     size = state * channels
-    kernels.carry[(-(-size // CARRY_BLOCK), batch * paths)](
-        decays, ends, starts, chunks, size, REVERSE=reverse, TILE=CARRY_TILE, BLOCK=CARRY_BLOCK,
-        num_warps=1, enable_fp_fusion=True,
-    )  # fmt: skip
+    grid = (-(-size // CARRY_BLOCK), batch * paths, 1)
+    constants = {"REVERSE": reverse, "TILE": CARRY_TILE, "BLOCK": CARRY_BLOCK}
+    launch(kernels.carry, grid, (decays, ends, starts), (chunks, size), constants, num_warps=1, enable_fp_fusion=True)
     return starts
 
 
@@ -70,9 +70,9 @@ def add_up(parts: Tensor, out: Tensor) -> None:
     """Sum of the parts, (paths, *out), one after another."""
     from . import kernels
 
-    kernels.merge[(-(-out.numel() // MERGE_BLOCK),)](
-        parts, out, len(parts), out.numel(), out.numel(), BLOCK=MERGE_BLOCK, num_warps=4
-    )
+    size = out.numel()
+    grid = (-(-size // MERGE_BLOCK), 1, 1)
+    launch(kernels.merge, grid, (parts, out), (len(parts), size, size), {"BLOCK": MERGE_BLOCK}, num_warps=4)
 
 
 def forward(job: ScanJob, merge: bool) -> Tensor:

@@ -26,7 +26,18 @@ from torch import Tensor
 
 from .. import chunked
 from .. import paths as scan_paths
-from ..operations import LEAVES, Gradients, ImageScan, SequenceScan, define, dense, single, takes_image, takes_sequences
+from ..operations import (
+    LEAVES,
+    Gradients,
+    ImageScan,
+    SequenceScan,
+    choose_call,
+    define,
+    dense,
+    single,
+    takes_image,
+    takes_sequences,
+)
 from . import launch
 from .job import Gradients as Found
 from .job import ScanJob, Tuning
@@ -241,7 +252,9 @@ def operations(name: str, passes: Passes) -> tuple[Callable[..., Tensor], Callab
             height, width = x.shape[1:3]
             index = scan_paths.positions(inputs.paths, height, width, 0, height * width, x.device)
             index, orders = index.expand(len(x), -1, -1), []
-        return on_image(ImageScan._make([x, *single(*inputs[1:LEAVES]), index, orders]))
+        run = choose_call(on_image, passes.image, x)
+        result: Tensor = run(ImageScan._make([x, *single(*inputs[1:LEAVES]), index, orders]))
+        return result
 
     @takes_sequences
     def selective_scan(inputs: SequenceScan) -> Tensor:

@@ -1,6 +1,9 @@
 """The fused operations on cards, under Triton's interpreter, against their torch forms in float64."""
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +13,7 @@ from torch import Tensor
 
 from mambair_kernels import dispatch, fused
 from mambair_kernels.triton import fused as card
+from mambair_kernels.triton.scan import INTERPRET
 from tests.kernels.triton.interpreter import interpreting
 
 Operation = Callable[..., Tensor]
@@ -134,3 +138,11 @@ def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -
         assert card.deviation(CPU, 20) < 1e-6
     monkeypatch.setattr(card, "depthwise", lambda x, *_: x)
     assert card.deviation(CPU, 20) > 0.1
+
+
+def test_a_launch_that_triton_does_not_look_at_arrives_as_one_that_it_does() -> None:
+    """In a process of its own, as its Triton compiles."""
+    environment = {name: value for name, value in os.environ.items() if name not in (INTERPRET, dispatch.VARIABLE)}
+    command = [sys.executable, "-m", "tests.kernels.triton.driverless"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

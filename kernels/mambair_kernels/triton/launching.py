@@ -1,0 +1,83 @@
+"""Launches of Triton's kernels: on which device, and in as few steps of Python as there can be."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from ..errors import BackendError
+
+UNALIGNED: Final = 15
+"""Bits of an address that are zero where loads may be as wide as they get."""
+LARGE: Final = 2**31
+"""Whole numbers from here on have another type."""
+
+_compiled: dict[tuple[Any, ...], Any] = {}
+
+
+@contextmanager
+def launching(tensor: Tensor) -> Iterator[None]:
+    """Launches go to the device of ``tensor``.
+
+    Raises:
+        BackendError: a kernel cannot be compiled for it.
+    """
+    import triton
+
+    try:
+        with _on(tensor.device):
+            yield
+    except (triton.TritonError, triton.runtime.OutOfResources) as error:
+        raise BackendError(
+            f"Triton cannot compile for {tensor.device}: {error}; choose another scan backend"
+        ) from error
+
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    if device.type == "cpu":
+        return nullcontext()
+    module = _module(device.type)
+    return nullcontext() if module.current_device() == device.index else module.device(device)
+
+
+@cache
+def _module(kind: str) -> Any:
+    return torch.get_device_module(kind)
+
+
+def launch(
+    kernel: Any,
+    grid: tuple[int, int, int],
+    tensors: tuple[Tensor, ...],
+    numbers: tuple[float, ...],
+    constants: dict[str, Any],
+    **options: Any,
+) -> None:
+    """``kernel[grid](*tensors, *numbers, **constants, **options)``, none of whose numbers Triton specialises for.
+
+    Triton looks at every argument of every launch, which takes longer than a small kernel does. What it compiled is
+    launched without where it would find the same again: tensors of the same types, and the same constants and options.
+
+    Raises:
+        BackendError: the kernel cannot be compiled for the device of the first tensor.
+    """
+    addresses = 0
+    for tensor in tensors:
+        addresses |= tensor.data_ptr()
+    if addresses & UNALIGNED or max(numbers) >= LARGE:
+        key, compiled = None, None
+    else:
+        types = [tensor.dtype for tensor in tensors]
+        key = (kernel.__name__, tensors[0].get_device(), *types, *constants.values(), *options.values())
+        compiled = _compiled.get(key)
+    if compiled is not None:
+        with _on(tensors[0].device):
+            compiled[grid](*tensors, *numbers, *constants.values())
+        return
+    with launching(tensors[0]):
+        compiled = kernel[grid](*tensors, *numbers, **constants, **options)
+    if key is not None and compiled is not None:  # the interpreter returns nothing
+        _compiled[key] = compiled
