@@ -313,12 +313,10 @@ def _on_card(*tensors: Tensor | None) -> bool:
 
 def _rows_at_a_time(x: Tensor, *tensors: Tensor | Pair) -> bool:
     """Whether the form that takes one row after the other can compute it; gradients it knows none."""
+    if x.device.type != "cpu" or not usable(x):
+        return False
     flat = [part for tensor in tensors for part in (tensor.tensors() if isinstance(tensor, Pair) else (tensor,))]
-    return (
-        usable(x)
-        and _native(x, *flat)
-        and all(t.kernel.shape[-1] <= MAX_KERNEL for t in tensors if isinstance(t, Pair))
-    )
+    return _native(x, *flat) and all(t.kernel.shape[-1] <= MAX_KERNEL for t in tensors if isinstance(t, Pair))
 
 
 def _run_linear(*arguments: Any) -> Tensor:

@@ -15,6 +15,22 @@ class CompilationError(RuntimeError):
     """NVRTC or the driver refused a program; the message is theirs."""
 
 
+class Program:
+    """What was compiled for the current device, loaded."""
+
+    def __init__(self, code: bytes) -> None:
+        self._module = ctypes.c_void_p()
+        _succeed(_driver().cuModuleLoadData(ctypes.byref(self._module), code))
+
+    def kernel(self, name: str) -> "Kernel":
+        """One of its functions.
+
+        Raises:
+            CompilationError: there is none of this name.
+        """
+        return Kernel(self._module, name)
+
+
 class Kernel:
     """A function of a loaded program. Its arguments are tensors, whose addresses it gets, and C integers."""
 
@@ -35,17 +51,15 @@ def packed(args: list[Tensor | int]) -> tuple[Any, list[Any]]:
     return (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values)), values
 
 
-def load(source: str, name: str) -> Kernel:
-    """The function ``name`` of a program, compiled for the current device.
+def load(source: str) -> Program:
+    """A program, compiled for the current device.
 
     Raises:
         CompilationError: it cannot be compiled or loaded.
         OSError: NVRTC or the driver is not there.
     """
     major, minor = torch.cuda.get_device_capability()
-    module = ctypes.c_void_p()
-    _succeed(_driver().cuModuleLoadData(ctypes.byref(module), compiled(source, f"sm_{major}{minor}")))
-    return Kernel(module, name)
+    return Program(compiled(source, f"sm_{major}{minor}"))
 
 
 def compiled(source: str, architecture: str) -> bytes:

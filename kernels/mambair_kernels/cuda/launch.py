@@ -82,9 +82,14 @@ def compiled(kernel: str, shape: Shape, device: torch.device) -> Callable[..., N
     Raises:
         BackendError: it cannot be compiled.
     """
+    return _program(shape, device).kernel(kernel)
+
+
+@cache
+def _program(shape: Shape, device: torch.device) -> driver.Program:
     constants = "".join(f"constexpr int {name} = {value};\n" for name, value in vars(shape).items())
     try:
-        return driver.load(constants + SOURCE.read_text(), kernel)
+        return driver.load(constants + SOURCE.read_text())
     except (driver.CompilationError, OSError) as error:
         raise BackendError(f"scan.cu cannot be compiled for {device}: {error}; choose another scan backend") from error
 
