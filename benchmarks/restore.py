@@ -2,7 +2,8 @@
 
 python -m benchmarks.restore --network light --sizes 64 128 --backends published chunked --repeats 3 [--json FILE]
 
-All candidates of a size run in turn within one process, so that they meet the same machine; medians are printed.
+All candidates of a size run in turn within one process, so that they meet the same machine; medians are printed. The
+share of the peak counts multiply-accumulates by the convention of the published tables.
 Memory is the growth of the peak of a process of its own, per input pixel.
 """
 
@@ -19,16 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import published_backend
-from mambair_archs import MambaIR, MambaIRv2Light
+from mambair_archs import MambaIR, MambaIRNano, MambaIRv2Light
+from mambair_archs.complexity import macs
+from mambair_archs.network import Network
 from mambair_cli.restoration.memory import keep_freed_memory
 from mambair_cli.restoration.yardstick import edsr_baseline
 from mambair_kernels import dispatch
+from mambair_kernels.cpu import native
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
+NETWORKS: dict[str, Callable[[], Network]] = {
     "light": lambda: MambaIR(upscale=4, d_state=10, mlp_ratio=1.2, upsampler="pixelshuffledirect"),
+    "nano": lambda: MambaIRNano(upscale=4),
     "classic": lambda: MambaIR(upscale=4, embed_dim=180, depths=(6,) * 6, mlp_ratio=2.0, upsampler="pixelshuffle"),
     "v2-light": lambda: MambaIRv2Light(
         upscale=4, embed_dim=48, d_state=8, depths=(5,) * 4, mlp_ratio=1.0, upsampler="pixelshuffledirect"
@@ -69,12 +74,16 @@ def measure(network: str, size: int, backends: list[str], repeats: int) -> list[
     x = torch.rand(1, 3, size, size)
     runs = {backend: candidate(network, backend) for backend in backends}
     taken: dict[str, list[float]] = {backend: [] for backend in backends}
+    peaks: list[float] = []
     for repeat in range(repeats + 1):
+        if native.available()[0]:
+            peaks.append(native.peak_flops(torch.get_num_threads()))
         for backend, run in runs.items():
             elapsed = seconds(run, x)
             if repeat or elapsed > 5:  # the first round warms up, unless it takes so long that warmth is no matter
                 taken[backend] += [elapsed, *(seconds(run, x) for _ in range(int(1 / elapsed)))]
     baseline = statistics.median(taken[backends[0]])
+    operations = 2 * macs(NETWORKS[network](), size, size)
     return [
         {
             "network": network,
@@ -83,6 +92,9 @@ def measure(network: str, size: int, backends: list[str], repeats: int) -> list[
             "seconds": statistics.median(times),
             "seconds_per_megapixel": statistics.median(times) / size**2 * 1e6,
             "speedup": baseline / statistics.median(times),
+            "share_of_peak": operations / statistics.median(times) / statistics.median(peaks)
+            if peaks and backend != EDSR
+            else None,
         }
         for backend, times in taken.items()
     ]
@@ -119,15 +131,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []
-    print(f"{'network':9} {'size':>5} {'backend':14} {'seconds':>9} {'s/Mpixel':>9} {'speedup':>8} {'KiB/pixel':>9}")
+    print(
+        f"{'network':9} {'size':>5} {'backend':14} {'seconds':>9} {'s/Mpixel':>9} {'speedup':>8} {'of peak':>8} "
+        f"{'KiB/pixel':>9}"
+    )
     for size in arguments.sizes:
         for row in measure(arguments.network, size, arguments.backends, arguments.repeats):
             if arguments.memory:
                 row["bytes_per_pixel"] = peak_bytes_per_pixel(row["network"], size, row["backend"])
             memory = f"{row['bytes_per_pixel'] / 1024:9.2f}" if "bytes_per_pixel" in row else ""
+            share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.1%}"
             print(
                 f"{row['network']:9} {size:5} {row['backend']:14} {row['seconds']:9.3f}"
-                f" {row['seconds_per_megapixel']:9.1f} {row['speedup']:8.1f} {memory}"
+                f" {row['seconds_per_megapixel']:9.1f} {row['speedup']:8.1f} {share:>8} {memory}"
             )
             rows.append(row)
     if arguments.json:
