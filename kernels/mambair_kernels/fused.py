@@ -26,6 +26,7 @@ from .triton import fused as card
 __all__ = [
     "Activation",
     "Pair",
+    "channel_gate",
     "depthwise_conv2d",
     "gated_norm_linear",
     "gated_residual",
@@ -225,6 +226,27 @@ def separable_convolutions(
     y = depthwise_conv2d(y, second.kernel, second.kernel_bias, second.dilation, second.activation)
     # The rows first, which torch does three times as fast as both at once.
     return y, y.mean(2, keepdim=True).mean(1, keepdim=True)
+
+
+def channel_gate(mean: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor) -> Tensor:
+    """``sigmoid(linear(relu(linear(mean))))``, squeeze-and-excitation of an image's mean (arXiv 1709.01507).
+
+    Args:
+        mean: (batch, 1, 1, channels).
+        squeeze: (hidden, channels).
+        squeeze_bias: (hidden,).
+        excite: (channels, hidden).
+        excite_bias: (channels,).
+
+    Returns:
+        (batch, 1, 1, channels).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
+    """
+    if _on_card(mean, squeeze, squeeze_bias, excite, excite_bias) and squeeze.numel() <= card.MAX_GATE:
+        return card.channel_gate(mean, squeeze, squeeze_bias, excite, excite_bias)
+    return linear(linear(mean, squeeze, squeeze_bias).relu(), excite, excite_bias).sigmoid()
 
 
 def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> Tensor:

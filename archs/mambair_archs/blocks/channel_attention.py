@@ -5,7 +5,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from .convolution import Conv2d, DepthwiseConv2d, conv3x3
-from .pointwise import separable_convolutions
+from .pointwise import channel_gate, separable_convolutions
 
 ConvBlock = Literal["bottleneck", "light", "depthwise"]
 """``bottleneck``: 3x3, GELU, 3x3. ``light``: the present MambaIR-light. ``depthwise``: its first generation."""
@@ -41,14 +41,12 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The weight of every channel, (batch, 1, 1, channels), computed from the whole image."""
-        gate: Tensor = self.attention(x)
-        return gate
+        return self.of_mean(self.attention[0](x))
 
     def of_mean(self, mean: Tensor) -> Tensor:
         """The same of an image whose mean is known, (batch, 1, 1, channels)."""
-        for layer in list(self.attention)[1:]:
-            mean = layer(mean)
-        return mean
+        _, squeeze, _, excite, _ = self.attention
+        return channel_gate(mean, cast(Conv2d, squeeze), cast(Conv2d, excite))
 
 
 class CAB(nn.Module):

@@ -41,6 +41,14 @@ def separable_convolutions(
     return fused.separable_convolutions(x, norm.weight, norm.bias, pairs, norm.eps)
 
 
+def channel_gate(mean: Tensor, squeeze: nn.Conv2d, excite: nn.Conv2d) -> Tensor:
+    """``sigmoid(excite(relu(squeeze(mean))))`` for convolutions of one pixel with biases."""
+    assert squeeze.bias is not None
+    assert excite.bias is not None
+    first, second = squeeze.weight[:, :, 0, 0], excite.weight[:, :, 0, 0]
+    return fused.channel_gate(mean, first, squeeze.bias, second, excite.bias)
+
+
 def _pair(layer: Conv2d, convolution: DepthwiseConv2d) -> Pair:
     weights = layer.weight[:, :, 0, 0], layer.bias, convolution.weight, convolution.bias
     return Pair(*weights, convolution.dilation[0], convolution.activation)

@@ -15,6 +15,7 @@ MAX_KERNEL = 5
 BLOCK, ROWS = 256, 8
 """Numbers of a row, and rows, of a program of the depthwise convolution: the fastest of six on an H200."""
 RESIDUAL_BLOCK = 1024
+MAX_GATE = 4096  # numbers of a matrix that a program holds in registers
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 TOLERANCE = 1e-4
 """Of the largest entry: products are those of three TF32 each."""
@@ -22,7 +23,7 @@ TOLERANCE = 1e-4
 
 @torch.inference_mode(mode=False)
 def deviation(device: torch.device, channels: int = 72) -> float:
-    """Largest difference from float64 over all three operations on a small image, of the largest entry of each."""
+    """Largest difference from float64 over all operations on a small image, of the largest entry of each."""
     random = torch.Generator().manual_seed(1)
 
     def draw(*shape: int) -> Tensor:
@@ -39,15 +40,17 @@ def deviation(device: torch.device, channels: int = 72) -> float:
     def run(wide: Tensor, weight: Tensor, taps: Tensor, out: Tensor, one: Tensor, two: Tensor, three: Tensor) -> Any:
         x, gate = wide.chunk(2, -1)
         if wide.dtype == torch.float32:
-            opened = gated_residual(x, one, x, gate[:, :1, :1])
             return (
                 linear(x, (one, two), gate, weight, three, out, three, 2, 1e-5),
                 depthwise(x, taps, one, 2, 1),
-                opened,
+                gated_residual(x, one, x, gate[:, :1, :1]),
+                channel_gate(x[:, :1, :1], weight, three, weight.mT, one),
             )
         y = F.gelu(F.linear(F.layer_norm(x, (channels,), one, two) * F.silu(gate), weight, three)) + out * three
         image = F.conv2d(x.permute(0, 3, 1, 2), taps, one, padding=2, dilation=2, groups=channels)
-        return y, F.silu(image.permute(0, 2, 3, 1)), x * one + x * gate[:, :1, :1]
+        squeezed = F.linear(x[:, :1, :1], weight, three).relu()
+        gated = x * one + x * gate[:, :1, :1]
+        return y, F.silu(image.permute(0, 2, 3, 1)), gated, F.linear(squeezed, weight.mT, one).sigmoid()
 
     given = (wide, weight, taps, out, one, two, three)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
@@ -188,6 +191,20 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, act
          "ACTIVATION": activation, "ROWS": ROWS, "BLOCK": BLOCK},
         num_warps=4,
     )  # fmt: skip
+    return out
+
+
+def channel_gate(mean: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor) -> Tensor:
+    """``sigmoid(linear(relu(linear(mean))))`` of an image per program."""
+    from . import layers
+
+    hidden, channels = squeeze.shape
+    out = mean.new_empty(mean.shape, dtype=_factor(mean, squeeze))
+    tensors = mean.contiguous(), squeeze.contiguous(), squeeze_bias, excite.contiguous(), excite_bias, out
+    sizes = {"BLOCK": max(16, 1 << (channels - 1).bit_length()), "HIDDEN_BLOCK": max(4, 1 << (hidden - 1).bit_length())}
+    images = mean.numel() // channels
+    constants = {"CHANNELS": channels, "HIDDEN": hidden, **sizes}
+    launch(layers.channel_gate, (images, 1, 1), tensors, (images,), constants, num_warps=4)
     return out
 
 

@@ -215,3 +215,31 @@ def gated_residual(
     opened = tl.load(gate + image * CHANNELS + channel, mask=inside, other=0.0).to(tl.float32)
     y = kept + tl.load(features + at, mask=inside, other=0.0).to(tl.float32) * opened
     tl.store(out + at, y.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["images"])
+def channel_gate(
+    mean: tl.tensor,
+    squeeze: tl.tensor,
+    squeeze_bias: tl.tensor,
+    excite: tl.tensor,
+    excite_bias: tl.tensor,
+    out: tl.tensor,
+    images: tl.tensor,
+    CHANNELS: tl.constexpr,
+    HIDDEN: tl.constexpr,
+    BLOCK: tl.constexpr,
+    HIDDEN_BLOCK: tl.constexpr,
+) -> None:
+    """``sigmoid(excite @ relu(squeeze @ mean + squeeze_bias) + excite_bias)`` of one image."""
+    channel, hidden = tl.arange(0, BLOCK), tl.arange(0, HIDDEN_BLOCK)
+    at = tl.program_id(0) * CHANNELS + channel
+    x = tl.load(mean + at, mask=channel < CHANNELS, other=0.0).to(tl.float32)
+    inside = (hidden < HIDDEN)[:, None] & (channel < CHANNELS)[None, :]
+    first = tl.load(squeeze + hidden[:, None] * CHANNELS + channel[None, :], mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(excite + channel[None, :] * HIDDEN + hidden[:, None], mask=inside, other=0.0).to(tl.float32)
+    squeezed = tl.load(squeeze_bias + hidden, mask=hidden < HIDDEN, other=0.0).to(tl.float32)
+    squeezed = tl.maximum(squeezed + tl.sum(first * x[None, :], 1), 0.0)
+    y = tl.load(excite_bias + channel, mask=channel < CHANNELS, other=0.0).to(tl.float32)
+    y += tl.sum(second * squeezed[:, None], 0)
+    tl.store(out + at, _sigmoid(y).to(out.dtype.element_ty), mask=channel < CHANNELS)

@@ -88,6 +88,8 @@ def run(offset: int) -> list[list[Any]]:
     fused.linear(x[..., :16], (one, one), x[..., 8:], weight, None, None, None, 2, 1e-5)
     fused.depthwise(x, taps, None, 2, 1)
     fused.gated_residual(x, torch.zeros(24), x, x[:, :1, :1])
+    squeeze, excite = torch.zeros(4, 24), torch.zeros(24, 4)
+    fused.channel_gate(x[:1, :1, :1], squeeze, squeeze[:, 0].contiguous(), excite, torch.zeros(24))
     launch.carry(x[None], x[None], reverse=False)
     launch.add_up(torch.zeros(4, *shape), x)
     return [list(each) for each in LAUNCHED]
@@ -97,7 +99,7 @@ def main() -> None:
     """Compares launches of which Triton looks at every argument with those that follow."""
     warnings.simplefilter("ignore")
     triton.runtime.driver.set_active(Driver())
-    for offset, known in ((1, 0), (0, 5)):  # what is not aligned is looked at each time
+    for offset, known in ((1, 0), (0, 6)):  # what is not aligned is looked at each time
         first, again = run(offset), run(offset)
         assert len(launching._compiled) == known
         assert again == first, [(a, b) for a, b in zip(first, again, strict=True) if a != b]
@@ -105,7 +107,7 @@ def main() -> None:
     launch.add_up(half, half[0])
     states = torch.zeros(1, 1, 1, 1, 8)
     launch.carry(states, states, reverse=True)
-    assert len(launching._compiled) == 7  # another type, another constant
+    assert len(launching._compiled) == 8  # another type, another constant
 
 
 if __name__ == "__main__":

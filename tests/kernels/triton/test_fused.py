@@ -82,6 +82,12 @@ def test_gated_residual() -> None:
     check(fused.gated_residual, tensors)
 
 
+@pytest.mark.parametrize(("channels", "hidden"), [(5, 1), (16, 4), (60, 2), (180, 6), (130, 31)])
+def test_channel_gate(channels: int, hidden: int) -> None:
+    tensors: list[Tensor | None] = [draw(3, 1, 1, channels), draw(hidden, channels) / channels**0.5, draw(hidden)]
+    check(fused.channel_gate, [*tensors, draw(channels, hidden), draw(channels)])
+
+
 def test_a_large_mean_does_not_spoil_the_normalisation() -> None:
     x, eye = (1000 + draw(9, 37)).float().double(), torch.eye(37, dtype=torch.float64)
     check(fused.norm_linear, [x, eye.sum(0), 0 * x[0], eye], tolerance=1e-4)
@@ -101,6 +107,7 @@ def test_low_precision(autocast: bool) -> None:
             fused.gated_norm_linear(x, gate, norm, shift, weight, added, scale),
             fused.depthwise_conv2d(x, taps.to(x.dtype), None, 1, "silu"),
             fused.gated_residual(x, norm, gate, gate[:, :1, :1]),
+            fused.channel_gate(x[:, :1, :1], weight, scale, weight.mT, norm),
         )
 
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
