@@ -46,8 +46,14 @@ class OnnxView(nn.Module):
         super().__init__()
         self.looking, self.applying, self.longest = look, apply, longest
 
-    def look(self, view: Tensor) -> Tensor:
-        """See :class:`mambair_archs.network.GlobalView`."""
+    def look(self, view: Tensor, strength: float = 1.0) -> Tensor:
+        """See :class:`mambair_archs.network.GlobalView`.
+
+        Raises:
+            ValueError: the strength is another than that of the file, 1.
+        """
+        if strength != 1:
+            raise ValueError(f"a file of ONNX does not look at a strength of {strength:g}")
         return _only(session.run(self.looking, view=view))
 
     def apply_view(self, region: Tensor, state: Tensor, place: Place) -> Tensor:

@@ -84,10 +84,10 @@ def check_strength(model: Model, strength: float) -> None:
     Raises:
         UsageError: it is asked for.
     """
-    if strength > 1 and not model.descriptor.global_view:
+    if strength > 1 and not (model.descriptor.global_view and model.autocast):
         raise UsageError(
             f"{model.name} cannot do more than all of its change, which is a strength of 1.",
-            "Give a number from 0 to 1; above that is for haze.",
+            "Give a number from 0 to 1; above that is for haze, and not for files of ONNX.",
         )
 
 

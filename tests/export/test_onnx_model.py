@@ -61,6 +61,9 @@ def test_haze_is_removed_by_two_files(tmp_path: Path, rng: np.random.Generator) 
         results.append(np.asarray(Image.open(out)).astype(int))
     assert abs(results[0] - np.asarray(Image.open(picture))).max() > 10
     assert abs(results[0] - results[1]).max() <= 1
+    outcome = run("dehaze", str(picture), "--model", str(target), "--strength", "1.5", "-o", str(tmp_path / "out.png"))
+    assert outcome.code == 2
+    assert "cannot do more than all of its change" in outcome.err
     (tmp_path / "haze.look.onnx").unlink()
     outcome = run("dehaze", str(picture), "--model", str(target), "-o", str(tmp_path / "out.png"))
     assert outcome.code == 1
