@@ -1,135 +1,113 @@
-"""Small networks at equal training time: quality against the cost of inference.
+"""Networks for x4 at equal training time: quality beside what they cost.
 
-python -m benchmarks.candidates --root datasets --test Set5 --test Set14 --minutes 12 [--only NAME ...] [--json FILE]
+PYTHONPATH=kernels:archs:. python -m benchmarks.candidates DATA OUT [--seconds 480] [--only NAME ...] [--device cuda]
 
-Every candidate is trained from its seed by `mambair train options/nano_SR_x2.yml` with one thread, in bf16 and with 8
-patches a step, as many steps as fit into the processor time given (its own forward, backward and Adam step, measured
-first), then tested. Inference is timed
-with one thread, all candidates in turn in one process, as the minimum, relative to MambaIR-light x2. Runs are
-kept in the working folder and go on after an interruption.
+Each is trained from nothing for the same seconds (of the processor on a processor, with one thread) by the steps of
+:mod:`benchmarks.card`, on the truth and half on what a teacher makes of it where OUT holds ``x4.taught`` or DATA its
+weights; then tested on Set5 and Set14 of DATA. Inference is timed with one thread on pictures of 128 and 256 pixels,
+all candidates in turn, in seconds of the processor per megapixel of input, medians. Those that are done are kept in
+OUT, and go on or are not trained again when the command is repeated.
 """
 
 import argparse
 import json
-import os
-import subprocess
-import sys
+import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from mambair_archs import MambaIR
+from .card.__main__ import NANO, TEACHERS, score
+from .card.samples import Crops
+from .card.sources import Run
+from .card.training import Trial, train
 
-COMMON: dict[str, Any] = {"conv_block": "bottleneck", "upsampler": "pixelshuffledirect", "drop_path_rate": 0.0}
-LIGHT: dict[str, Any] = {"d_state": 10, "mlp_ratio": 1.2, "upsampler": "pixelshuffledirect"}
-CANDIDATES: dict[str, dict[str, Any]] = {
-    "full-cab": {"embed_dim": 48, "depths": [4], "d_state": 4, "mlp_ratio": 1.0, "compress_ratio": 1},
-    "third-cab": {"embed_dim": 48, "depths": [4], "d_state": 4, "mlp_ratio": 1.0, "compress_ratio": 3},
-    "two-groups": {"embed_dim": 48, "depths": [2, 2], "d_state": 8, "mlp_ratio": 1.0, "compress_ratio": 3},
-    "deep-thin": {"embed_dim": 32, "depths": [3, 3], "d_state": 4, "mlp_ratio": 1.0, "compress_ratio": 1},
-    "wide": {"embed_dim": 64, "depths": [3], "d_state": 4, "mlp_ratio": 0.5, "compress_ratio": 2},
+X4 = {"upscale": 4}
+LIGHT = {"upsampler": "pixelshuffledirect", "d_state": 4}
+CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
+    "nano": ("MambaIRNano", NANO),
+    "no scan": ("MambaIRNano", NANO | {"scan_after": []}),
+    "no scan, one block more": ("MambaIRNano", NANO | {"scan_after": [], "depth": 9}),
+    "two scans": ("MambaIRNano", NANO | {"scan_after": [3, 6]}),
+    "scan of squares of 2": ("MambaIRNano", NANO | {"scan_stride": 2}),
+    "scan of squares of 8": ("MambaIRNano", NANO | {"scan_stride": 8}),
+    "one state": ("MambaIRNano", NANO | {"d_state": 1}),
+    "16 states": ("MambaIRNano", NANO | {"d_state": 16}),
+    "wider, fewer": ("MambaIRNano", NANO | {"embed_dim": 64, "depth": 5}),
+    "narrower, more": ("MambaIRNano", NANO | {"embed_dim": 32, "depth": 16, "scan_dim": 32}),
+    "MambaIR, thin": ("MambaIR", LIGHT | {"embed_dim": 32, "depths": [2], "mlp_ratio": 1.0, "drop_path_rate": 0.0}),
+    "T-PMambaSR, thin": ("T_PMambaSR", LIGHT | {"embed_dim": 24, "depths": [1], "num_heads": [4]}),
 }
-SQUEEZE = 16
-RECIPE = "options/nano_SR_x2.yml"
-BATCH, PATCH = 8, 48  # in input pixels
+SIZES = (128, 256)
 
 
-def network(options: dict[str, Any]) -> nn.Module:
-    """A candidate for x2 with weights of its initialisation."""
-    return MambaIR(upscale=2, **{**COMMON, "squeeze_factor": SQUEEZE, **options})
-
-
-def step_seconds(options: dict[str, Any], steps: int = 6) -> float:
-    """Processor seconds of the fastest training step."""
-    model = network(options)
-    optimiser = torch.optim.Adam(model.parameters())
-    batch, target = torch.rand(BATCH, 3, PATCH, PATCH), torch.rand(BATCH, 3, 2 * PATCH, 2 * PATCH)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            result = model(batch)
-        (result.float() - target).abs().mean().backward()
-        optimiser.step()
-
-    return min(clocked(step) for _ in range(steps))
-
-
-def clocked(work: Callable[[], object]) -> float:
-    """Processor seconds of this process."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def costs(names: list[str], rounds: int = 7) -> dict[str, float]:
-    """Inference of each candidate on 128 x 128 pixels, relative to MambaIR-light."""
-    models = {name: network(CANDIDATES[name]).eval() for name in names}
-    models["light"] = MambaIR(upscale=2, **LIGHT).eval()
-    image = torch.rand(1, 3, 128, 128)
-    best = dict.fromkeys(models, float("inf"))
+def costs(runs: list[Run], rounds: int = 3) -> dict[str, dict[int, float]]:
+    """Processor seconds of each per megapixel of input, by the edge of the picture."""
+    networks = {run.name: run.build().eval() for run in runs}
+    found: dict[str, dict[int, float]] = {name: {} for name in networks}
     with torch.inference_mode():
-        for _ in range(rounds):
-            for name, model in models.items():
-                best[name] = min(best[name], clocked(lambda model=model: model(image)))  # type: ignore[misc]
-    return {name: best[name] / best["light"] for name in names}
-
-
-def train(name: str, steps: int, root: Path) -> Path:
-    """Train a candidate in the working folder."""
-    options = [f"network_g.{key}={json.dumps(value)}" for key, value in CANDIDATES[name].items()]
-    options += [f"datasets.train.batch_size_per_gpu={BATCH}", "train.precision=bf16"]
-    run = f"candidate_{name}"
-    command = ["train", RECIPE, "--root", str(root), f"name={run}", f"train.total_iter={steps}"]
-    command += [f"train.scheduler.periods=[{steps}]", f"train.warmup_iter={steps // 20}", f"val.val_freq={steps}"]
-    mambair(*command, *options)
-    return Path("experiments", run, "models", "net_g_latest.pth")
-
-
-def mambair(*arguments: str) -> str:
-    """Run the command with one thread; its standard output."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mambair_cli", *arguments, "--no-progress"]
-    return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
-
-
-def scores(model: Path, folders: list[Path]) -> dict[str, float]:
-    """PSNR per test set."""
-    arguments = [part for folder in folders for part in ("--data", str(folder))]
-    lines = mambair("test", "--model", str(model), *arguments, "--json").splitlines()
-    return {record["set"]: record["psnr"] for record in map(json.loads, lines)}
+        for edge in SIZES:
+            image = torch.rand(1, 3, edge, edge)
+            taken: dict[str, list[float]] = {name: [] for name in networks}
+            for number in range(rounds + 1):
+                for name, network in networks.items():
+                    started = time.process_time()
+                    network(image)
+                    if number:  # the first pays for what is made once
+                        taken[name].append(time.process_time() - started)
+            for name, values in taken.items():
+                found[name][edge] = statistics.median(values) * 1e6 / edge**2
+    return found
 
 
 def main() -> None:
     """Train and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("datasets"))
-    parser.add_argument("--test", type=Path, action="append", required=True)
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=480)
     parser.add_argument("--only", nargs="*", choices=CANDIDATES, default=list(CANDIDATES))
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--patch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    relative = costs(arguments.only)
-    rows = []
-    for name in arguments.only:
-        seconds = step_seconds(CANDIDATES[name])
-        steps = int(60 * arguments.minutes / seconds)
-        row: dict[str, Any] = {"name": name, "steps": steps, "seconds_per_step": seconds, "cost": relative[name]}
-        row["parameters"] = sum(weight.numel() for weight in network(CANDIDATES[name]).parameters())
-        row["psnr"] = scores(train(name, steps, arguments.root), arguments.test)
-        rows.append(row)
-        psnr = ", ".join(f"{key} {value:.2f} dB" for key, value in row["psnr"].items())
-        print(
-            f"{name:11} {row['parameters']:7,} parameters, {steps} steps, {psnr}, {row['cost']:.3f} of light",
-            flush=True,
+    device = torch.device(given.device)
+    runs = []
+    for name in given.only:
+        arch, options = CANDIDATES[name]
+        sizes = {"batch": given.batch, "patch": given.patch}
+        runs.append(
+            Run(name=name, task="upscale", share=1, arch=arch, options=options | X4, teacher=TEACHERS[4], **sizes)
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    relative = costs(runs)
+    crops = Crops(given.data / "photos", device)
+    for run in runs:
+        row = _row(run, crops, given, relative[run.name])
+        print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+
+
+def _row(run: Run, crops: Crops, given: argparse.Namespace, cost: dict[int, float]) -> dict[str, Any]:
+    """Train one that was not trained yet."""
+    kept = given.out / f"{run.name}.json"
+    if not kept.is_file():
+        teacher = given.data / "weights" / str(run.teacher)
+        trial = Trial(
+            seconds=given.seconds,
+            lr=given.lr,
+            folder=given.out,
+            teacher=teacher if teacher.is_file() else None,
+            taught=given.out / "x4.taught",
+        )
+        state, report = train(run, crops, trial)
+        scores = {name: score(run, state, given.data / name, crops.high.device) for name in ("Set5", "Set14")}
+        facts = {"parameters": sum(value.numel() for value in state.values()), "steps": report["steps"]}
+        kept.write_text(json.dumps(facts | scores))
+    costs = {f"s/Mpx at {edge}": round(value, 2) for edge, value in cost.items()}
+    found: dict[str, Any] = {"name": run.name} | json.loads(kept.read_text()) | costs
+    return found
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from mambair_kernels.cpu import native
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "light": lambda: MambaIR(upscale=4, d_state=10, mlp_ratio=1.2, upsampler="pixelshuffledirect"),
-    "nano": lambda: MambaIRNano(upscale=4),
+    "nano": lambda: MambaIRNano(upscale=4, depth=8),
     "classic": lambda: MambaIR(upscale=4, embed_dim=180, depths=(6,) * 6, mlp_ratio=2.0, upsampler="pixelshuffle"),
     "v2-light": lambda: MambaIRv2Light(
         upscale=4, embed_dim=48, d_state=8, depths=(5,) * 4, mlp_ratio=1.0, upsampler="pixelshuffledirect"

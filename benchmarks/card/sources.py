@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mambair_archs import identify
+from mambair_archs.network import Network
+from mambair_archs.registry import get
 
 from . import harm
 from .samples import EDGE, Crops, Draw, Reduce, flat, taught
@@ -32,10 +34,15 @@ class Run:
     task: str
     share: float
     options: dict[str, Any]
+    arch: str = "MambaIRNano"
     start: str | None = None
     teacher: str | None = None
     batch: int = 32
     patch: int = 64
+
+    def build(self) -> Network:
+        """The network, with weights of its initialisation."""
+        return get(self.arch).network(**self.options)
 
     @property
     def scale(self) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mambair_archs import MambaIRNano
 from mambair_archs.mambair_nano import Convolution, ReducedScan
+from mambair_archs.network import Network
 
 from .samples import Crops
 from .sources import Batch, Pool, Run, make_source, record, replace_file
@@ -29,11 +30,14 @@ TO_SYNCHRONISE = 8  # steps
 StateDict = dict[str, Tensor]
 
 
-def forward(net: MambaIRNano, x: Tensor) -> Tensor:
-    """What ``net`` computes, by torch's convolutions on NCHW tensors, which train faster than its own.
+def forward(net: Network, x: Tensor) -> Tensor:
+    """What ``net`` computes; MambaIRNano by torch's convolutions on NCHW tensors, which train faster than its own.
 
     The sides of ``x`` are multiples of what the network needs.
     """
+    if not isinstance(net, MambaIRNano):
+        made: Tensor = net(x)
+        return made
 
     def convolve(layer: nn.Module, value: Tensor) -> Tensor:
         return F.conv2d(value, layer.weight, layer.bias, padding=1)  # type: ignore[arg-type]
@@ -52,7 +56,7 @@ def forward(net: MambaIRNano, x: Tensor) -> Tensor:
     return F.pixel_shuffle(pixels, net.scale * gathered)
 
 
-def started(net: MambaIRNano, given: StateDict | None) -> int:
+def started(net: Network, given: StateDict | None) -> int:
     """Take over the tensors that fit or are smaller, so that the network still computes the same; return their number.
 
     What a wider network has more of counts for nothing in what it had before, and blocks that it has more of add
@@ -78,7 +82,7 @@ def started(net: MambaIRNano, given: StateDict | None) -> int:
     return taken
 
 
-def rounded(net: MambaIRNano) -> MambaIRNano:
+def rounded(net: Network) -> Network:
     """A copy whose 3x3 convolutions have weights of 16 bits, which autocast would make anew for each use."""
     copied = copy.deepcopy(net)
     for module in copied.modules():
@@ -99,9 +103,7 @@ def copy_all(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 class Step:
     """A training step on a batch that it draws itself, in one CUDA graph where there is a card."""
 
-    def __init__(
-        self, net: MambaIRNano, draw: Callable[[], Batch], squares: Callable[[Tensor, Tensor], Tensor]
-    ) -> None:
+    def __init__(self, net: Network, draw: Callable[[], Batch], squares: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.net, self.draw, self.squares = net, draw, squares
         self.parameters = list(net.parameters())
         self.values = [value.detach() for value in self.parameters]
@@ -178,6 +180,8 @@ class Trial:
     folder: Path
     start: StateDict | None = None
     teacher: Path | None = None
+    taught: Path | None = None
+    """Where a processor keeps what the teacher makes; else in the folder, under the name of the run."""
     profile: bool = False
     report: Callable[[StateDict, int], None] | None = None
     """Called with the averaged weights and the number of steps whenever the state is kept."""
@@ -188,10 +192,10 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
     began = time.monotonic()
     device = crops.high.device
     torch.manual_seed(1)
-    net = MambaIRNano(**run.options)
+    net = run.build()
     fitted = started(net, trial.start)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    source = make_source(run, crops, trial.teacher, trial.folder / f"{run.name}.taught")
+    source = make_source(run, crops, trial.teacher, trial.taught or trial.folder / f"{run.name}.taught")
     prepared = time.monotonic()
     step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr)
     if trial.profile:
