@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mambair_archs import MambaIRNano
-from mambair_archs.mambair_nano import Convolution, ReducedScan
+from mambair_archs.mambair_nano import Convolution, ReducedScan, ResidualBlock
 from mambair_archs.network import Network
 
 from .samples import Crops
@@ -39,8 +39,8 @@ def forward(net: Network, x: Tensor) -> Tensor:
         made: Tensor = net(x)
         return made
 
-    def convolve(layer: nn.Module, value: Tensor) -> Tensor:
-        return F.conv2d(value, layer.weight, layer.bias, padding=1)  # type: ignore[arg-type]
+    def convolve(layer: Convolution, value: Tensor) -> Tensor:
+        return F.conv2d(value, layer.weight, layer.bias, padding=1)
 
     gathered = net.config.unshuffle
     x = F.pixel_unshuffle(x, gathered).contiguous(memory_format=torch.channels_last)
@@ -49,8 +49,8 @@ def forward(net: Network, x: Tensor) -> Tensor:
         if isinstance(block, ReducedScan):
             features = block(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         else:
-            inner = F.silu(convolve(block.conv1, features))  # type: ignore[arg-type]
-            features = features + convolve(block.conv2, inner)  # type: ignore[arg-type]
+            assert isinstance(block, ResidualBlock)
+            features = features + convolve(block.conv2, F.silu(convolve(block.conv1, features)))
     features = shallow + convolve(net.conv_body, features)
     pixels = convolve(net.upsample, features) + x.repeat_interleave(net.scale**2, 1)
     return F.pixel_shuffle(pixels, net.scale * gathered)
