@@ -10,6 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import kept
+
+OPTIONS = ("--std=c++17",)
+
 
 class CompilationError(RuntimeError):
     """NVRTC or the driver refused a program; the message is theirs."""
@@ -52,14 +56,20 @@ def packed(args: list[Tensor | int]) -> tuple[Any, list[Any]]:
 
 
 def load(source: str) -> Program:
-    """A program, compiled for the current device.
+    """A program, compiled for the current device, now or by an earlier process.
 
     Raises:
         CompilationError: it cannot be compiled or loaded.
         OSError: NVRTC or the driver is not there.
     """
     major, minor = torch.cuda.get_device_capability()
-    return Program(compiled(source, f"sm_{major}{minor}"))
+    architecture = f"sm_{major}{minor}"
+    name = kept.name("cubin", source, architecture, *OPTIONS, compiler_version())
+    code = kept.read(name)
+    if code is None:
+        code = compiled(source, architecture)
+        kept.write(name, code)
+    return Program(code)
 
 
 def compiled(source: str, architecture: str) -> bytes:
@@ -70,7 +80,7 @@ def compiled(source: str, architecture: str) -> bytes:
         OSError: NVRTC is not there.
     """
     nvrtc, program = library(), ctypes.c_void_p()
-    options = [f"--gpu-architecture={architecture}".encode(), b"--std=c++17"]
+    options = [f"--gpu-architecture={architecture}".encode(), *(option.encode() for option in OPTIONS)]
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"program.cu", 0, None, None)
     try:
         if nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
@@ -78,6 +88,33 @@ def compiled(source: str, architecture: str) -> bytes:
         return _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def compiler_version() -> str:
+    """NVRTC's, such as 13.0.
+
+    Raises:
+        OSError: NVRTC is not there.
+    """
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
+
+
+def version() -> str:
+    """The driver's, such as 580.65.06, which only its library for management tells.
+
+    Raises:
+        OSError: that library is not there.
+        CompilationError: it does not tell.
+    """
+    management, text = _management(), ctypes.create_string_buffer(96)
+    try:
+        if management.nvmlInit_v2() or management.nvmlSystemGetDriverVersion(text, len(text)):
+            raise CompilationError("the CUDA driver does not tell its version")
+        return text.value.decode()
+    finally:
+        management.nvmlShutdown()
 
 
 def _text(size_of: Any, get: Any, program: ctypes.c_void_p) -> bytes:
@@ -117,6 +154,11 @@ def _names(major: str) -> Iterator[str]:
 @cache
 def _driver() -> ctypes.CDLL:
     return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+@cache
+def _management() -> ctypes.CDLL:
+    return ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
 
 
 def _succeed(code: int) -> None:

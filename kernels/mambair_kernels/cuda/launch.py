@@ -85,11 +85,16 @@ def compiled(kernel: str, shape: Shape, device: torch.device) -> Callable[..., N
     return _program(shape, device).kernel(kernel)
 
 
+def program(shape: Shape) -> str:
+    """The source of a compilation."""
+    constants = "".join(f"constexpr int {name} = {value};\n" for name, value in vars(shape).items())
+    return constants + SOURCE.read_text()
+
+
 @cache
 def _program(shape: Shape, device: torch.device) -> driver.Program:
-    constants = "".join(f"constexpr int {name} = {value};\n" for name, value in vars(shape).items())
     try:
-        return driver.load(constants + SOURCE.read_text())
+        return driver.load(program(shape))
     except (driver.CompilationError, OSError) as error:
         raise BackendError(f"scan.cu cannot be compiled for {device}: {error}; choose another scan backend") from error
 

@@ -18,7 +18,7 @@ def image(inputs: ImageScan) -> Tensor:
 
 
 PASSES = triton.PASSES._replace(image=image)
-_works = triton.availability(PASSES)
+_works = triton.availability("cuda", PASSES)
 scan_2d, selective_scan = triton.operations("cuda", PASSES)
 
 

@@ -1,8 +1,10 @@
 """Launches of Triton's kernels: on which device, and in as few steps of Python as there can be."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -16,6 +18,21 @@ LARGE: Final = 2**31
 """Whole numbers from here on have another type."""
 
 _compiled: dict[tuple[Any, ...], Any] = {}
+
+
+@cache
+def find_room() -> "tempfile.TemporaryDirectory[str] | None":
+    """Triton fails where it cannot keep what it compiles: then a folder that goes with this process is its cache."""
+    from triton import knobs
+
+    try:
+        Path(knobs.cache.dir).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=knobs.cache.dir).close()
+    except OSError:
+        folder = tempfile.TemporaryDirectory(prefix="mambair-")
+        knobs.cache.dir = folder.name
+        return folder
+    return None
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .. import chunked
+from .. import chunked, trusted
 from .. import paths as scan_paths
 from ..operations import (
     LEAVES,
@@ -41,6 +41,7 @@ from ..operations import (
 from . import launch
 from .job import Gradients as Found
 from .job import ScanJob, Tuning
+from .launching import find_room
 
 __all__ = ["available", "interpreted", "scan_2d", "selective_scan"]
 
@@ -64,18 +65,18 @@ def interpreted() -> bool:
     return os.environ.get(INTERPRET) == "1"
 
 
-def availability(passes: Passes) -> Callable[[], tuple[bool, str]]:
+def availability(name: str, passes: Passes) -> Callable[[], tuple[bool, str]]:
     """What tells whether Triton is there and a backend gives right results on this machine's GPU; found out once."""
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def available() -> tuple[bool, str]:
-        return _available(interpreted(), passes)
+        return _available(interpreted(), name, passes)
 
     return available  # type: ignore[no-any-return]
 
 
 @cache
-def _available(interpreting: bool, passes: Passes) -> tuple[bool, str]:
+def _available(interpreting: bool, name: str, passes: Passes) -> tuple[bool, str]:
     try:
         import triton
     except ImportError as error:
@@ -87,7 +88,9 @@ def _available(interpreting: bool, passes: Passes) -> tuple[bool, str]:
     except RuntimeError:
         return False, f"Triton {triton.__version__} finds no GPU"
     try:
-        deviation = _deviation(torch.device(triton.runtime.driver.active.get_active_torch_device()), passes)
+        find_room()
+        device = torch.device(triton.runtime.driver.active.get_active_torch_device())
+        deviation = trusted.deviation(name, device, lambda: _deviation(device, passes), TOLERANCE)
     except Exception as error:  # a missing compiler, an old driver, a card that is not supported: each has its own type
         return False, f"Triton {triton.__version__} cannot compile here: {type(error).__name__}: {error}"
     if not deviation < TOLERANCE:  # also where it is no number
@@ -270,4 +273,4 @@ def operations(name: str, passes: Passes) -> tuple[Callable[..., Tensor], Callab
 
 
 scan_2d, selective_scan = operations("triton", PASSES)
-available = availability(PASSES)
+available = availability("triton", PASSES)

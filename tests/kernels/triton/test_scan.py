@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mambair_kernels import CROSS_SCAN, BackendError, dispatch
 from mambair_kernels.operations import ImageScan
 from mambair_kernels.paths import Paths
 from mambair_kernels.triton import launch as triton_launch
+from mambair_kernels.triton import launching
 from mambair_kernels.triton import scan as triton_scan
 from mambair_kernels.triton.job import Tuning
 from tests.kernels.test_cpu import ROOT, assert_close, differentiate, image_case, permutations, sequence_case
@@ -227,6 +229,22 @@ def test_kernels_that_do_not_compile_are_passed_over(compiled: pytest.MonkeyPatc
     compiled.setattr(triton_scan, "_deviation", lambda *_: 0.25)
     assert "computes wrongly here, by 0.2 of the largest entry" in triton_scan.available()[1]
     assert dispatch.select(torch.device("cuda")).name == "chunked"
+
+
+def test_where_triton_cannot_write_it_writes_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    knobs = importlib.import_module("triton").knobs.cache
+    (tmp_path / "file").touch()
+    for place, found in (("folder", False), ("file", True)):
+        monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / place / "cache"))
+        launching.find_room.cache_clear()
+        with knobs.scope():
+            folder = launching.find_room()
+            assert (folder is not None) == found
+            if folder is not None:
+                assert knobs.dir == folder.name
+                Path(folder.name, "kernel").touch()
+                folder.cleanup()
+    launching.find_room.cache_clear()
 
 
 @pytest.mark.usefixtures("split")
