@@ -27,12 +27,13 @@ Record = Callable[[Network, Tensor], Network]
 def record(network: Network, example: Tensor) -> Network:
     """A function that copies its input to where the graph reads, and its result from where the graph writes.
 
+    The network has run on this size before, so that what happens only once, such as compiling, is no part of the graph.
+
     Raises:
         RuntimeError: the network does what a graph cannot hold, such as reading a value back.
     """
     with torch.cuda.device(example.device):
         given, graph = example.clone(), torch.cuda.CUDAGraph()
-        network(given)  # whatever happens only once happens here
         torch.cuda.synchronize()
         with torch.cuda.graph(graph):
             made = network(given)

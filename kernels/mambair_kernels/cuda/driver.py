@@ -49,10 +49,13 @@ class Kernel:
         _succeed(_driver().cuLaunchKernel(self._function, *grid, *block, 0, stream, pointers, None))
 
 
-def packed(args: list[Tensor | int]) -> tuple[Any, list[Any]]:
+def packed(args: list[Tensor | int]) -> tuple[Any, Any]:
     """Addresses of a kernel's arguments, and the arguments, which have to live as long."""
-    values = [ctypes.c_int(each) if isinstance(each, int) else ctypes.c_void_p(each.data_ptr()) for each in args]
-    return (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values)), values
+    count = len(args)
+    # Of a place of 64 bits a kernel reads the first 32 for an int, its lower half on every machine that has such cards.
+    values = (ctypes.c_int64 * count)(*[each if isinstance(each, int) else each.data_ptr() for each in args])
+    start = ctypes.addressof(values)
+    return (ctypes.c_void_p * count)(*range(start, start + 8 * count, 8)), values
 
 
 def load(source: str) -> Program:

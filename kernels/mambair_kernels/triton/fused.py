@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import trusted
-from .launching import launch
+from .launching import Launch
 from .scan import interpreted
 
 MAX_COLUMNS = 128  # of a matrix product: a row is held in registers
@@ -16,6 +16,8 @@ MAX_KERNEL = 5
 BLOCK, ROWS = 256, 8
 """Numbers of a row, and rows, of a program of the depthwise convolution: the fastest of six on an H200."""
 RESIDUAL_BLOCK = 1024
+ENOUGH = 1 << 13
+"""Pixels that are enough programs of 64 for a large card; of fewer a program takes 32, which is another compilation."""
 MAX_GATE = 4096  # numbers of a matrix that a program holds in registers
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 TOLERANCE = 1e-4
@@ -129,31 +131,54 @@ def linear(
     eps: float,
 ) -> Tensor:
     """``activation(linear(layer_norm(x) * silu(gate))) + residual * scale``; what is None is left out."""
-    from . import layers
-
     factor = _factor(x, weight)
     columns_out, columns_in = weight.shape
     kind = factor if residual is None else _promoted(factor, residual.dtype, factor if scale is None else scale.dtype)
     out = x.new_empty(*x.shape[:-1], columns_out, dtype=kind)
-    pixels, (first, rest), columns = x.numel() // columns_in, _pieces(columns_in), _columns(columns_out)
+    pixels = x.numel() // columns_in
     (x, stride), weight = _even(x), weight.contiguous()
     gate, gate_stride = (x, 0) if gate is None else _even(gate)
     added, added_stride = (x, 0) if residual is None else _even(residual)
     norm_weight, norm_bias = norm or (weight, weight)
-    block = 64 if pixels >= 1 << 14 else 32  # enough programs for a small image
-    launch(
-        layers.linear, (-(-pixels // block), 1, 1),
+    block = 64 if pixels >= ENOUGH else 32
+    run = _linear(
+        columns_in, columns_out, stride, gate_stride, added_stride, norm is not None, bias is not None, activation,
+        residual is not None, scale is not None, factor, block,
+    )  # fmt: skip
+    run(
+        (-(-pixels // block), 1, 1),
         (x, gate, norm_weight, norm_bias, weight, weight if bias is None else bias, added,
          weight if scale is None else scale, out),
         (pixels, eps),
-        {"K": columns_in, "N": columns_out, "STRIDE_X": stride, "STRIDE_GATE": gate_stride,
-         "STRIDE_RESIDUAL": added_stride, "NORM": norm is not None, "GATE": gate_stride > 0,
-         "BIAS": bias is not None, "ACTIVATION": activation, "RESIDUAL": residual is not None,
-         "SCALE": scale is not None, "FACTOR": _triton_type(factor), "FIRST": first, "REST": rest,
-         "BLOCK_M": block, "BLOCK_N": columns},
-        num_warps=4, num_stages=2,
     )  # fmt: skip
     return out
+
+
+@cache
+def _linear(
+    columns_in: int,
+    columns_out: int,
+    stride: int,
+    gate_stride: int,
+    added_stride: int,
+    norm: bool,
+    bias: bool,
+    activation: int,
+    residual: bool,
+    scale: bool,
+    factor: torch.dtype,
+    block: int,
+) -> Launch:
+    from . import layers
+
+    first, rest = _pieces(columns_in)
+    constants = {
+        "K": columns_in, "N": columns_out, "STRIDE_X": stride, "STRIDE_GATE": gate_stride,
+        "STRIDE_RESIDUAL": added_stride, "NORM": norm, "GATE": gate_stride > 0, "BIAS": bias,
+        "ACTIVATION": activation, "RESIDUAL": residual, "SCALE": scale, "FACTOR": _triton_type(factor),
+        "FIRST": first, "REST": rest, "BLOCK_M": block, "BLOCK_N": _columns(columns_out),
+    }  # fmt: skip
+    return Launch(layers.linear, constants, num_warps=4, num_stages=2)
 
 
 def projected(x: Tensor, weight: Tensor) -> Tensor:
@@ -184,44 +209,56 @@ def _triton_type(dtype: torch.dtype) -> Any:
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, activation: int) -> Tensor:
     """``activation(conv2d(x))`` with one filter per channel, size kept."""
-    from . import layers
-
     batch, height, width, channels = x.shape
     out = x.new_empty(x.shape, dtype=_factor(x, weight))
-    (x, stride), kernel = _even(x), weight.shape[-1]
-    launch(
-        layers.depthwise, (-(-width * channels // BLOCK), -(-height // ROWS), batch),
-        (x, weight.contiguous(), weight if bias is None else bias, out), (height, width),
-        {"CHANNELS": channels, "STRIDE": stride, "KERNEL": kernel, "DILATION": dilation, "BIAS": bias is not None,
-         "ACTIVATION": activation, "ROWS": ROWS, "BLOCK": BLOCK},
-        num_warps=4,
-    )  # fmt: skip
+    x, stride = _even(x)
+    run = _depthwise(channels, stride, weight.shape[-1], dilation, bias is not None, activation)
+    tensors = x, weight.contiguous(), weight if bias is None else bias, out
+    run((-(-width * channels // BLOCK), -(-height // ROWS), batch), tensors, (height, width))
     return out
+
+
+@cache
+def _depthwise(channels: int, stride: int, kernel: int, dilation: int, bias: bool, activation: int) -> Launch:
+    from . import layers
+
+    constants = {
+        "CHANNELS": channels, "STRIDE": stride, "KERNEL": kernel, "DILATION": dilation, "BIAS": bias,
+        "ACTIVATION": activation, "ROWS": ROWS, "BLOCK": BLOCK,
+    }  # fmt: skip
+    return Launch(layers.depthwise, constants, num_warps=4)
 
 
 def channel_gate(mean: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor) -> Tensor:
     """``sigmoid(linear(relu(linear(mean))))`` of an image per program."""
-    from . import layers
-
     hidden, channels = squeeze.shape
     out = mean.new_empty(mean.shape, dtype=_factor(mean, squeeze))
     tensors = mean.contiguous(), squeeze.contiguous(), squeeze_bias, excite.contiguous(), excite_bias, out
-    sizes = {"BLOCK": max(16, 1 << (channels - 1).bit_length()), "HIDDEN_BLOCK": max(4, 1 << (hidden - 1).bit_length())}
     images = mean.numel() // channels
-    constants = {"CHANNELS": channels, "HIDDEN": hidden, **sizes}
-    launch(layers.channel_gate, (images, 1, 1), tensors, (images,), constants, num_warps=4)
+    _channel_gate(channels, hidden)((images, 1, 1), tensors, (images,))
     return out
+
+
+@cache
+def _channel_gate(channels: int, hidden: int) -> Launch:
+    from . import layers
+
+    sizes = {"BLOCK": max(16, 1 << (channels - 1).bit_length()), "HIDDEN_BLOCK": max(4, 1 << (hidden - 1).bit_length())}
+    return Launch(layers.channel_gate, {"CHANNELS": channels, "HIDDEN": hidden, **sizes}, num_warps=4)
 
 
 def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> Tensor:
     """``x * scale + features * gate``."""
+    out = x.new_empty(x.shape, dtype=_promoted(x.dtype, scale.dtype, features.dtype, gate.dtype))
+    size, channels = x.numel(), x.shape[-1]
+    tensors = x.contiguous(), scale, features.contiguous(), gate.contiguous(), out
+    run = _gated_residual(channels)
+    run((-(-size // RESIDUAL_BLOCK), 1, 1), tensors, (size, size // x.shape[0] // channels))
+    return out
+
+
+@cache
+def _gated_residual(channels: int) -> Launch:
     from . import layers
 
-    out = x.new_empty(x.shape, dtype=_promoted(x.dtype, scale.dtype, features.dtype, gate.dtype))
-    size = x.numel()
-    launch(
-        layers.gated_residual, (-(-size // RESIDUAL_BLOCK), 1, 1),
-        (x.contiguous(), scale, features.contiguous(), gate.contiguous(), out),
-        (size, size // len(x) // x.shape[-1]), {"CHANNELS": x.shape[-1], "BLOCK": RESIDUAL_BLOCK}, num_warps=4,
-    )  # fmt: skip
-    return out
+    return Launch(layers.gated_residual, {"CHANNELS": channels, "BLOCK": RESIDUAL_BLOCK}, num_warps=4)

@@ -1,12 +1,13 @@
 """Launches the kernels of the Triton backend."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from .job import Gradients, ScanJob, Tuning
-from .launching import launch, launching
+from .launching import Launch, launching
 
 FORWARD = Tuning(tile=8, block_sizes=(32,), programs=8192, tiles=4)
 BACKWARD = Tuning(tile=4, block_sizes=(32,), programs=4096, tiles=4)
@@ -40,15 +41,19 @@ def _summaries(job: ScanJob, grad_y: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def carry(decays: Tensor, ends: Tensor, reverse: bool) -> Tensor:
     """State before every chunk from the summaries, all (batch, paths, chunks, state, channels)."""
-    from . import kernels
-
     starts = torch.empty_like(ends)
     batch, paths, chunks, state, channels = ends.shape
     size = state * channels
-    grid = (-(-size // CARRY_BLOCK), batch * paths, 1)
-    constants = {"REVERSE": reverse, "TILE": CARRY_TILE, "BLOCK": CARRY_BLOCK}
-    launch(kernels.carry, grid, (decays, ends, starts), (chunks, size), constants, num_warps=1, enable_fp_fusion=True)
+    _carry(reverse)((-(-size // CARRY_BLOCK), batch * paths, 1), (decays, ends, starts), (chunks, size))
     return starts
+
+
+@cache
+def _carry(reverse: bool) -> Launch:
+    from . import kernels
+
+    constants = {"REVERSE": reverse, "TILE": CARRY_TILE, "BLOCK": CARRY_BLOCK}
+    return Launch(kernels.carry, constants, num_warps=1, enable_fp_fusion=True)
 
 
 def _launches(job: ScanJob, out: Tensor, merge: bool) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
@@ -68,11 +73,15 @@ def _launches(job: ScanJob, out: Tensor, merge: bool) -> Iterator[tuple[int, int
 
 def add_up(parts: Tensor, out: Tensor) -> None:
     """Sum of the parts, (paths, *out), one after another."""
+    size = out.numel()
+    _merge()((-(-size // MERGE_BLOCK), 1, 1), (parts, out), (parts.shape[0], size, size))
+
+
+@cache
+def _merge() -> Launch:
     from . import kernels
 
-    size = out.numel()
-    grid = (-(-size // MERGE_BLOCK), 1, 1)
-    launch(kernels.merge, grid, (parts, out), (len(parts), size, size), {"BLOCK": MERGE_BLOCK}, num_warps=4)
+    return Launch(kernels.merge, {"BLOCK": MERGE_BLOCK}, num_warps=4)
 
 
 def forward(job: ScanJob, merge: bool) -> Tensor:

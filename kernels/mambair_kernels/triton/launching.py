@@ -16,6 +16,7 @@ UNALIGNED: Final = 15
 """Bits of an address that are zero where loads may be as wide as they get."""
 LARGE: Final = 2**31
 """Whole numbers from here on have another type."""
+HERE: Final = nullcontext()
 
 _compiled: dict[tuple[Any, ...], Any] = {}
 
@@ -55,9 +56,9 @@ def launching(tensor: Tensor) -> Iterator[None]:
 
 def _on(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "cpu":
-        return nullcontext()
+        return HERE
     module = _module(device.type)
-    return nullcontext() if module.current_device() == device.index else module.device(device)
+    return HERE if module.current_device() == device.index else module.device(device)
 
 
 @cache
@@ -65,36 +66,34 @@ def _module(kind: str) -> Any:
     return torch.get_device_module(kind)
 
 
-def launch(
-    kernel: Any,
-    grid: tuple[int, int, int],
-    tensors: tuple[Tensor, ...],
-    numbers: tuple[float, ...],
-    constants: dict[str, Any],
-    **options: Any,
-) -> None:
-    """``kernel[grid](*tensors, *numbers, **constants, **options)``, none of whose numbers Triton specialises for.
+class Launch:
+    """A kernel with the constants and options that it is compiled for, none of whose numbers Triton specialises for.
 
     Triton looks at every argument of every launch, which takes longer than a small kernel does. What it compiled is
-    launched without where it would find the same again: tensors of the same types, and the same constants and options.
-
-    Raises:
-        BackendError: the kernel cannot be compiled for the device of the first tensor.
+    launched without where it would find the same again: tensors of the same types on the same device.
     """
-    addresses = 0
-    for tensor in tensors:
-        addresses |= tensor.data_ptr()
-    if addresses & UNALIGNED or max(numbers) >= LARGE:
-        key, compiled = None, None
-    else:
-        types = [tensor.dtype for tensor in tensors]
-        key = (kernel.__name__, tensors[0].get_device(), *types, *constants.values(), *options.values())
-        compiled = _compiled.get(key)
-    if compiled is not None:
-        with _on(tensors[0].device):
-            compiled[grid](*tensors, *numbers, *constants.values())
-        return
-    with launching(tensors[0]):
-        compiled = kernel[grid](*tensors, *numbers, **constants, **options)
-    if key is not None and compiled is not None:  # the interpreter returns nothing
-        _compiled[key] = compiled
+
+    def __init__(self, kernel: Any, constants: dict[str, Any], **options: Any) -> None:
+        self._kernel, self._named = kernel, {**constants, **options}
+        self._constants = tuple(constants.values())
+
+    def __call__(self, grid: tuple[int, int, int], tensors: tuple[Tensor, ...], numbers: tuple[float, ...]) -> None:
+        """Launch on the device of the first tensor.
+
+        Raises:
+            BackendError: the kernel cannot be compiled for it.
+        """
+        addresses, key = 0, [self, tensors[0].get_device()]
+        for tensor in tensors:
+            addresses |= tensor.data_ptr()
+            key.append(tensor.dtype)
+        known = tuple(key)
+        compiled = None if addresses & UNALIGNED or max(numbers) >= LARGE else _compiled.get(known)
+        if compiled is not None:
+            with _on(tensors[0].device):
+                compiled[grid](*tensors, *numbers, *self._constants)
+            return
+        with launching(tensors[0]):
+            compiled = self._kernel[grid](*tensors, *numbers, **self._named)
+        if not addresses & UNALIGNED and max(numbers) < LARGE and compiled is not None:  # the interpreter returns None
+            _compiled[known] = compiled
