@@ -3,18 +3,22 @@
 python -m benchmarks.gpu [--json FILE] [--quick] [--seconds N]
 
 First one line per usable backend: its deviation from float64, output and all gradients; one beyond rounding ends the
-run with exit code 1. Then, in the order of worth, the SS2D core and the network of the light and of the classic
-model, a training step, and what is larger, in fp32 and bf16, for each backend but plain torch, which is 70 times as
-slow; mamba_ssm takes part where it is installed, with the directions copied out by torch, and in the tables of cores
-a plain CUDA form of its algorithm where it is not. Networks of stock layers stand beside: EDSR-baseline and one like
-SPAN. Every row is printed, and written to FILE, as it comes; after N seconds no further row is begun. A backend that
-took over a second is left out of the larger sizes of that table. ``first`` is the time of the first call, with what
-is compiled for it. ``ratio`` is the time of mamba_ssm, or else of cuda_port, triton or chunked, over that of the
-backend. ``graph`` is the time as a CUDA graph, which tiles that come again take: launches from Python may take longer
-than a small core. ``of bound`` is the bound over the shorter time: the larger of the bytes that must be moved at the
-bandwidth of a large copy, and the operations at the rate of a large matrix product, both measured on the same card in
-the same run. Bytes of a core: input and output. Bytes of a network: input, output, weights, and for each block its
-features read and written once. Operations of a network: the published way of counting.
+run with exit code 1. Then, in the order of worth: what a new process takes until it has its first result, with and
+without what earlier ones have compiled and checked; the network and the SS2D core of the light model; single layers
+beside torch's; a training step; the classic model; what is larger. Each in fp32 and bf16, for each backend but plain
+torch, which is 70 times as slow; mamba_ssm takes part where it is installed, with the directions copied out by torch,
+and in the tables of cores a plain CUDA form of its algorithm where it is not. Networks of stock layers stand beside:
+EDSR-baseline and one like SPAN. Every row is printed, and written to FILE, as it comes; after N seconds no further row
+is begun. A backend that took over a second is left out of the larger sizes of that table.
+
+``first`` is the time of the first call, with what is compiled for it, and ``ms`` that of a later one from Python; of a
+start it is that of the whole process, imports included. ``graph`` is the time as a CUDA graph, which tiles that come
+again take: launches from Python may take longer than a small core. ``ratio`` is the time of mamba_ssm, or else of
+cuda_port, triton or chunked, over that of the backend. ``of bound`` is the bound over the shorter time: the larger of
+the bytes that must be moved at the bandwidth of a large copy, and the operations at the rate of a large matrix product,
+both measured on the same card in the same run. Bytes of a core or a layer: input and output, of a layer weights, too.
+Bytes of a network: input, output, weights, and for each block its features read and written once. Operations of a
+network: the published way of counting.
 
 ``--device cpu`` (with TRITON_INTERPRET=1 for Triton) runs the same steps on tiny sizes, to test this program; its times
 mean nothing.
@@ -24,8 +28,11 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -35,7 +42,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import cuda_port
+from benchmarks import cuda_port, gpu_layers, gpu_start
 from benchmarks.scan import Case
 from mambair_archs import MambaIR
 from mambair_archs.blocks.residual import VSSBlock
@@ -49,7 +56,7 @@ TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOLERANCE = {"fp32": 2e-4, "bf16": 4e-2}  # of the largest entry
 CORES = {"light": (72, 10, 4), "classic": (360, 16, 12)}  # channels, states, rank
 NETWORKS: dict[str, dict[str, Any]] = {
-    "light": {"upscale": 4, "d_state": 10, "mlp_ratio": 1.2, "upsampler": "pixelshuffledirect"},
+    "light": gpu_start.LIGHT,
     "classic": {"upscale": 4, "embed_dim": 180, "depths": (6,) * 6, "mlp_ratio": 2.0, "upsampler": "pixelshuffle"},
 }
 TINY = {
@@ -235,7 +242,7 @@ def compare(card: Card, row: Row, bound: float, runs: Callable[[str], Callable[[
 
 def measure(card: Card, backend: str, what: str, runs: Callable[[str], Callable[[], Any]]) -> Row:
     """Time and peak memory of one backend; None where memory does not suffice."""
-    graphed = what == "stock" or (what != "training" and backend in GRAPHED)
+    graphed = what in ("stock", "layer") or (what != "training" and backend in GRAPHED)
     with using(backend):
         try:
             run = runs(backend)
@@ -245,6 +252,44 @@ def measure(card: Card, backend: str, what: str, runs: Callable[[str], Callable[
             return {"seconds": seconds, "peak_bytes": peak, "graph_seconds": graph, "first_seconds": first}
         except torch.OutOfMemoryError:
             return dict.fromkeys(("seconds", "peak_bytes", "graph_seconds", "first_seconds"))
+
+
+def starts(card: Card) -> Iterator[Row]:
+    """A new process until it has the result of a network: with nothing kept, with what Triton keeps, and with all."""
+    backend = next(each.name for each in dispatch.verdicts(card.device) if each.chosen)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder, "kept")
+        places = {"MAMBAIR_CACHE": str(kept), "TRITON_CACHE_DIR": str(Path(folder, "triton"))}
+        for name in ("nothing kept", "kept by Triton", "all kept"):
+            if name == "kept by Triton":
+                shutil.rmtree(kept, ignore_errors=True)
+            command = [sys.executable, "-m", "benchmarks.gpu_start", str(card.device)]
+            began = time.perf_counter()
+            said = subprocess.run(command, env=os.environ | places, check=False, stdout=subprocess.PIPE, text=True)
+            if said.returncode:
+                print("A new process fails, for the reason above; its start was not measured.", file=sys.stderr)
+                return
+            found = {"seconds": time.perf_counter() - began, "first_seconds": json.loads(said.stdout)["first"]}
+            empty = dict.fromkeys(("graph_seconds", "bound", "ratio")) | {"peak_bytes": 0}
+            imports = json.loads(said.stdout)["imports"]
+            row = {"what": "start", "name": name, "size": 64, "type": "fp32", "backend": backend}
+            yield {**row, **found, **empty, "import_seconds": imports}
+
+
+def layers(card: Card, sizes: list[int]) -> Iterator[Row]:
+    """Layers that are one kernel each, beside torch's."""
+    fast = next(each.name for each in dispatch.verdicts(card.device) if each.chosen)
+    for size, dtype in itertools.product(sizes, TYPES):
+        for layer in gpu_layers.layers(size, card.device, TYPES[dtype]):
+            compared: float | None = None
+            for backend in ("chunked", fast):
+                with torch.inference_mode(), autocast(card, dtype):
+                    found = measure(card, backend, "layer", lambda _, layer=layer: layer)  # type: ignore[misc]
+                took = found["graph_seconds"] or found["seconds"]
+                compared = compared or took
+                row = {"what": "layer", "name": layer.name, "size": size, "type": dtype, "backend": backend}
+                ratio = compared / took if compared and took else None
+                yield {**row, **found, "bound": layer.moved / card.bandwidth, "ratio": ratio}
 
 
 def cores(card: Card, name: str, sizes: list[int]) -> Iterator[Row]:
@@ -407,18 +452,19 @@ def tables(card: Card, quick: bool) -> Iterator[Row]:
         small, medium, large, rest = [64], [256], [1024], [128, 512]
     if quick:
         large, rest = [], []
+    yield from starts(card)
+    yield from networks(card, "light", small + medium)
     yield from cores(card, "light", medium + small)
-    yield from networks(card, "light", medium + small)
+    yield from layers(card, medium)
+    yield from training(card, *((3, 1) if card.tiny else (64, 8)))
+    yield from networks(card, "classic", small + medium)
     yield from cores(card, "classic", medium)
-    yield from networks(card, "classic", medium)
     yield from networks(card, "light", large)
     yield from networks(card, "light", [2 * size for size in large], ["bf16"])
-    yield from training(card, *((3, 1) if card.tiny else (64, 8)))
     yield from stock(card, medium + small)
     yield from networks(card, "classic", large, ["bf16"])
     yield from cores(card, "light", large)
     yield from cores(card, "classic", small + large)
-    yield from networks(card, "classic", small)
     for name in CORES:
         yield from cores(card, name, rest)
         yield from networks(card, name, rest)

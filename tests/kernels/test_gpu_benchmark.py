@@ -1,6 +1,7 @@
 """The program that measures a card, run where there is none."""
 
 import json
+import shutil
 import sys
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_layers
 from mambair_kernels import chunked, dispatch
 
 
@@ -28,10 +29,13 @@ def test_without_a_card_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_all_steps_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, "--device", "cpu", "--json", str(tmp_path / "report.json")) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    assert {row["what"] for row in report["rows"]} == {"core", "network", "stock", "training"}
+    assert {row["what"] for row in report["rows"]} == {"core", "layer", "network", "start", "stock", "training"}
     assert {row["type"] for row in report["rows"]} == {"fp32", "bf16"}
     assert all(row["seconds"] > 0 for row in report["rows"])
-    assert all(row["bound"] > 0 and row["ratio"] for row in report["rows"] if row["what"] != "stock")
+    assert all(row["bound"] > 0 and row["ratio"] for row in report["rows"] if row["what"] not in ("start", "stock"))
+    starts = [row for row in report["rows"] if row["what"] == "start"]
+    assert [row["name"] for row in starts] == ["nothing kept", "kept by Triton", "all kept"]
+    assert all(row["seconds"] > row["import_seconds"] + row["first_seconds"] > 0 for row in starts)
     checks = {check["backend"]: check for check in report["checks"]}
     assert len(checks) == len(report["checks"])
     assert all(check["passed"] for check in checks.values())
@@ -43,7 +47,7 @@ def test_it_stops_when_its_time_is_up(
 ) -> None:
     assert run(monkeypatch, "--device", "cpu", "--seconds", "0", "--json", str(tmp_path / "report.json")) == 0
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]
-    assert [(row["what"], row["name"]) for row in rows] == [("core", "light")]
+    assert [(row["what"], row["name"]) for row in rows] == [("start", "nothing kept")]
     assert "were not measured" in capsys.readouterr().err
 
 
@@ -59,6 +63,8 @@ def test_rows_come_in_the_order_of_worth(monkeypatch: pytest.MonkeyPatch) -> Non
     def note(what: str) -> Any:
         return lambda card, name, sizes, types=tuple(gpu.TYPES): ((what, name, *each) for each in product(sizes, types))
 
+    monkeypatch.setattr(gpu, "starts", lambda card: [("start",)])
+    monkeypatch.setattr(gpu, "layers", lambda card, sizes: [("layer",)])
     monkeypatch.setattr(gpu, "cores", note("core"))
     monkeypatch.setattr(gpu, "networks", note("network"))
     monkeypatch.setattr(gpu, "stock", lambda card, sizes: (("stock",) for _ in sizes))
@@ -66,18 +72,38 @@ def test_rows_come_in_the_order_of_worth(monkeypatch: pytest.MonkeyPatch) -> Non
     rows: list[Any] = list(gpu.tables(SimpleNamespace(tiny=False), quick=False))  # type: ignore[arg-type]
     assert len(set(rows)) == len(rows) - 1  # of stock there are two sizes
     wanted = [
+        ("start",),
+        ("network", "light", 64, "fp32"),
         ("core", "light", 256, "fp32"),
-        ("network", "light", 256, "fp32"),
+        ("layer",),
+        ("training",),
+        ("network", "classic", 64, "fp32"),
         ("core", "classic", 256, "fp32"),
         ("network", "light", 1024, "fp32"),
         ("network", "light", 2048, "bf16"),
-        ("training",),
         ("stock",),
         ("network", "classic", 1024, "bf16"),
     ]
     assert [rows.index(row) for row in wanted] == sorted(rows.index(row) for row in wanted)
     quick: list[Any] = list(gpu.tables(SimpleNamespace(tiny=False), quick=True))  # type: ignore[arg-type]
     assert {row[2] for row in quick if len(row) > 2} == {64, 256}
+
+
+@pytest.mark.skipif(not shutil.which("false"), reason="there is no program that fails")
+def test_a_process_that_fails_is_said_and_passed_over(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    card = SimpleNamespace(device=torch.device("cpu"))
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert not list(gpu.starts(card))  # type: ignore[arg-type]
+    assert "its start was not measured" in capfd.readouterr().err
+
+
+def test_layers_move_what_they_read_and_write() -> None:
+    """float32: 16 pixels of 60 numbers in, of 144 out, a matrix between them, weight and bias of the norm."""
+    layer = gpu_layers.layers(4, torch.device("cpu"), torch.float32)[1]
+    assert layer.moved == 4 * (16 * 60 + 16 * 144 + 60 * 144 + 2 * 60)
+    assert layer().shape == (1, 4, 4, 144)
 
 
 def test_a_row_as_text() -> None:
