@@ -27,9 +27,10 @@ static void* open_library(const char* path) { return dlopen(path, RTLD_NOW); }
 
 using Bytes = std::vector<char>;
 
-// Memory that a structure points to: where the pointer lies in it, and what was there before and after the call.
+// Memory that a pointer leads to: where it lies, in the structure (owner -1) or in earlier memory, and what was there
+// before and after the call.
 struct Memory {
-    int64_t place, changed;
+    int64_t owner, place, changed;
     Bytes before, after;
 };
 
@@ -58,8 +59,8 @@ static bool read_call(std::FILE* file, Call& call) {
     call.memory.clear();
     for (int64_t i = 0; i < memories; i++) {
         Memory memory{};
-        if (!read(file, &memory.place, sizeof memory.place) || !read(file, &memory.changed, sizeof memory.changed))
-            std::exit(2);
+        for (int64_t* value : {&memory.owner, &memory.place, &memory.changed})
+            if (!read(file, value, sizeof *value)) std::exit(2);
         memory.before = read_bytes(file);
         if (memory.changed) memory.after = read_bytes(file);
         call.memory.push_back(std::move(memory));
@@ -79,12 +80,16 @@ static std::vector<Bytes> run(void* library, const Call& call) {
         char* start = reinterpret_cast<char*>((address + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
         std::memcpy(start, memory.before.data(), memory.before.size());
         starts.push_back(start);
-        std::memcpy(structure.data() + memory.place, &start, sizeof start);
+        char* owner = memory.owner < 0 ? structure.data() : starts[static_cast<size_t>(memory.owner)];
+        std::memcpy(owner + memory.place, &start, sizeof start);
     }
     using Function = int (*)(const void*);
     const auto function = reinterpret_cast<Function>(function_of(library, call.function.c_str()));
     if (function == nullptr) std::fprintf(stderr, "%s is missing\n", call.function.c_str()), std::exit(2);
     if (function(structure.data()) != 0) std::fprintf(stderr, "%s failed\n", call.function.c_str()), std::exit(2);
+    // Addresses differ from run to run and are no result.
+    for (const Memory& memory : call.memory)
+        if (memory.owner >= 0) std::memset(starts[static_cast<size_t>(memory.owner)] + memory.place, 0, sizeof(char*));
     std::vector<Bytes> left;
     for (size_t i = 0; i < starts.size(); i++) left.emplace_back(starts[i], starts[i] + call.memory[i].before.size());
     return left;

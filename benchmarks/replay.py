@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +31,28 @@ from torch import Tensor, nn
 from mambair_archs import MambaIR, MambaIRNano, MambaIRv2Light
 from mambair_archs.blocks.selective_scan import SelectiveScan2d
 from mambair_kernels import selective_scan
-from mambair_kernels.cpu import attention, depthwise, linear, native, residual, scan, separable
+from mambair_kernels.convolution import convolve_rows
+from mambair_kernels.cpu import attention, convolution, depthwise, linear, native, residual, scan, separable
 from mambair_kernels.paths import CROSS_SCAN, SNAKE
 from mambair_kernels.paths import Path as ScanPath
 
 TOLERANCE = 2e-5
 """Of a difference to the largest value of a result: orders of summation differ with the width of vectors."""
 SOURCE = Path(__file__).with_suffix(".cpp")
+MODULES = (attention, convolution, depthwise, linear, residual, scan, separable)
 COUNTS = ("mambair_image_splits", "mambair_sequence_splits", "mambair_residual_blocks")
+
+
+class Memory(NamedTuple):
+    """What a pointer points to: one in the structure, or in the memory whose number is ``owner``."""
+
+    owner: int
+    place: int
+    address: int
+    size: int
+
+
+STRUCTURE = -1
 
 
 def pointers(kind: type[ctypes.Structure], start: int = 0) -> Iterator[int]:
@@ -62,13 +76,13 @@ class Recorder:
 
     def __enter__(self) -> "Recorder":
         native.call = self.recorded  # type: ignore[assignment]
-        for module in (attention, depthwise, linear, residual, scan, separable):
+        for module in MODULES:
             module.address = self.located  # type: ignore[attr-defined]
         return self
 
     def __exit__(self, *_: object) -> None:
         native.call = self.call
-        for module in (attention, depthwise, linear, residual, scan, separable):
+        for module in MODULES:
             module.address = self.address  # type: ignore[attr-defined]
 
     def located(self, tensor: Tensor | None) -> int | None:
@@ -87,22 +101,39 @@ class Recorder:
         if orders:
             self.sizes[orders] = 4 * int(job.paths)
         image = bytes(job)
-        found = {place: struct.unpack_from("P", image, place)[0] for place in pointers(type(job))}
-        used = {place: (address, self.sizes[address]) for place, address in found.items() if address}
-        before = {place: ctypes.string_at(*memory) for place, memory in used.items()}
+        used: list[Memory] = []
+        for place in pointers(type(job)):
+            (address,) = struct.unpack_from("P", image, place)
+            rows = self._rows(job, place) if isinstance(job, native.ConvolutionArguments) else []
+            if address and rows:
+                used.append(Memory(STRUCTURE, place, address, 8 * len(rows)))
+                owner, found = len(used) - 1, ctypes.cast(address, ctypes.POINTER(native.POINTER))
+                used += [Memory(owner, 8 * i, row, size) for i, size in enumerate(rows) if (row := found[i])]
+            elif address:
+                used.append(Memory(STRUCTURE, place, address, self.sizes[address]))
+        before = [ctypes.string_at(memory.address, memory.size) for memory in used]
         result = self.call(function, job)
         self._write(struct.pack("q", len(used)))
         self._block(function.encode())
         self._block(image)
-        for place, memory in used.items():
-            after = ctypes.string_at(*memory)
-            changed = after != before[place]
-            self._write(struct.pack("qq", place, changed))
-            self._block(before[place])
+        for memory, content in zip(used, before, strict=True):
+            after = ctypes.string_at(memory.address, memory.size)
+            changed = after != content
+            self._write(struct.pack("qqq", memory.owner, memory.place, changed))
+            self._block(content)
             if changed:
                 self._block(after)
         self.calls += 1
         return result
+
+    @staticmethod
+    def _rows(job: native.ConvolutionArguments, place: int) -> list[int]:
+        """Sizes in bytes of the rows that a pointer of a convolution leads to, if it leads to rows."""
+        if place == native.ConvolutionArguments.x.offset:
+            return [4 * job.width * job.channels] * (job.batch * (job.height + 2))
+        if place == native.ConvolutionArguments.residual.offset:
+            return [4 * job.width * job.out] * (job.batch * job.height)
+        return []
 
     def _write(self, content: bytes) -> None:
         self.to.write(content)
@@ -141,6 +172,20 @@ def sequences() -> None:
         selective_scan(u, delta.abs(), A, B, C)
 
 
+def convolutions() -> None:
+    """Rows of several tensors, on both edges of the image and on none."""
+    x, weight, bias, residual = (
+        torch.randn(2, 21, 19, 7),
+        torch.randn(10, 7, 3, 3),
+        torch.randn(10),
+        torch.randn(2, 21, 19, 10),
+    )
+    convolve_rows([x], weight, bias, "silu", above=True, below=True)
+    convolve_rows(
+        [x[:, :6], x[:, 6:]], weight, None, "gelu", [residual[:, 1:9], residual[:, 9:20]], above=False, below=False
+    )
+
+
 def networks() -> list[nn.Module]:
     """Whole networks with every layer that has native code."""
     return [
@@ -175,6 +220,7 @@ def record(to: Path, isa: str = "v2", *, whole: bool = True) -> int:
                 for remembered in (False, True):
                     scans(paths, (23, 37), remembered)
             sequences()
+            convolutions()
             for network in networks() if whole else []:
                 x = torch.rand(1, 3, 24, 32)
                 with torch.inference_mode():

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_kernels.convolution import convolution
+from mambair_kernels.convolution import convolution, convolve_rows
 
 from .blocks import bands
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle
@@ -84,9 +84,10 @@ class Convolution(Conv2d):
     def by_bands(self, given: Iterator[bands.Band], residual: bands.Rows | None = None) -> Iterator[bands.Band]:
         """Convolve bands of rows, and add ``residual``."""
 
-        def layer(rows: Tensor) -> Tensor:
-            other = residual.take(rows.shape[1] - 2) if residual else None
-            return convolution(rows, self.weight, self.bias, residual=other, around=True)
+        def layer(rows: list[Tensor], above: bool, below: bool) -> Tensor:
+            count = sum(part.shape[1] for part in rows) + above + below - 2
+            other = residual.take(count) if residual else ()
+            return convolve_rows(rows, self.weight, self.bias, residual=other, above=above, below=below)
 
         return bands.convolved(given, layer)
 
@@ -106,8 +107,8 @@ class ResidualBlock(nn.Module):
     def by_bands(self, given: Iterator[bands.Band]) -> Iterator[bands.Band]:
         """The same of bands of rows."""
 
-        def activated(rows: Tensor) -> Tensor:
-            return convolution(rows, self.conv1.weight, self.conv1.bias, "silu", around=True)
+        def activated(rows: list[Tensor], above: bool, below: bool) -> Tensor:
+            return convolve_rows(rows, self.conv1.weight, self.conv1.bias, "silu", above=above, below=below)
 
         x = bands.Rows()
         return self.conv2.by_bands(bands.convolved(x.noting(given), activated), x)
@@ -180,7 +181,7 @@ class MambaIRNano(Network):
     def forward(self, image: Tensor) -> Tensor:
         """Restore a batch: (batch, in_chans, h, w) to (batch, in_chans, h * upscale, w * upscale), any size."""
         height, width = image.shape[2:]
-        x = pad_to_multiple(image.permute(0, 2, 3, 1), self.multiple, repeat_edge=True)
+        x = pad_to_multiple(image.permute(0, 2, 3, 1), self.multiple, repeat_edge=True).contiguous()
         if self.config.unshuffle > 1:
             x = self.gather(x)
         pixels = self._by_bands(x) if _cached(x) else self._layer_by_layer(x)

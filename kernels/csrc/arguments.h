@@ -50,6 +50,16 @@ struct LinearBackwardArguments {
     float *grad_before, *value, *grad_x, *grad_gate, *grad_norm;
 };
 
+// y = activation(conv(x) + bias) + residual with 3x3 taps and a column of zeros beyond both edges. x: where each of the
+// (batch, height + 2) rows (width, in) begins, null for zeros; residual: the same of (batch, height) rows (width, out), or
+// null; weight: (out, in, 3, 3); bias may be null; y: (batch, height, width, out).
+struct ConvolutionArguments {
+    int64_t batch, height, width, in, out, activation, threads;
+    const float *const *x, *const *residual;
+    const float *weight, *bias;
+    float* y;
+};
+
 // y = activation(conv(x) + bias), zero padding that keeps the size. x: (batch, height, width) pixels `x_stride` floats
 // apart, `channels` of them used; weight: (channels, kernel, kernel), kernel odd; bias may be null; y: contiguous.
 struct DepthwiseArguments {

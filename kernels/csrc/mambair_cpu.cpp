@@ -1,5 +1,6 @@
 // Entry points of the native CPU backend. Compiled once per instruction set; loaded with ctypes.
 #include "attention.h"
+#include "convolution.h"
 #include "depthwise_backward.h"
 #include "linear_backward.h"
 #include "peak.h"
@@ -46,6 +47,8 @@ EXPORT int mambair_scan_sequence_backward(const SequenceArguments* job) {
 
 // 0, or 1 when there is no memory.
 EXPORT int mambair_linear(const LinearArguments* job) { return !mambair::linear(*job, arena); }
+
+EXPORT int mambair_convolution(const ConvolutionArguments* job) { return !mambair::convolution(*job, arena); }
 
 EXPORT int mambair_depthwise(const DepthwiseArguments* job) { return !mambair::depthwise(*job, arena); }
 

@@ -1,19 +1,14 @@
-"""Convolution with what follows it: bias, activation and residual in one pass over the result.
-
-Without gradients, float32 images on a CPU take oneDNN's convolution with its post-operations, which costs what the bare
-convolution costs; otherwise torch's layers run one after the other.
-"""
-
-from typing import Any
+"""3x3 convolution with what follows it: bias, activation and residual in one pass over the result."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fused import Activation
-
-ATTRIBUTES: dict[Activation, str] = {"identity": "none", "silu": "swish", "gelu": "gelu"}
-"""What oneDNN's bindings call the activations."""
+from .cpu.convolution import Parts, convolution_op
+from .cpu.convolution import convolution as native_convolution
+from .fused import Activation, activate, native
+from .layout import CODES, check
+from .operations import choose_call
 
 
 def convolution(
@@ -22,66 +17,68 @@ def convolution(
     bias: Tensor | None = None,
     activation: Activation = "identity",
     residual: Tensor | None = None,
-    *,
-    around: bool = False,
 ) -> Tensor:
-    """``activation(conv2d(x))``, or ``residual + conv2d(x)``, with stride 1 and zero padding that keeps the size.
+    """``activation(conv2d(x)) + residual`` with stride 1 and zero padding that keeps the size.
 
     Args:
         x: channels-last, (batch, height, width, in).
-        weight: (out, in, kernel, kernel), kernel odd.
+        weight: (out, in, 3, 3).
         bias: (out,).
-        activation: applied to the convolution; only without ``residual``.
-        residual: (batch, height, width, out).
-        around: ``x`` is a part of an image and holds kernel // 2 more rows above and below than the result.
+        activation: applied to the convolution.
+        residual: (batch, height, width, out), left out if None.
 
     Returns:
         (batch, height, width, out).
 
     Raises:
-        ValueError: both an activation and a residual are given.
-        RuntimeError: shapes do not fit together.
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if residual is not None and activation != "identity":
-        raise ValueError("an activation before a residual is not offered")
-    padding = [0 if around else weight.shape[-2] // 2, weight.shape[-1] // 2]
-    image = x.permute(0, 3, 1, 2)
-    if _onednn(x, weight, bias, residual):
-        y = _run(image, weight, bias, padding, activation, residual)
-        return y.permute(0, 2, 3, 1)
-    y = F.conv2d(image, weight, bias, padding=padding).permute(0, 2, 3, 1)
-    if residual is not None:
-        return residual + y
-    if activation == "identity":
-        return y
-    return F.silu(y) if activation == "silu" else F.gelu(y)
+    added = () if residual is None else (residual,)
+    return convolve_rows((x,), weight, bias, activation, added, above=True, below=True)
 
 
-def _run(
-    image: Tensor,
+def convolve_rows(
+    x: Parts,
     weight: Tensor,
-    bias: Tensor | None,
-    padding: list[int],
-    activation: Activation,
-    residual: Tensor | None,
+    bias: Tensor | None = None,
+    activation: Activation = "identity",
+    residual: Parts = (),
+    *,
+    above: bool,
+    below: bool,
 ) -> Tensor:
-    operation: Any = torch.ops.mkldnn._convolution_pointwise
-    shape = (padding, [1, 1], [1, 1], 1)
-    algorithm = "none" if activation == "gelu" else ""  # the exact form, not tanh's
-    if residual is None:
-        y: Tensor = operation(image, weight, bias, *shape, ATTRIBUTES[activation], [], algorithm)
-    else:
-        other = residual.permute(0, 3, 1, 2)
-        y = operation.binary(image, other, weight, bias, *shape, "add", None, None, [], None)
-    return y
+    """The same of rows that lie in several tensors.
+
+    float32 tensors on a CPU take the native form wherever the dispatcher would choose the native scan and neither a
+    gradient nor another precision is asked for; otherwise torch's layers run one after the other.
+
+    Args:
+        x: tensors (batch, rows, width, in), at least one, with three rows together or what takes their place.
+        weight: (out, in, 3, 3).
+        bias: (out,).
+        activation: applied to the convolution.
+        residual: tensors (batch, rows, width, out), with as many rows together as the result; none for no residual.
+        above: whether a row of zeros precedes the first row.
+        below: whether one follows the last.
+
+    Returns:
+        (batch, rows of x + above + below - 2, width, out).
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
+    """
+    check("weight", weight, len(weight), x[0].shape[-1], 3, 3)
+    tensors = [*x, weight, *([] if bias is None else [bias]), *residual]
+    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if not recorded and not torch.is_autocast_enabled("cpu") and native(*tensors):
+        run = choose_call(convolution_op, native_convolution, x[0])
+        y: Tensor = run(x, weight, bias, residual, above, below, CODES[activation])
+        return y
+    rows = F.pad(_joined(x), (0, 0, 0, 0, above, below)) if above != below else _joined(x)
+    y = F.conv2d(rows.permute(0, 3, 1, 2), weight, bias, padding=(int(above and below), 1)).permute(0, 2, 3, 1)
+    y = activate(y, activation)
+    return y + _joined(residual) if residual else y
 
 
-def _onednn(*tensors: Tensor | None) -> bool:
-    given = [tensor for tensor in tensors if tensor is not None]
-    if torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available() or not given[0].numel():
-        return False
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
-        return False
-    if torch.is_autocast_enabled("cpu"):
-        return False
-    return all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in given)
+def _joined(parts: Parts) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), 1)

@@ -64,11 +64,11 @@ def norm_linear(
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, norm_weight, norm_bias, weight, bias):
+    if native(x, norm_weight, norm_bias, weight, bias):
         return _run_linear(x, norm_weight, norm_bias, None, weight, bias, None, None, CODES[activation], eps)
     if _on_card(x, norm_weight, norm_bias, weight, bias) and x.shape[-1] <= card.MAX_COLUMNS:
         return card.linear(x, (norm_weight, norm_bias), None, weight, bias, None, None, CODES[activation], eps)
-    return _activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
+    return activate(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias, eps), weight, bias), activation)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Activation = "identity") -> Tensor:
@@ -86,11 +86,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Ac
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, weight, bias):
+    if native(x, weight, bias):
         return _run_linear(x, None, None, None, weight, bias, None, None, CODES[activation], 0.0)
     if _on_card(x, weight, bias) and x.shape[-1] <= card.MAX_COLUMNS:
         return card.linear(x, None, None, weight, bias, None, None, CODES[activation], 0.0)
-    return _activate(F.linear(x, weight, bias), activation)
+    return activate(F.linear(x, weight, bias), activation)
 
 
 def gated_norm_linear(
@@ -121,7 +121,7 @@ def gated_norm_linear(
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, gate, norm_weight, norm_bias, weight, residual, scale):
+    if native(x, gate, norm_weight, norm_bias, weight, residual, scale):
         return _run_linear(x, norm_weight, norm_bias, gate, weight, None, residual, scale, CODES["identity"], eps)
     if _on_card(x, gate, norm_weight, norm_bias, weight, residual, scale) and x.shape[-1] <= card.MAX_COLUMNS:
         norm = norm_weight, norm_bias
@@ -151,13 +151,13 @@ def depthwise_conv2d(
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, weight, bias) and weight.shape[-1] <= MAX_KERNEL:
+    if native(x, weight, bias) and weight.shape[-1] <= MAX_KERNEL:
         run = choose_call(depthwise_op, depthwise, x)
         y: Tensor = run(x, weight, bias, dilation, CODES[activation])
         return y
     if _on_card(x, weight, bias) and weight.shape[-1] <= card.MAX_KERNEL:
         return card.depthwise(x, weight, bias, dilation, CODES[activation])
-    return _activate(_conv(x, weight, bias, dilation), activation)
+    return activate(_conv(x, weight, bias, dilation), activation)
 
 
 def norm_linear_conv(
@@ -264,7 +264,7 @@ def gated_residual(x: Tensor, scale: Tensor, features: Tensor, gate: Tensor) -> 
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _native(x, scale, features, gate):
+    if native(x, scale, features, gate):
         y: Tensor = choose_call(gated_residual_op, native_residual, x)(x, scale, features, gate)
         return y
     if _on_card(x, scale, features, gate):
@@ -291,7 +291,7 @@ def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
         raise ValueError(f"bias has {len(bias)} variants, expected 1 or 4")
     check("bias", bias, len(bias), heads, tokens, tokens)
     check("qkv", qkv, batch, rows, columns, tokens, 3, heads, head_dim)
-    if _native(qkv, bias) and not (torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)):
+    if native(qkv, bias) and not (torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)):
         y: Tensor = choose_call(attention_op, attention, qkv)(qkv, bias)
         return y
     if len(bias) == 1:
@@ -314,7 +314,7 @@ def _attend(qkv: Tensor, bias: Tensor) -> Tensor:
     return out.transpose(1, 2).reshape(*qkv.shape[:4], qkv.shape[5] * qkv.shape[6])
 
 
-def _native(*tensors: Tensor | None) -> bool:
+def native(*tensors: Tensor | None) -> bool:
     """Whether all are float32 on a CPU, there is something to do, and the native scan would be chosen."""
     x = tensors[0]
     assert x is not None
@@ -338,7 +338,7 @@ def _rows_at_a_time(x: Tensor, *tensors: Tensor | Pair) -> bool:
     if x.device.type != "cpu" or not usable(x):
         return False
     flat = [part for tensor in tensors for part in (tensor.tensors() if isinstance(tensor, Pair) else (tensor,))]
-    return _native(x, *flat) and all(t.kernel.shape[-1] <= MAX_KERNEL for t in tensors if isinstance(t, Pair))
+    return native(x, *flat) and all(t.kernel.shape[-1] <= MAX_KERNEL for t in tensors if isinstance(t, Pair))
 
 
 def _run_linear(*arguments: Any) -> Tensor:
@@ -346,7 +346,8 @@ def _run_linear(*arguments: Any) -> Tensor:
     return y
 
 
-def _activate(x: Tensor, activation: Activation) -> Tensor:
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """An activation by torch."""
     if activation == "identity":
         return x
     return F.silu(x) if activation == "silu" else F.gelu(x)

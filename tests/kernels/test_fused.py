@@ -40,7 +40,7 @@ def check(operation: Operation, arguments: list[Tensor | None], **options: Any) 
     """Result and all gradients: native in float32 against the torch form in float64."""
     single = [None if tensor is None else tensor.float().requires_grad_() for tensor in arguments]
     double = [None if tensor is None else tensor.detach().double().requires_grad_() for tensor in single]
-    assert fused._native(next(tensor for tensor in single if tensor is not None))
+    assert fused.native(next(tensor for tensor in single if tensor is not None))
     found, expected = operation(*single, **options), operation(*double, **options)
     cotangent = torch.randn(expected.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     leaves = [[tensor for tensor in tensors if tensor is not None] for tensors in (single, double)]
@@ -196,8 +196,8 @@ def test_nothing_outside_the_result_is_written(isa: str) -> None:
 
 def test_the_torch_form_runs_where_the_native_scan_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(dispatch.VARIABLE, "chunked")
-    assert not fused._native(torch.zeros(1))
-    assert not fused._native(torch.zeros(1, dtype=torch.float64))
+    assert not fused.native(torch.zeros(1))
+    assert not fused.native(torch.zeros(1, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("form", ["cpu", "chunked"])
@@ -227,9 +227,9 @@ def test_shapes_that_do_not_fit_are_refused_before_memory_is_read(
 
 def test_mixed_types_devices_and_empty_batches_are_left_to_torch(isa: str) -> None:
     x, ones = torch.randn(2, 4), torch.ones(4)
-    assert fused._native(x, ones)
-    assert not fused._native(x, ones.double())
-    assert not fused._native(x, ones.to("meta"))
+    assert fused.native(x, ones)
+    assert not fused.native(x, ones.double())
+    assert not fused.native(x, ones.to("meta"))
     with torch.inference_mode():
         assert LINEAR(x[:0], ones, ones, torch.ones(3, 4)).shape == (0, 3)
         assert DEPTHWISE(torch.zeros(0, 3, 3, 4), torch.ones(4, 1, 3, 3)).shape == (0, 3, 3, 4)

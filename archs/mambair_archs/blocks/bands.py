@@ -2,7 +2,7 @@
 
 A convolution at full resolution reads and writes more than caches hold; run over the whole picture, layer after layer,
 it waits for memory half of the time. Here the first rows go through all layers before the next rows are begun. Each
-layer keeps the two last rows that it has seen; nothing is computed twice, and the results are those of the whole.
+layer keeps the last rows that it has seen; nothing is computed twice, and the results are those of the whole.
 """
 
 from collections import deque
@@ -13,6 +13,9 @@ from torch import Tensor
 
 BYTES = 3 << 20
 """Of a band of features, at most; a third of a third-level cache, as several are in use at a time."""
+
+SQUARES = 4
+"""Edge of the squares of results that the native convolution computes at once."""
 
 Band = tuple[Tensor, bool]
 """Rows (batch, rows, width, channels) that follow those before, and whether they are the last."""
@@ -54,9 +57,9 @@ class Rows:
             self._held.append(band)
             yield band, last
 
-    def take(self, count: int) -> Tensor:
-        """The next ``count`` rows."""
-        taken = []
+    def take(self, count: int) -> list[Tensor]:
+        """The next ``count`` rows, in the tensors that they lie in."""
+        taken: list[Tensor] = []
         while count:
             if not self._held:
                 assert self._bands is not None
@@ -67,19 +70,39 @@ class Rows:
                 band = band[:, :count]
             taken.append(band)
             count -= band.shape[1]
-        return taken[0] if len(taken) == 1 else torch.cat(taken, 1)
+        return taken
 
 
-def convolved(bands: Iterable[Band], layer: Callable[[Tensor], Tensor]) -> Iterator[Band]:
+Layer = Callable[[list[Tensor], bool, bool], Tensor]
+"""Convolves rows, given whether a row of zeros lies above and below them."""
+
+
+def convolved(bands: Iterable[Band], layer: Layer) -> Iterator[Band]:
     """A 3x3 convolution with a zero beyond each edge.
 
-    ``layer`` maps (batch, rows + 2, width, in) to (batch, rows, width, out). The bands come out one row late.
+    The bands come out a few rows late, so that all but the last one are whole :data:`SQUARES` high: the results are
+    then those of the whole to the last bit.
     """
-    kept: Tensor | None = None
+    held: list[Tensor] = []
+    above = True
     for band, last in bands:
-        outside = band.new_zeros(band.shape[0], 1, *band.shape[2:])
-        before = outside if kept is None else kept
-        rows = torch.cat([before, band, outside] if last else [before, band], 1)
-        kept = rows[:, -2:]
-        if rows.shape[1] > 2:
-            yield layer(rows), last
+        held.append(band)
+        rows = sum(part.shape[1] for part in held)
+        ready = rows + above + last - 2
+        if not last:
+            ready = ready // SQUARES * SQUARES
+        if ready > 0:
+            yield layer(_between(held, 0, ready + 2 - above - last), above, last), last
+            held = _between(held, ready - above, rows)
+            above = False
+
+
+def _between(parts: list[Tensor], first: int, last: int) -> list[Tensor]:
+    """Rows [first, last) of those in the parts."""
+    found, start = [], 0
+    for part in parts:
+        end = start + part.shape[1]
+        if start < last and end > first:
+            found.append(part[:, max(first - start, 0) : last - start])
+        start = end
+    return found

@@ -10,16 +10,24 @@ from mambair_kernels.fused import Activation, depthwise_conv2d, linear
 class Conv2d(nn.Conv2d):
     """``nn.Conv2d`` from (batch, height, width, in) to (batch, height', width', out), with the same parameters."""
 
+    @property
+    def keeps_size(self) -> bool:
+        """Whether it is 3x3 and nothing else, with a zero beyond each edge."""
+        shape = self.kernel_size, self.padding, self.stride, self.dilation, self.groups
+        return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
+
     def forward(self, input: Tensor) -> Tensor:
         """Convolve; the permutations are views, the memory stays channels-last."""
         if self.kernel_size == (1, 1):
             return linear(input, self.weight[:, :, 0, 0], self.bias)
+        if self.keeps_size:
+            return convolution(input, self.weight, self.bias)
         return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def add_convolved(residual: Tensor, layer: nn.Module, x: Tensor) -> Tensor:
     """``residual + layer(x)``, in one pass if the layer is one 3x3 convolution."""
-    if isinstance(layer, Conv2d) and layer.kernel_size == (3, 3):
+    if isinstance(layer, Conv2d) and layer.keeps_size:
         return convolution(x, layer.weight, layer.bias, residual=residual)
     out: Tensor = residual + layer(x)
     return out

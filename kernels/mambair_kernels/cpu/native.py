@@ -69,6 +69,15 @@ class LinearBackwardArguments(ctypes.Structure):
     ]
 
 
+class ConvolutionArguments(ctypes.Structure):
+    """Arguments of the 3x3 convolution, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *_members(INT, "batch height width channels out activation threads"),
+        *_members(POINTER, "x residual weight bias y"),
+    ]
+
+
 class DepthwiseArguments(ctypes.Structure):
     """Arguments of the depthwise convolution, in the order of ``csrc/arguments.h``."""
 
