@@ -25,11 +25,12 @@ scan_2d, selective_scan = triton.operations("cuda", PASSES)
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available() -> tuple[bool, str]:
     """Whether a card's program can be compiled, Triton is there, and both give right results; found out once."""
-    return _available()
+    return _available(torch.is_grad_enabled())
 
 
 @cache
-def _available() -> tuple[bool, str]:
+def _available(gradients: bool) -> tuple[bool, str]:
+    """See :func:`.triton.scan.availability`; ``gradients`` is what it finds itself, as the result hangs on it."""
     missing = "Triton's interpreter was asked for" if triton.interpreted() else launch.missing()
     if missing:
         return False, missing

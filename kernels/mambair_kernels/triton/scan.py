@@ -66,17 +66,20 @@ def interpreted() -> bool:
 
 
 def availability(name: str, passes: Passes) -> Callable[[], tuple[bool, str]]:
-    """What tells whether Triton is there and a backend gives right results on this machine's GPU; found out once."""
+    """What tells whether Triton is there and a backend gives right results on this machine's GPU; found out once.
+
+    Where nothing has gradients only the output counts: to compile for gradients takes longer than for all else.
+    """
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def available() -> tuple[bool, str]:
-        return _available(interpreted(), name, passes)
+        return _available(interpreted(), name, passes, torch.is_grad_enabled())
 
     return available  # type: ignore[no-any-return]
 
 
 @cache
-def _available(interpreting: bool, name: str, passes: Passes) -> tuple[bool, str]:
+def _available(interpreting: bool, name: str, passes: Passes, gradients: bool) -> tuple[bool, str]:
     try:
         import triton
     except ImportError as error:
@@ -90,7 +93,8 @@ def _available(interpreting: bool, name: str, passes: Passes) -> tuple[bool, str
     try:
         find_room()
         device = torch.device(triton.runtime.driver.active.get_active_torch_device())
-        deviation = trusted.deviation(name, device, lambda: _deviation(device, passes), TOLERANCE)
+        what = f"{name}, with gradients" if gradients else name
+        deviation = trusted.deviation(what, device, lambda: _deviation(device, passes, gradients), TOLERANCE)
     except Exception as error:  # a missing compiler, an old driver, a card that is not supported: each has its own type
         return False, f"Triton {triton.__version__} cannot compile here: {type(error).__name__}: {error}"
     if not deviation < TOLERANCE:  # also where it is no number
@@ -99,8 +103,10 @@ def _available(interpreting: bool, name: str, passes: Passes) -> tuple[bool, str
 
 
 @torch.inference_mode(mode=False)  # the first use may be within, where nothing has gradients
-def _deviation(device: torch.device, passes: Passes, size: tuple[int, int, int] = (7, 9, 40)) -> float:
-    """Largest difference from float64 over output and gradients of a small image, of the largest entry of each.
+def _deviation(
+    device: torch.device, passes: Passes, gradients: bool = True, size: tuple[int, int, int] = (7, 9, 40)
+) -> float:
+    """Largest difference from float64 over output and ``gradients`` of a small image, of the largest entry of each.
 
     An image of ``size``, height, width and channels, has two chunks and two blocks of channels, so that every kernel
     runs; a compiler that breaks one is not trusted.
@@ -112,10 +118,9 @@ def _deviation(device: torch.device, passes: Passes, size: tuple[int, int, int] 
     grad_out = torch.randn(shapes[0], generator=random, dtype=torch.float64)
     single = ImageScan._make([*(leaf.to(device, torch.float32) for leaf in leaves), None, None, [0, 3]])
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        found = [
-            passes.image(single),
-            *passes.image_gradients(grad_out.to(device, torch.float32), single)[:LEAVES],
-        ]
+        found: list[Tensor | None] = [passes.image(single)]
+        if gradients:
+            found += passes.image_gradients(grad_out.to(device, torch.float32), single)[:LEAVES]
     with torch.enable_grad():
         leaves = [leaf.requires_grad_() for leaf in leaves]
         out = chunked.scan_2d(*leaves, [scan_paths.CROSS_SCAN[0], scan_paths.CROSS_SCAN[3]], None)

@@ -167,9 +167,9 @@ def test_gradients_are_there() -> None:
 
 def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     deviation: Any = triton_scan._deviation
-    assert deviation(torch.device("cpu"), cuda_scan.PASSES, (2, 5, 5)) < 1e-5
+    assert deviation(torch.device("cpu"), cuda_scan.PASSES, size=(2, 5, 5)) < 1e-5
     monkeypatch.setattr(cuda_launch, "add_up", lambda parts, out: out.zero_())
-    assert deviation(torch.device("cpu"), cuda_scan.PASSES, (2, 5, 5)) >= 1
+    assert deviation(torch.device("cpu"), cuda_scan.PASSES, size=(2, 5, 5)) >= 1
 
 
 @pytest.mark.parametrize(("limit", "value"), [("LARGEST", 15 * 9), ("MAX_ROW", 4)])

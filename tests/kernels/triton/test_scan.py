@@ -191,6 +191,17 @@ def compiled() -> Iterator[pytest.MonkeyPatch]:
     triton_scan._available.cache_clear()
 
 
+class Driver:
+    """Of a card that is not there."""
+
+    @staticmethod
+    def get_current_target() -> None: ...
+
+    @staticmethod
+    def get_active_torch_device() -> str:
+        return "meta"
+
+
 def test_without_triton_it_says_so(compiled: pytest.MonkeyPatch) -> None:
     compiled.setitem(sys.modules, "triton", None)
     usable, reason = triton_scan.available()
@@ -207,14 +218,6 @@ def test_without_a_card_it_says_so() -> None:
 
 
 def test_kernels_that_do_not_compile_are_passed_over(compiled: pytest.MonkeyPatch) -> None:
-    class Driver:
-        @staticmethod
-        def get_current_target() -> None: ...
-
-        @staticmethod
-        def get_active_torch_device() -> str:
-            return "meta"
-
     def fail(*_: Any) -> None:
         raise RuntimeError("Failed to find C compiler")
 
@@ -250,11 +253,24 @@ def test_where_triton_cannot_write_it_writes_elsewhere(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("split")
 def test_what_decides_whether_to_trust_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     small = (2, 5, 5)
-    assert triton_scan._deviation(CPU, triton_scan.PASSES, small) < 1e-5
+    assert triton_scan._deviation(CPU, triton_scan.PASSES, size=small) < 1e-5
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert triton_scan._deviation(CPU, triton_scan.PASSES, small) < 1e-5
+        assert triton_scan._deviation(CPU, triton_scan.PASSES, size=small) < 1e-5
+    passes = triton_scan.PASSES
+    broken = passes._replace(image_gradients=lambda grad, given: (2 * grad, *passes.image_gradients(grad, given)[1:]))
+    assert triton_scan._deviation(CPU, broken, size=small) >= 1
+    assert triton_scan._deviation(CPU, broken, gradients=False, size=small) < 1e-5
     monkeypatch.setattr(triton_launch, "forward", lambda job, merge: torch.zeros_like(job.u))
-    assert triton_scan._deviation(CPU, triton_scan.PASSES, small) >= 1
+    assert triton_scan._deviation(CPU, triton_scan.PASSES, gradients=False, size=small) >= 1
+
+
+def test_gradients_count_where_there_may_be_some(compiled: pytest.MonkeyPatch) -> None:
+    compiled.setattr(importlib.import_module("triton").runtime.driver, "_active", Driver())
+    compiled.setattr(triton_scan, "_deviation", lambda device, passes, gradients: 0.25 if gradients else 1e-6)
+    with torch.inference_mode():
+        assert dispatch.select(torch.device("cuda")).name == "triton"
+    assert "computes wrongly here" in triton_scan.available()[1]
+    assert dispatch.select(torch.device("cuda")).name == "chunked"
 
 
 def test_kernels_compile_for_a_card_that_is_not_here() -> None:
