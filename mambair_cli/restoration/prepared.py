@@ -10,11 +10,11 @@ from mambair_archs.network import GlobalView
 from ..errors import UsageError
 from ..images.picture import Pixels
 from ..weights.model import Model
-from . import estimate as estimates
 from . import memory, sizes
 from .choices import Choices
 from .engine import Network, Progress, Report, Settings, Strips, fitting, restore_rows
 from .model import applied, bytes_per_pixel, check_sigma, settings
+from .noise import measure
 from .precision import precision_notes
 from .resample import resampled
 from .sizes import Shape
@@ -99,7 +99,7 @@ def _noise(source: Source, model: Model, choices: Choices, report: Report) -> No
     if choices.sigma is None:
         return None
     check_sigma(model)
-    seen = estimates.noise(source)
+    seen = measure(source).noise
     source.restart()
     sigma = missing(choices.sigma, seen)
     if not sigma:

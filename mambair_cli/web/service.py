@@ -40,8 +40,8 @@ KEPT = 200
 PREVIEW = 1600
 """Longest edge in pixels of what the page shows."""
 
-NOISY, COMPRESSED = 6.0, 80
-"""Noise (255ths of white) from which, and JPEG quality up to which, the page advises to do something about it."""
+NOISY, GRAINY, COMPRESSED = 6.0, 3.0, 80
+"""Noise and grain (255ths of white) from which, and JPEG quality up to which, the page advises what to do about it."""
 
 
 class State(StrEnum):
@@ -103,6 +103,8 @@ class Given:
             return f"Strongly compressed (JPEG quality of about {found.quality}): try “Repair JPEG”."
         if found.noise is not None and found.noise >= NOISY:
             return f"Noisy (about {found.noise:.0f} of 255): try “Remove noise”."
+        if found.grain is not None and found.grain >= GRAINY:
+            return f"Grain of a camera (about {found.grain:.0f} of 255): try “Remove noise”."
         return ""
 
 

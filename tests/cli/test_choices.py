@@ -17,6 +17,7 @@ from mambair_cli.restoration.choices import Choices
 from mambair_cli.weights import catalog
 from tests.cli.run import run
 from tests.data.pictures import natural, write
+from tests.restoration.grain import demosaiced
 
 SEEN: dict[str, dict[str, Any]] = {}
 
@@ -120,17 +121,21 @@ def test_the_default_model_enlarges_enough(scale: str, model: str) -> None:
 
 
 def test_poor_pictures_get_the_model_for_them(rng: np.random.Generator) -> None:
-    noisy = 128 + rng.normal(0, 12, (48, 64, 3))
-    cv2.imwrite("noisy.png", noisy)
-    cv2.imwrite("blocks.jpg", np.full((48, 64, 3), 90, np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 30])
-    cv2.imwrite("clean.png", np.full((48, 64, 3), 90, np.uint8))
-    outcome = run("upscale", "noisy.png", "blocks.jpg", "clean.png", "-o", "out", "--json")
+    gray = np.full((48, 64, 3), 90.0)
+    cv2.imwrite("noisy.png", gray + rng.normal(0, 25, gray.shape))
+    cv2.imwrite("grainy.png", demosaiced(gray, 12, rng))
+    cv2.imwrite("blocks.jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, 30])
+    cv2.imwrite("fine.png", gray + rng.normal(0, 12, gray.shape))  # which the other model takes away as well
+    cv2.imwrite("clean.png", gray)
+    names = ["noisy.png", "grainy.png", "blocks.jpg", "fine.png", "clean.png"]
+    outcome = run("upscale", *names, "-o", "out", "--json")
     lines = [json.loads(line) for line in outcome.out.splitlines()]
     plain = "mambair-nano-x4"
-    assert [line["model"] for line in lines] == ["mambair-nano-photo-x4", "mambair-nano-photo-x4", plain]
-    assert "noise of about sigma 1" in lines[0]["notes"][0]
-    assert "JPEG quality of about 30" in lines[1]["notes"][0]
-    assert lines[2]["notes"] == []
+    assert [line["model"] for line in lines] == ["mambair-nano-photo-x4"] * 3 + [plain] * 2
+    assert "noise of about sigma 2" in lines[0]["notes"][0]
+    assert "grain of a camera of about sigma" in lines[1]["notes"][0]
+    assert "JPEG quality of about 30" in lines[2]["notes"][0]
+    assert lines[3]["notes"] == lines[4]["notes"] == []
     again = run("upscale", "noisy.png", "--model", plain, "-o", "plain.png")
     assert f"with {plain}" in again.err
 

@@ -11,53 +11,13 @@ from PIL import Image
 from mambair_cli.restoration import estimate as module
 from mambair_cli.restoration.estimate import Estimate, compression
 from mambair_cli.restoration.sources import ArraySource
+from tests.restoration.grain import demosaiced, smooth
 
 QUALITIES = (1, 5, 10, 35, 49, 50, 51, 75, 95, 100)
 
 
-def noise(pixels: np.ndarray) -> float | None:
-    return module.noise(ArraySource(pixels))
-
-
 def estimate(pixels: np.ndarray, file: Path | bytes) -> Estimate:
     return module.estimate(ArraySource(pixels), file)
-
-
-def smooth(rng: np.random.Generator, channels: int = 3) -> np.ndarray:
-    """Far from black and white, so that noise is not cut off."""
-    coarse = rng.integers(90, 166, (6, 7, channels)).astype(np.float32)
-    return cv2.resize(coarse, (420, 331), interpolation=cv2.INTER_CUBIC).reshape(331, 420, channels)
-
-
-@pytest.mark.parametrize("sigma", [0, 3, 15, 25, 50])
-@pytest.mark.parametrize(("kind", "white"), [(np.float32, 1), (np.uint16, 65535)])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_noise_that_was_added_is_found(
-    channels: int, kind: type, white: float, sigma: float, rng: np.random.Generator
-) -> None:
-    picture = (smooth(rng, channels) + rng.normal(0, sigma, (331, 420, channels))).clip(0, 255) / 255 * white
-    if channels in (2, 4):
-        picture[:, :, -1] = rng.integers(0, 2, (331, 420)) * white  # alpha, which has no noise
-    found = noise(picture.astype(kind))
-    assert found == pytest.approx(sigma, rel=0.06, abs=0.2)
-
-
-def test_bytes_count_as_they_are(rng: np.random.Generator) -> None:
-    picture = (smooth(rng) + rng.normal(0, 10, (331, 420, 3))).round().astype(np.uint8)
-    assert noise(picture) == pytest.approx(10, rel=0.05)
-
-
-def test_white_skies_hide_no_noise(rng: np.random.Generator) -> None:
-    picture = smooth(rng) + rng.normal(0, 20, (331, 420, 3))
-    picture[:250] += 1000
-    assert noise(picture.clip(0, 255).astype(np.uint8)) == pytest.approx(20, rel=0.06)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 40, 3), (40, 1, 1), (8, 8, 3)])
-def test_too_small_or_all_black(shape: tuple[int, int, int]) -> None:
-    pixels = np.zeros(shape, np.uint8)
-    assert noise(pixels) is None
-    assert str(Estimate(None)) == "too small to tell"
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
@@ -99,27 +59,35 @@ def test_what_cannot_be_found_out_is_none(monkeypatch: pytest.MonkeyPatch, tmp_p
         raise MemoryError
 
     monkeypatch.setattr(np, "quantile", starved)
-    assert estimate(pixels, _gray(37).getvalue()) == Estimate(None, 37)
+    assert estimate(pixels, _gray(37).getvalue()) == Estimate(None, quality=37)
 
 
-def test_grass_is_no_noise(rng: np.random.Generator) -> None:
-    picture = smooth(rng)
-    picture[:200] += rng.normal(0, 40, (200, 420, 3))
-    found = noise((picture + rng.normal(0, 4, picture.shape)).clip(1, 254).astype(np.uint8))
-    assert found == pytest.approx(4, rel=0.1)
+@pytest.mark.parametrize(("subsampling", "sampling"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
+def test_grain_is_found_behind_colours_of_less_than_full_size(
+    subsampling: int, sampling: str, rng: np.random.Generator
+) -> None:
+    clean = smooth(rng)
+    noisy = demosaiced(clean, 16, rng)
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=97, subsampling=subsampling)
+    found = estimate(np.asarray(Image.open(file)), file.getvalue())
+    assert found.sampling == sampling
+    assert found.grain == pytest.approx(float((noisy - demosaiced(clean, 0, rng)).std()), rel=0.25)
 
 
 def test_what_is_poor() -> None:
-    assert Estimate(5.0).poor == "noise of about sigma 5.0"
-    assert Estimate(4.9, 70, "4:2:0").poor == "JPEG quality of about 70"
-    assert Estimate(None, 71).poor is None
+    assert Estimate(18.0).poor == "noise of about sigma 18.0"
+    assert Estimate(17.9, grain=3.0, quality=70).poor == "grain of a camera of about sigma 3.0"
+    assert Estimate(17.9, grain=2.9, quality=70, sampling="4:2:0").poor == "JPEG quality of about 70"
+    assert Estimate(None, quality=71).poor is None
     assert Estimate(None).poor is None
 
 
 def test_it_reads_as_a_sentence() -> None:
-    assert str(Estimate(7.26, 40, "4:2:0")) == (
-        "noise of about sigma 7.3 (white is 255), JPEG quality of about 40, 4:2:0"
+    assert str(Estimate(7.26, grain=4.04, quality=40, sampling="4:2:0")) == (
+        "noise of about sigma 7.3 (white is 255), grain of a camera of about sigma 4.0, JPEG quality of about 40, 4:2:0"
     )
+    assert str(Estimate(None)) == "too small to tell"
 
 
 def _gray(quality: int) -> io.BytesIO:

@@ -16,6 +16,7 @@ from mambair_cli.errors import InputError, UsageError
 from mambair_cli.restoration import picture as stages
 from mambair_cli.web import service as module
 from mambair_cli.web.service import Order, Service, State, Ticket
+from tests.restoration.grain import demosaiced
 
 
 def png(size: tuple[int, int] = (12, 9), seed: int = 0) -> bytes:
@@ -137,15 +138,17 @@ def test_noise_and_compression_become_advice(service: Service) -> None:
     said = []
     for pixels, kind, options in (
         (noisy, "PNG", {}),
+        (demosaiced(gray, 10, np.random.default_rng(1)).astype(np.uint8), "PNG", {}),
         (gray.astype(np.uint8), "JPEG", {"quality": 40}),
         (gray.astype(np.uint8), "PNG", {}),
     ):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, kind, **options)
         said.append(service.give(f"a.{kind.lower()}", file.getvalue()).advice)
-    assert "Remove noise" in said[0]
-    assert "quality of about 40" in said[1]
-    assert said[2] == ""
+    assert "Noisy (about" in said[0]
+    assert "Grain of a camera (about" in said[1]
+    assert "quality of about 40" in said[2]
+    assert said[3] == ""
 
 
 def test_only_so_many_pictures_are_kept(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
