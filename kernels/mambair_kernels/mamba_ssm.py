@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import paths as scan_paths
+from .constant import constant
 from .errors import BackendError
 from .operations import (
     LEAVES,
@@ -37,7 +38,7 @@ MAX_STATES = 256
 CHECKPOINT = 2048  # steps between the states that the kernel keeps
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def available() -> tuple[bool, str]:
     """Whether the extension of mamba-ssm can be imported; tried once."""
     return _available()

@@ -201,6 +201,21 @@ def test_importing_and_helping_load_nothing_heavy(program: str) -> None:
     assert loaded.isdisjoint({"torch", "cv2", "numpy", "gdown", "basicsr", "PIL", "safetensors", "requests"})
 
 
+@pytest.mark.parametrize("task", ["upscale", "denoise", "dejpeg", "dehaze"])
+def test_restoring_loads_no_compiler(task: str, tmp_path: Path) -> None:
+    """torch's compiler takes longer to import than torch."""
+    assert cv2.imwrite(str(tmp_path / "in.png"), np.full((8, 8, 3), 100, np.uint8))
+    program = (
+        "import sys, atexit; from mambair_cli.entry import main; "
+        "atexit.register(lambda: print('LOADED', *sys.modules)); main()"
+    )
+    command = [sys.executable, "-c", program, task, str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split("LOADED")[1].split())
+    assert "torch" in loaded
+    assert "torch._dynamo" not in loaded
+
+
 @pytest.mark.parametrize("command", ["upscale", "denoise", "dejpeg", "dehaze", "doctor", "models", "bench", "fetch"])
 def test_every_command_explains_itself(command: str) -> None:
     outcome = run(command, "--help")

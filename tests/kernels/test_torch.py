@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mambair_archs import MambaIR
+from mambair_kernels.constant import constant
 from mambair_kernels.cpu import attention, depthwise, linear, native, residual
 
 pytestmark = pytest.mark.skipif(not native.built(), reason="this installation has no native library")
@@ -66,3 +67,13 @@ def test_a_whole_network_compiles_into_one_graph() -> None:
     results = [(y, *torch.autograd.grad(y.square().sum(), parameters)) for y in (network(x), compiled(x))]
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_constant_functions_are_marked_as_torch_marks_them() -> None:
+    def ours() -> None: ...
+
+    def theirs() -> None: ...
+
+    constant(ours)
+    torch.compiler.assume_constant_result(theirs)
+    assert vars(ours) == vars(theirs) != {}

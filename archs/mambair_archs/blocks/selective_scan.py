@@ -22,14 +22,17 @@ def dt_rank(channels: int) -> int:
 
 def initial_dt_bias(*shape: int) -> Tensor:
     """Biases whose softplus is log-uniform in [0.001, 0.1] (Mamba, arXiv 2312.00752, section 3.6)."""
-    log_dt = torch.rand(*shape) * (math.log(DT_MAX) - math.log(DT_MIN)) + math.log(DT_MIN)
+    bias = torch.empty(*shape)
+    if bias.is_meta:  # to compute nothing, torch would import its compiler
+        return bias
+    log_dt = bias.uniform_(math.log(DT_MIN), math.log(DT_MAX))
     dt = log_dt.exp().clamp(min=DT_FLOOR)
     return dt + torch.log(-torch.expm1(-dt))
 
 
 def initial_A_log(channels: int, d_state: int) -> Tensor:
     """Logarithm of S4D-real, A = -1, -2, ..., -d_state in every channel: (channels, d_state)."""
-    return torch.arange(1, d_state + 1, dtype=torch.float32).log().repeat(channels, 1)
+    return torch.tensor([math.log(n) for n in range(1, d_state + 1)]).repeat(channels, 1)
 
 
 class SelectiveScan2d(nn.Module):

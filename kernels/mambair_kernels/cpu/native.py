@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..constant import constant
+
 VARIABLE = "MAMBAIR_CPU_ISA"
 DESCRIPTIONS = {"v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2", "generic": "portable"}
 FOLDER = Path(__file__).parent
@@ -175,7 +177,7 @@ def choose() -> tuple[str | None, str]:
     return None, f"built for {', '.join(built())} only, which this processor cannot run"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def available() -> tuple[bool, str]:
     """Whether a library can be used, and which or why not; a compiler asks once."""
     name, reason = _choose(os.environ.get(VARIABLE))

@@ -2,9 +2,9 @@
 
 from functools import cache
 
-import torch
 from torch import Tensor
 
+from ..constant import constant
 from ..operations import ImageScan
 from ..triton import scan as triton
 from . import launch
@@ -22,7 +22,7 @@ _works = triton.availability("cuda", PASSES)
 scan_2d, selective_scan = triton.operations("cuda", PASSES)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def available() -> tuple[bool, str]:
     """Whether a card's program can be compiled, Triton is there, and both give right results; found out once."""
     return _available(torch.is_grad_enabled())

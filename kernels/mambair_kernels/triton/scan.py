@@ -26,6 +26,7 @@ from torch import Tensor
 
 from .. import chunked, trusted
 from .. import paths as scan_paths
+from ..constant import constant
 from ..operations import (
     LEAVES,
     Gradients,
@@ -71,11 +72,11 @@ def availability(name: str, passes: Passes) -> Callable[[], tuple[bool, str]]:
     Where nothing has gradients only the output counts: to compile for gradients takes longer than for all else.
     """
 
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    @constant
     def available() -> tuple[bool, str]:
         return _available(interpreted(), name, passes, torch.is_grad_enabled())
 
-    return available  # type: ignore[no-any-return]
+    return available
 
 
 @cache
