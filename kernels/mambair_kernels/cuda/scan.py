@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import torch
 from torch import Tensor
 
 from ..constant import constant
