@@ -13,7 +13,7 @@ from ..images.container import quiet_pillow
 from .noise import measure
 from .sources import Source
 
-POOR_NOISE, POOR_GRAIN, POOR_QUALITY = 18.0, 3.0, 70
+POOR_NOISE, POOR_GRAIN, POOR_QUALITY = 20.0, 3.0, 70
 """From this noise or grain on and down from this quality, enlarging shows the harm more than the picture."""
 
 KEPT = {"4:2:2": 2 / 3, "4:2:0": 0.5}

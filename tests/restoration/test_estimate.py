@@ -76,9 +76,9 @@ def test_grain_is_found_behind_colours_of_less_than_full_size(
 
 
 def test_what_is_poor() -> None:
-    assert Estimate(18.0).poor == "noise of about sigma 18.0"
-    assert Estimate(17.9, grain=3.0, quality=70).poor == "grain of a camera of about sigma 3.0"
-    assert Estimate(17.9, grain=2.9, quality=70, sampling="4:2:0").poor == "JPEG quality of about 70"
+    assert Estimate(20.0).poor == "noise of about sigma 20.0"
+    assert Estimate(19.9, grain=3.0, quality=70).poor == "grain of a camera of about sigma 3.0"
+    assert Estimate(19.9, grain=2.9, quality=70, sampling="4:2:0").poor == "JPEG quality of about 70"
     assert Estimate(None, quality=71).poor is None
     assert Estimate(None).poor is None
 
