@@ -19,7 +19,7 @@ class Conv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve; the permutations are views, the memory stays channels-last."""
         if self.kernel_size == (1, 1):
-            return linear(input, self.weight[:, :, 0, 0], self.bias)
+            return linear(input, self.weight.flatten(1), self.bias)
         if self.keeps_size:
             return convolution(input, self.weight, self.bias)
         return super().forward(input.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

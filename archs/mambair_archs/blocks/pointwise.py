@@ -20,7 +20,7 @@ def norm_linear(norm: nn.LayerNorm, layer: nn.Linear, x: Tensor, activation: Act
 
 def norm_conv1x1(norm: nn.LayerNorm, layer: nn.Conv2d, x: Tensor) -> Tensor:
     """``layer(norm(x))`` for a convolution of one pixel."""
-    return fused.norm_linear(x, norm.weight, norm.bias, layer.weight[:, :, 0, 0], layer.bias, eps=norm.eps)
+    return fused.norm_linear(x, norm.weight, norm.bias, layer.weight.flatten(1), layer.bias, eps=norm.eps)
 
 
 def norm_linear_conv(
@@ -45,10 +45,10 @@ def channel_gate(mean: Tensor, squeeze: nn.Conv2d, excite: nn.Conv2d) -> Tensor:
     """``sigmoid(excite(relu(squeeze(mean))))`` for convolutions of one pixel with biases."""
     assert squeeze.bias is not None
     assert excite.bias is not None
-    first, second = squeeze.weight[:, :, 0, 0], excite.weight[:, :, 0, 0]
+    first, second = squeeze.weight.flatten(1), excite.weight.flatten(1)
     return fused.channel_gate(mean, first, squeeze.bias, second, excite.bias)
 
 
 def _pair(layer: Conv2d, convolution: DepthwiseConv2d) -> Pair:
-    weights = layer.weight[:, :, 0, 0], layer.bias, convolution.weight, convolution.bias
+    weights = layer.weight.flatten(1), layer.bias, convolution.weight, convolution.bias
     return Pair(*weights, convolution.dilation[0], convolution.activation)

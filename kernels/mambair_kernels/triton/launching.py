@@ -3,7 +3,8 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from functools import cache, reduce
+from operator import attrgetter, or_
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ UNALIGNED: Final = 15
 """Bits of an address that are zero where loads may be as wide as they get."""
 LARGE: Final = 2**31
 """Whole numbers from here on have another type."""
+TYPE, ADDRESS = attrgetter("dtype"), Tensor.data_ptr
 HERE: Final = nullcontext()
 
 _compiled: dict[tuple[Any, ...], Any] = {}
@@ -83,17 +85,14 @@ class Launch:
         Raises:
             BackendError: the kernel cannot be compiled for it.
         """
-        addresses, key = 0, [self, tensors[0].get_device()]
-        for tensor in tensors:
-            addresses |= tensor.data_ptr()
-            key.append(tensor.dtype)
-        known = tuple(key)
-        compiled = None if addresses & UNALIGNED or max(numbers) >= LARGE else _compiled.get(known)
+        known = (self, tensors[0].get_device(), *map(TYPE, tensors))
+        usual = not reduce(or_, map(ADDRESS, tensors)) & UNALIGNED and max(numbers) < LARGE
+        compiled = _compiled.get(known) if usual else None
         if compiled is not None:
             with _on(tensors[0].device):
                 compiled[grid](*tensors, *numbers, *self._constants)
             return
         with launching(tensors[0]):
             compiled = self._kernel[grid](*tensors, *numbers, **self._named)
-        if not addresses & UNALIGNED and max(numbers) < LARGE and compiled is not None:  # the interpreter returns None
+        if usual and compiled is not None:  # the interpreter returns None
             _compiled[known] = compiled
