@@ -71,6 +71,7 @@ def _drop(place: Path) -> None:
     used = []
     for path in place.iterdir():
         with suppress(FileNotFoundError):  # another process drops, too
-            used.append((path.stat().st_mtime, path))
+            if path.is_file():
+                used.append((path.stat().st_mtime, path))
     for _, path in sorted(used)[:-MOST]:
         path.unlink(missing_ok=True)

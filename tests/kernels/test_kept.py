@@ -79,13 +79,14 @@ def test_a_name_that_is_taken_is_left() -> None:
 
 def test_only_those_that_were_used_last_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MOST", 3)
+    (kept.folder() / "of another program").mkdir(parents=True)
     names = [kept.name("cubin", str(number)) for number in range(4)]
     for age, name in enumerate(names[:3]):
         kept.write(name, b"content")
         os.utime(kept.folder() / name, (age, age))
     assert kept.read(names[0]) == b"content"
     kept.write(names[3], b"content")
-    assert {path.name for path in kept.folder().iterdir()} == {names[0], names[2], names[3]}
+    assert {path.name for path in kept.folder().glob("*.cubin")} == {names[0], names[2], names[3]}
 
 
 def test_processes_that_write_at_the_same_time_do_not_disturb_each_other() -> None:
