@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_kernels.convolution import convolution, convolve_rows
+from mambair_kernels.convolution import convolution, convolve_rows, upsample_rows
 
 from .blocks import bands
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle
-from .blocks.padding import crop, pad_to_multiple
+from .blocks.padding import pad_to_multiple
 from .blocks.selective_scan import SS2D
 from .config import StateDict, count, create, option, shape
 from .descriptor import ANY_FLOAT, Descriptor
@@ -185,7 +184,7 @@ class MambaIRNano(Network):
         if self.config.unshuffle > 1:
             x = self.gather(x)
         pixels = self._by_bands(x) if _cached(x) else self._layer_by_layer(x)
-        return crop(pixels, height * self.scale, width * self.scale).permute(0, 3, 1, 2).contiguous()
+        return pixels[:, :, : height * self.scale, : width * self.scale].contiguous()
 
     def _layer_by_layer(self, x: Tensor) -> Tensor:
         features = shallow = self.conv_first(x)
@@ -193,8 +192,8 @@ class MambaIRNano(Network):
             features = block(features)
         features = self.conv_body.onto(shallow, features)
         anchor = x.repeat_interleave(self.scale**2, dim=-1)
-        pixels = self.upsample.onto(anchor, features)
-        return self.spread(pixels) if self.spread.factor > 1 else pixels
+        pixels: Tensor = self.spread(self.upsample.onto(anchor, features))
+        return pixels.permute(0, 3, 1, 2)
 
     def _by_bands(self, x: Tensor) -> Tensor:
         """The same, with one layer's features in memory instead of several."""
@@ -211,13 +210,22 @@ class MambaIRNano(Network):
             elif isinstance(block, ResidualBlock):
                 features = block.by_bands(features)
         features = self.conv_body.by_bands(features, bands.Rows(shallow()))  # again, which costs less than to keep it
-        anchor = ((band.repeat_interleave(self.scale**2, dim=-1), last) for band, last in bands.split(x, rows))
-        pixels = self.upsample.by_bands(features, bands.Rows(anchor))
-        factor = self.spread.factor
-        spread = (
-            (F.pixel_shuffle(band.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1), last) for band, last in pixels
-        )
-        return bands.whole(spread, height * factor)
+        batch, _, width, channels = x.shape
+        factor, top = self.spread.factor, 0
+        pixels = x.new_empty(batch, channels // self.config.unshuffle**2, height * factor, width * factor)
+
+        def upsample(rows: list[Tensor], above: bool, below: bool) -> Tensor:
+            nonlocal top
+            bottom = top + sum(part.shape[1] for part in rows) + above + below - 2
+            part = pixels[:, :, top * factor : bottom * factor]
+            weight, bias = self.upsample.weight, self.upsample.bias
+            upsample_rows(rows, weight, bias, [x[:, top:bottom]], factor, above=above, below=below, to=part)
+            top = bottom
+            return part
+
+        for _ in bands.convolved(features, upsample):
+            pass
+        return pixels
 
     def stages(self) -> Iterator[tuple[nn.Module, float]]:
         """See :class:`Network`."""

@@ -52,9 +52,11 @@ struct LinearBackwardArguments {
 
 // y = activation(conv(x) + bias) + residual with 3x3 taps and a column of zeros beyond both edges. x: where each of the
 // (batch, height + 2) rows (width, in) begins, null for zeros; residual: the same of (batch, height) rows (width, out), or
-// null; weight: (out, in, 3, 3); bias may be null; y: (batch, height, width, out).
+// null; weight: (out, in, 3, 3); bias may be null; y: (batch, height, width, out). With a factor above zero, y is the
+// pixel shuffle of that (arXiv 1609.05158), (batch, out / factor^2, height * factor, width * factor) with y_image, y_plane
+// and y_row floats in between, and residual has rows (width, added), each channel for out / added neighbouring ones.
 struct ConvolutionArguments {
-    int64_t batch, height, width, in, out, activation, threads;
+    int64_t batch, height, width, in, out, activation, threads, factor, added, y_image, y_plane, y_row;
     const float *const *x, *const *residual;
     const float *weight, *bias;
     float* y;

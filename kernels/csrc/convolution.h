@@ -69,13 +69,20 @@ inline int64_t point_stride(const ConvolutionArguments& job, int64_t vectors) {
 
 inline int64_t columns_in_block(const ConvolutionArguments& job) { return tile_block(job) * RESULTS + 2; }
 
+// Where an output channel goes in a pixel shuffle, and which channel of the residual is added to it.
+struct Spread {
+    int64_t place, channel;
+};
+
 struct ConvolutionScratch {
-    Vec* weights;  // (POINTS, in, vectors)
+    Vec* weights;    // (POINTS, in, vectors)
+    Spread* spread;  // (out)
     char* local;
     int64_t local_bytes, bytes;
 
     ConvolutionScratch(Carver carver, const ConvolutionArguments& job)
-        : weights(carver.take<Vec>(POINTS * job.in * out_vectors(job))) {
+        : weights(carver.take<Vec>(POINTS * job.in * out_vectors(job))),
+          spread(carver.take<Spread>(job.factor > 0 ? job.out : 0)) {
         local_bytes = Local(Carver(nullptr), job).bytes;
         local = carver.take<char>(job.threads * local_bytes);
         bytes = carver.used();
@@ -119,8 +126,9 @@ struct Run {
 
 class ConvolutionBlock {
   public:
-    ConvolutionBlock(const ConvolutionArguments& job, const Vec* weights, const ConvolutionScratch::Local& local)
-        : job_(job), weights_(weights), local_(local) {}
+    ConvolutionBlock(const ConvolutionArguments& job, const ConvolutionScratch& scratch,
+                     const ConvolutionScratch::Local& local)
+        : job_(job), weights_(scratch.weights), spread_(scratch.spread), local_(local) {}
 
     // Tiles [first, last) of all, row after row.
     void compute(int64_t first, int64_t last) {
@@ -222,6 +230,10 @@ class ConvolutionBlock {
 #pragma GCC unroll 4
                     for (int x = 0; x < RESULTS; x++) y[x] += bias;
                     activate<RESULTS>(activation, y);
+                    if (job_.factor > 0) {
+                        shuffle(top + r, left, columns, v, lanes, y);
+                        continue;
+                    }
                     const float* residual = job_.residual == nullptr ? nullptr : job_.residual[top + r] + at;
                     float* to = job_.y + (top + r) * job_.width * out + at;
                     for (int x = 0; x < columns; x++) {
@@ -233,10 +245,25 @@ class ConvolutionBlock {
         }
     }
 
+    // One vector of output channels of up to RESULTS pixels of a row; rows are counted over all images.
+    void shuffle(int64_t row, int64_t left, int columns, int64_t vector, int lanes, const Vec* y) const {
+        const int64_t factor = job_.factor, step = job_.residual == nullptr ? 0 : job_.added;
+        const Spread* spread = spread_ + vector * LANES;
+        const float* residual = job_.residual == nullptr ? ZEROS : job_.residual[row] + left * step;
+        float* to = job_.y + row / job_.height * job_.y_image + row % job_.height * factor * job_.y_row + left * factor;
+        for (int x = 0; x < columns; x++) {
+            float values[LANES];
+            store(values, y[x]);
+            for (int lane = 0; lane < lanes; lane++)
+                to[spread[lane].place + x * factor] = values[lane] + residual[x * step + spread[lane].channel];
+        }
+    }
+
     static constexpr float ZEROS[LANES] = {};
 
     const ConvolutionArguments& job_;
     const Vec* weights_;
+    const Spread* spread_;
     const ConvolutionScratch::Local local_;
 };
 
@@ -246,12 +273,17 @@ inline bool convolution(const ConvolutionArguments& job, Arena& arena) {
     if (block == nullptr) return false;
     const ConvolutionScratch scratch(Carver(block), job);
     pack_convolution(job, scratch.weights);
+    for (int64_t o = 0, factor = job.factor; factor > 0 && o < job.out; o++)
+        scratch.spread[o] = {
+            o / (factor * factor) * job.y_plane + o / factor % factor * job.y_row + o % factor,
+            job.residual == nullptr ? 0 : o / (job.out / job.added),
+        };
     const int64_t across = (job.width + RESULTS - 1) / RESULTS, down = (job.height + RESULTS - 1) / RESULTS;
     const int64_t tiles = job.batch * across * down;
     const int64_t count = tile_block(job);
     parallel_shares((tiles + count - 1) / count, static_cast<int>(job.threads), [&](int64_t i, int thread) {
         const ConvolutionScratch::Local local(Carver(scratch.local + thread * scratch.local_bytes), job);
-        ConvolutionBlock(job, scratch.weights, local).compute(i * count, std::min(tiles, (i + 1) * count));
+        ConvolutionBlock(job, scratch, local).compute(i * count, std::min(tiles, (i + 1) * count));
     });
     arena.trim();
     return true;

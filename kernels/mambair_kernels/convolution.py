@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cpu.convolution import Parts, convolution_op
+from .cpu.convolution import Parts, convolution_op, upsample
 from .cpu.convolution import convolution as native_convolution
 from .fused import Activation, activate, native
 from .layout import CODES, check
@@ -68,9 +68,7 @@ def convolve_rows(
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
     check("weight", weight, len(weight), x[0].shape[-1], 3, 3)
-    tensors = [*x, weight, *([] if bias is None else [bias]), *residual]
-    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    if not recorded and not torch.is_autocast_enabled("cpu") and native(*tensors):
+    if _served(*x, weight, bias, *residual):
         run = choose_call(convolution_op, native_convolution, x[0])
         y: Tensor = run(x, weight, bias, residual, above, below, CODES[activation])
         return y
@@ -78,6 +76,48 @@ def convolve_rows(
     y = F.conv2d(rows.permute(0, 3, 1, 2), weight, bias, padding=(int(above and below), 1)).permute(0, 2, 3, 1)
     y = activate(y, activation)
     return y + _joined(residual) if residual else y
+
+
+def upsample_rows(
+    x: Parts,
+    weight: Tensor,
+    bias: Tensor | None,
+    anchor: Parts,
+    factor: int,
+    *,
+    above: bool,
+    below: bool,
+    to: Tensor,
+) -> None:
+    """Write ``pixel_shuffle(conv2d(x) + anchor)``, each channel of the anchor repeated for as many as there are.
+
+    Without gradients. Values go from the convolution to their places, and nothing of that size lies in between.
+
+    Args:
+        x: see :func:`convolve_rows`.
+        weight: (channels * factor^2, in, 3, 3).
+        bias: (channels * factor^2,).
+        anchor: tensors (batch, rows, width, part of the channels of the convolution), with as many rows together.
+        factor: pixels along an edge that a pixel becomes.
+        above: see :func:`convolve_rows`.
+        below: see :func:`convolve_rows`.
+        to: (batch, channels, rows * factor, width * factor), pixels of a row side by side.
+
+    Raises:
+        ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
+    """
+    if _served(*x, weight, bias, *anchor, to):
+        return upsample(x, weight, bias, anchor, factor, above, below, to)
+    y = convolve_rows(x, weight, bias, above=above, below=below)
+    y = y + _joined(anchor).repeat_interleave(y.shape[-1] // anchor[0].shape[-1], dim=-1)
+    to.copy_(F.pixel_shuffle(y.permute(0, 3, 1, 2), factor))
+    return None
+
+
+def _served(*tensors: Tensor | None) -> bool:
+    """Whether the native form computes it."""
+    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors if tensor is not None)
+    return not recorded and not torch.is_autocast_enabled("cpu") and native(*tensors)
 
 
 def _joined(parts: Parts) -> Tensor:

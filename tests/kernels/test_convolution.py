@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mambair_kernels.convolution import convolution, convolve_rows
+from mambair_kernels.convolution import convolution, convolve_rows, upsample_rows
 from mambair_kernels.cpu.convolution import convolution as native_convolution
 from mambair_kernels.cpu.convolution import convolution_op
 
@@ -65,6 +65,36 @@ def test_rows_may_lie_in_several_tensors(dtype: torch.dtype, above: bool, below:
     added = [residual[:, first:6], residual[:, 6:last]]
     found = convolve_rows([x[:, :4], x[:, 4:5], x[:, 5:]], weight, residual=added, above=above, below=below)
     torch.testing.assert_close(found, whole[:, first:last], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("factor", "added"), [(1, 3), (2, 3), (2, 12), (3, 1), (4, 3)])
+def test_upsampling_is_a_convolution_and_a_pixel_shuffle(dtype: torch.dtype, factor: int, added: int) -> None:
+    out = 3 * factor**2
+    x, weight, bias = drawn(2, 6, 21, 5).to(dtype), drawn(out, 5, 3, 3).to(dtype) / 7, drawn(out).to(dtype)
+    anchor = drawn(2, 6, 21, added).to(dtype)
+    y = expected(x, weight, bias, "identity", anchor.repeat_interleave(out // added, -1))
+    whole = F.pixel_shuffle(y.permute(0, 3, 1, 2), factor)
+    found = torch.full((2, 3, 6 * factor, 21 * factor), torch.nan, dtype=dtype)
+    for top, bottom in ((0, 4), (4, 6)):
+        upsample_rows(
+            [x[:, max(0, top - 1) : bottom + 1]],
+            weight,
+            bias,
+            [anchor[:, top:bottom]],
+            factor,
+            above=top == 0,
+            below=bottom == 6,
+            to=found[:, :, top * factor : bottom * factor],
+        )
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-5)
+
+
+def test_upsampling_checks_where_it_writes() -> None:
+    x, weight, anchor = [drawn(1, 3, 5, 2)], drawn(12, 2, 3, 3), [drawn(1, 3, 5, 3)]
+    for to in (drawn(1, 3, 6, 8), drawn(1, 3, 10, 6).mT):
+        with pytest.raises(ValueError, match="to has"):
+            upsample_rows(x, weight, None, anchor, 2, above=True, below=True, to=to)
 
 
 def test_threads_and_parts_give_the_same_bits() -> None:

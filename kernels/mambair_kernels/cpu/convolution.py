@@ -1,4 +1,4 @@
-"""Native form of the 3x3 convolution."""
+"""Native form of the 3x3 convolution, without gradients."""
 
 import ctypes
 from collections.abc import Sequence
@@ -17,28 +17,67 @@ Parts = Sequence[Tensor]
 def convolution(
     x: Parts, weight: Tensor, bias: Tensor | None, residual: Parts, above: bool, below: bool, activation: int
 ) -> Tensor:
-    """``activation(conv2d(x)) + residual``; see :func:`mambair_kernels.convolution.convolve_rows`. Without gradients.
+    """``activation(conv2d(x)) + residual``; see :func:`mambair_kernels.convolution.convolve_rows`.
 
     Raises:
         ValueError: shapes do not fit together.
     """
     y = _result(x, weight, bias, residual, above, below, activation)
-    batch, height, width, out = y.shape
-    channels = x[0].shape[3]
+    _run(x, weight, bias, residual, (above, below), y.shape[1], y, activation)
+    return y
+
+
+def upsample(
+    x: Parts, weight: Tensor, bias: Tensor | None, anchor: Parts, factor: int, above: bool, below: bool, to: Tensor
+) -> None:
+    """A convolution and its pixel shuffle; see :func:`mambair_kernels.convolution.upsample_rows`.
+
+    Raises:
+        ValueError: shapes do not fit together.
+    """
+    rows = count(x, above, below)
+    check("to", to, len(x[0]), len(weight) // factor**2, rows * factor, x[0].shape[2] * factor)
+    check("weight", weight, to.shape[1] * factor**2, *weight.shape[1:])
+    if to.stride(3) != 1:
+        raise ValueError("to has gaps between the pixels of a row")
+    _run(x, weight, bias, anchor, (above, below), rows, to, 0, factor)
+
+
+def count(x: Parts, above: bool, below: bool) -> int:
+    """Rows of the result."""
+    return sum(part.shape[1] for part in x) + above + below - 2
+
+
+def _run(
+    x: Parts,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Parts,
+    zeros: tuple[bool, bool],
+    height: int,
+    y: Tensor,
+    activation: int,
+    factor: int = 0,
+) -> None:
+    batch, _, width, channels = x[0].shape
+    out = len(weight)
+    added = residual[0].shape[3] if factor and residual else out
     check("weight", weight, out, channels, 3, 3)
     check("bias", bias, out)
     for part in x:
         check("x", part, batch, part.shape[1], width, channels)
     for part in residual:
-        check("residual", part, batch, part.shape[1], width, out)
-    if residual and sum(part.shape[1] for part in residual) != height:
-        raise ValueError(f"residual has {sum(part.shape[1] for part in residual)} rows, expected {height}")
+        check("residual", part, batch, part.shape[1], width, added)
+    if out % added:
+        raise ValueError(f"residual has {added} channels, expected a part of {out}")
+    if residual and count(residual, True, True) != height:
+        raise ValueError(f"residual has {count(residual, True, True)} rows, expected {height}")
     x, residual = [part.contiguous() for part in x], [part.contiguous() for part in residual]
     weight, bias = weight.contiguous(), dense(bias)
-    sizes = (batch, height, width, channels, out, activation, threads(y.numel() * channels))
-    rows = _rows(x, above, below), _rows(residual, False, False) if residual else None
-    native.call("mambair_convolution", ConvolutionArguments(*sizes, *rows, *map(address, (weight, bias, y))))
-    return y
+    sizes = (batch, height, width, channels, out, activation, threads(batch * height * width * channels * out))
+    rows = _rows(x, *zeros), _rows(residual, False, False) if residual else None
+    pointers = map(address, (weight, bias, y))
+    native.call("mambair_convolution", ConvolutionArguments(*sizes, factor, added, *y.stride()[:3], *rows, *pointers))
 
 
 def _rows(parts: Parts, above: bool, below: bool) -> ctypes.c_void_p:
@@ -56,8 +95,7 @@ def _rows(parts: Parts, above: bool, below: bool) -> ctypes.c_void_p:
 
 
 def _result(x: Parts, weight: Tensor, _bias: object, _residual: object, above: bool, below: bool, _: object) -> Tensor:
-    rows = sum(part.shape[1] for part in x) + above + below - 2
-    return x[0].new_empty(x[0].shape[0], rows, x[0].shape[2], len(weight))
+    return x[0].new_empty(x[0].shape[0], count(x, above, below), x[0].shape[2], len(weight))
 
 
 convolution_op = torch.library.custom_op("mambair::cpu_convolution", convolution, mutates_args=(), device_types="cpu")

@@ -75,7 +75,7 @@ class ConvolutionArguments(ctypes.Structure):
     """Arguments of the 3x3 convolution, in the order of ``csrc/arguments.h``."""
 
     _fields_ = [
-        *_members(INT, "batch height width channels out activation threads"),
+        *_members(INT, "batch height width channels out activation threads factor added y_image y_plane y_row"),
         *_members(POINTER, "x residual weight bias y"),
     ]
 
