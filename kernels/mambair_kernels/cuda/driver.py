@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import kept
 
+Sizes = tuple[int, int, int]
 OPTIONS = ("--std=c++17",)
 
 
@@ -36,24 +37,24 @@ class Program:
 
 
 class Kernel:
-    """A function of a loaded program. Its arguments are tensors, whose addresses it gets, and C integers."""
+    """A function of a loaded program. Its arguments are tensors, whose addresses it gets, and then C integers."""
 
     def __init__(self, module: ctypes.c_void_p, name: str) -> None:
         self._module, self._function = module, ctypes.c_void_p()
         _succeed(_driver().cuModuleGetFunction(ctypes.byref(self._function), module, name.encode()))
 
-    def __call__(self, grid: tuple[int, int, int], block: tuple[int, int, int], args: list[Tensor | int]) -> None:
+    def __call__(self, grid: Sizes, block: Sizes, tensors: Sequence[Tensor], numbers: Sequence[int]) -> None:
         """Launch on the current stream of the current device."""
-        pointers, _values = packed(args)
+        pointers, _values = packed(tensors, numbers)
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         _succeed(_driver().cuLaunchKernel(self._function, *grid, *block, 0, stream, pointers, None))
 
 
-def packed(args: list[Tensor | int]) -> tuple[Any, Any]:
+def packed(tensors: Sequence[Tensor], numbers: Sequence[int]) -> tuple[Any, Any]:
     """Addresses of a kernel's arguments, and the arguments, which have to live as long."""
-    count = len(args)
+    count = len(tensors) + len(numbers)
     # Of a place of 64 bits a kernel reads the first 32 for an int, its lower half on every machine that has such cards.
-    values = (ctypes.c_int64 * count)(*[each if isinstance(each, int) else each.data_ptr() for each in args])
+    values = (ctypes.c_int64 * count)(*map(Tensor.data_ptr, tensors), *numbers)
     start = ctypes.addressof(values)
     return (ctypes.c_void_p * count)(*range(start, start + 8 * count, 8)), values
 

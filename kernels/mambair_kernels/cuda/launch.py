@@ -155,15 +155,14 @@ def scan(inputs: ImageScan) -> Tensor:
         starts = nothing
         if chunks > 1:
             decays, ends = x.new_empty(2, batch, paths, chunks, state, channels, dtype=torch.float32).unbind()
-            compiled("summarise", shape, x.device)(
-                grid=grid(paths), block=block, args=[x, rows, dt_proj, bias, A_log, index, decays, ends, *sizes]
-            )
+            summarised = x, rows, dt_proj, bias, A_log, index, decays, ends
+            compiled("summarise", shape, x.device)(grid(paths), block, summarised, sizes)
             starts = carry(decays, ends, reverse=False)
         parts = x.new_empty(together, *x.shape, dtype=torch.float32)
         for path in range(0, paths, together):
             form = shape if path == 0 else _adding(shape)
-            arguments = [x, rows, dt_proj, bias, A_log, D, c_bias, index, starts, parts, path, *sizes]
-            compiled("outputs", form, x.device)(grid=grid(together), block=block, args=arguments)
+            tensors = x, rows, dt_proj, bias, A_log, D, c_bias, index, starts, parts
+            compiled("outputs", form, x.device)(grid(together), block, tensors, [path, *sizes])
         if together == 1:
             return torch.squeeze(parts, 0).to(x.dtype)
         out = torch.empty_like(x)

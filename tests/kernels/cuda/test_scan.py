@@ -3,7 +3,7 @@
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -56,10 +56,10 @@ def _on_a_processor(compile_program: Callable[..., Any], monkeypatch: pytest.Mon
     def compiled(kernel: str, shape: cuda_launch.Shape, device: torch.device) -> Callable[..., None]:
         run = getattr(compile_program(shape), f"launch_{kernel}")
 
-        def launched(grid: tuple[int, int, int], block: tuple[int, int, int], args: list[Any]) -> None:
-            assert all(isinstance(each, int) or each.is_contiguous() for each in args)
-            pointers, _values = driver.packed(args)
-            assert run(len(args), pointers, *grid, block[0]) == 0
+        def launched(grid: driver.Sizes, block: driver.Sizes, tensors: Sequence[Tensor], numbers: list[int]) -> None:
+            assert all(each.is_contiguous() for each in tensors)
+            pointers, _values = driver.packed(tensors, numbers)
+            assert run(len(pointers), pointers, *grid, block[0]) == 0
 
         return launched
 
