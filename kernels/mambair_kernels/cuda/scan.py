@@ -26,13 +26,13 @@ scan_2d, selective_scan = triton.operations("cuda", PASSES)
 @constant
 def available() -> tuple[bool, str]:
     """Whether a card's program can be compiled, Triton is there, and both give right results; found out once."""
-    return _available(torch.is_grad_enabled())
+    return _available(triton.interpreted(), torch.is_grad_enabled())
 
 
 @cache
-def _available(gradients: bool) -> tuple[bool, str]:
+def _available(interpreting: bool, gradients: bool) -> tuple[bool, str]:
     """See :func:`.triton.scan.availability`; ``gradients`` is what it finds itself, as the result hangs on it."""
-    missing = "Triton's interpreter was asked for" if triton.interpreted() else launch.missing()
+    missing = "Triton's interpreter was asked for" if interpreting else launch.missing()
     if missing:
         return False, missing
     works, reason = _works()
