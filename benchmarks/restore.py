@@ -10,7 +10,6 @@ Memory is the growth of the peak of a process of its own, per input pixel.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from benchmarks import published_backend
 from mambair_archs import MambaIR, MambaIRNano, MambaIRv2Light
 from mambair_archs.complexity import macs
 from mambair_archs.network import Network
-from mambair_cli.restoration.memory import keep_freed_memory
+from mambair_cli.restoration.memory import forget_peak, keep_freed_memory, peak
 from mambair_cli.restoration.yardstick import edsr_baseline
 from mambair_kernels import dispatch
 from mambair_kernels.cpu import native
@@ -40,13 +39,14 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     ),
 }
 EDSR = "edsr-baseline"
+CPU = torch.device("cpu")
 
 
 def candidate(network: str, backend: str) -> Callable[[Tensor], Tensor]:
     """A function that runs ``network`` on ``backend``, or EDSR-baseline in channels_last."""
     torch.manual_seed(0)
     if backend == EDSR:
-        return edsr_baseline(torch.device("cpu"))
+        return edsr_baseline(CPU)
     model = NETWORKS[network]().eval()
 
     def run(x: Tensor) -> Tensor:
@@ -111,9 +111,10 @@ def _memory_of(network: str, size: int, backend: str) -> None:
     run = candidate(network, backend)
     with torch.inference_mode():
         run(torch.rand(1, 3, 16, 16))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        forget_peak(CPU)
+        before = peak(CPU)
         run(torch.rand(1, 3, size, size))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+    print(peak(CPU) - before)
 
 
 def main() -> None:
