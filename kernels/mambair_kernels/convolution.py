@@ -49,8 +49,9 @@ def convolve_rows(
 ) -> Tensor:
     """The same of rows that lie in several tensors.
 
-    float32 tensors on a CPU take the native form wherever the dispatcher would choose the native scan and neither a
-    gradient nor another precision is asked for; otherwise torch's layers run one after the other.
+    float32 tensors on a CPU take the native form wherever the dispatcher would choose the native scan and no other
+    precision is asked for; otherwise torch's layers run one after the other. Where gradients are recorded, rows have to
+    lie in one tensor for that, and activation and residual are torch's.
 
     Args:
         x: tensors (batch, rows, width, in), at least one, with three rows together or what takes their place.
@@ -68,12 +69,16 @@ def convolve_rows(
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
     check("weight", weight, len(weight), x[0].shape[-1], 3, 3)
-    if _served(*x, weight, bias, *residual):
+    served = not torch.is_autocast_enabled("cpu") and native(*x, weight, bias, *residual)
+    if served and not _recorded(*x, weight, bias, *residual):
         run = choose_call(convolution_op, native_convolution, x[0])
         y: Tensor = run(x, weight, bias, residual, above, below, CODES[activation])
         return y
-    rows = F.pad(_joined(x), (0, 0, 0, 0, above, below)) if above != below else _joined(x)
-    y = F.conv2d(rows.permute(0, 3, 1, 2), weight, bias, padding=(int(above and below), 1)).permute(0, 2, 3, 1)
+    if served and len(x) == 1 and above and below:
+        y = convolution_op(list(x), weight, bias, [], True, True, CODES["identity"])
+    else:
+        rows = F.pad(_joined(x), (0, 0, 0, 0, above, below)) if above != below else _joined(x)
+        y = F.conv2d(rows.permute(0, 3, 1, 2), weight, bias, padding=(int(above and below), 1)).permute(0, 2, 3, 1)
     y = activate(y, activation)
     return y + _joined(residual) if residual else y
 
@@ -106,7 +111,8 @@ def upsample_rows(
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _served(*x, weight, bias, *anchor, to):
+    tensors = (*x, weight, bias, *anchor, to)
+    if not torch.is_autocast_enabled("cpu") and native(*tensors) and not _recorded(*tensors):
         return upsample(x, weight, bias, anchor, factor, above, below, to)
     y = convolve_rows(x, weight, bias, above=above, below=below)
     y = y + _joined(anchor).repeat_interleave(y.shape[-1] // anchor[0].shape[-1], dim=-1)
@@ -114,10 +120,8 @@ def upsample_rows(
     return None
 
 
-def _served(*tensors: Tensor | None) -> bool:
-    """Whether the native form computes it."""
-    recorded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors if tensor is not None)
-    return not recorded and not torch.is_autocast_enabled("cpu") and native(*tensors)
+def _recorded(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors if tensor is not None)
 
 
 def _joined(parts: Parts) -> Tensor:

@@ -112,16 +112,24 @@ def test_threads_and_parts_give_the_same_bits() -> None:
     assert torch.equal(part[:, :16], found[0][:, 20:36])
 
 
-def test_gradients_take_the_torch_form() -> None:
-    x, weight = torch.randn(1, 5, 6, 3), torch.randn(4, 3, 3, 3, requires_grad=True)
-    (gradient,) = torch.autograd.grad(convolution(x, weight, None, "silu").sum(), weight)
-    (wanted,) = torch.autograd.grad(expected(x, weight, None, "silu", None).sum(), weight)
-    torch.testing.assert_close(gradient, wanted)
+@pytest.mark.parametrize("activation", ["identity", "silu"])
+@pytest.mark.parametrize("needed", ["xwb", "w", "x", "b"])
+def test_gradients(activation: Any, needed: str) -> None:
+    tensors = dict(zip("xwb", (drawn(2, 9, 14, 20), drawn(24, 20, 3, 3) / 13, drawn(24)), strict=True))
+    residual, grad = drawn(2, 9, 14, 24), drawn(2, 9, 14, 24, seed=1)
+    leaves = [tensors[name].requires_grad_() for name in needed]
+    y = convolution(tensors["x"], tensors["w"], tensors["b"], activation, residual)
+    found = torch.autograd.grad(y, leaves, grad)
+    y = expected(tensors["x"].double(), tensors["w"].double(), tensors["b"].double(), activation, residual.double())
+    for value, wanted in zip(found, torch.autograd.grad(y, leaves, grad.double()), strict=True):
+        torch.testing.assert_close(value, wanted, rtol=0, atol=3e-6 * float(wanted.abs().max()))
 
 
 def test_the_operation_is_what_it_declares() -> None:
     x, weight, bias, residual = drawn(1, 7, 9, 3), drawn(4, 3, 3, 3), drawn(4), drawn(1, 6, 9, 4)
     torch.library.opcheck(convolution_op, ([x[:, :2], x[:, 2:]], weight, bias, [residual], True, False, 1))
+    recorded = [tensor.requires_grad_() for tensor in (x, weight, bias)]
+    torch.library.opcheck(convolution_op, (recorded[:1], *recorded[1:], [], True, True, 0))
 
 
 @pytest.mark.parametrize("wrong", ["weight", "bias", "residual", "rows"])

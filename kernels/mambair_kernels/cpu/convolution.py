@@ -1,12 +1,14 @@
-"""Native form of the 3x3 convolution, without gradients."""
+"""Native form of the 3x3 convolution; gradients are those of the convolution alone."""
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..layout import check, dense, threads
+from ..operations import choose_call
 from . import native
 from .native import ConvolutionArguments, address
 
@@ -100,3 +102,30 @@ def _result(x: Parts, weight: Tensor, _bias: object, _residual: object, above: b
 
 convolution_op = torch.library.custom_op("mambair::cpu_convolution", convolution, mutates_args=(), device_types="cpu")
 convolution_op.register_fake(_result)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    (x,), weight, bias, residual, above, below, activation = inputs
+    if residual or activation or not above or not below:
+        raise NotImplementedError("only a whole convolution without activation and residual has gradients")
+    ctx.biased = bias is not None
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    """Another convolution for the gradient of x, with the weights turned about; torch's for that of the weights."""
+    x, weight = ctx.saved_tensors
+    grad_x = None
+    if ctx.needs_input_grad[0][0]:
+        turned = weight.flip(2, 3).transpose(0, 1)
+        grad_x = choose_call(convolution_op, convolution, grad)([grad], turned, None, [], True, True, 0)
+    wanted = [False, ctx.needs_input_grad[1], ctx.biased and ctx.needs_input_grad[2]]
+    images = (tensor.permute(0, 3, 1, 2) for tensor in (grad, x))
+    ones, zeros = [1, 1], [0, 0]
+    _, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
+        *images, weight, [len(weight)], ones, ones, ones, False, zeros, 1, wanted
+    )
+    return [grad_x], grad_weight, grad_bias, [], None, None, None
+
+
+convolution_op.register_autograd(_backward, setup_context=_save)
