@@ -28,7 +28,7 @@ from mambair_archs.mambair_nano import MambaIRNano, ReducedScan, ResidualBlock
 CPU = torch.device("cpu")
 PATCH, BATCH = 48, 8
 PURE = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3)))
-SIZES = ((40, 40), (36, 24), (20, 28))
+SIZES = ((40, 40), (36, 24), (20, 28), (112, 128))
 Weights = tuple[Tensor, ...]
 Vector = Sequence[Tensor]
 

@@ -90,7 +90,7 @@ struct ConvolutionScratch {
 
     // Of a thread.
     struct Local {
-        Vec* columns;             // (SPAN, columns of a block): inputs of one vector of channels, vertically at the points
+        Vec* columns;              // (SPAN, columns of a block): inputs of a vector of channels, vertically at the points
         float *inputs, *products;  // (POINTS, tiles, channels in whole vectors)
         int64_t bytes;
 
@@ -113,7 +113,8 @@ inline void pack_convolution(const ConvolutionArguments& job, Vec* weights) {
                 for (int tap = 0; tap < 9; tap++)
                     reinterpret_cast<float*>(g + tap)[lane] = job.weight[((v * LANES + lane) * job.in + c) * 9 + tap];
             for (int x = 0; x < 3; x++) weights_to_points(g + x, 3, half + x, 3);
-            for (int y = 0; y < SPAN; y++) weights_to_points(half + 3 * y, 1, weights + y * SPAN * step + c * vectors + v, step);
+            Vec* to = weights + c * vectors + v;
+            for (int y = 0; y < SPAN; y++) weights_to_points(half + 3 * y, 1, to + y * SPAN * step, step);
         }
     });
 }

@@ -213,7 +213,7 @@ def test_restoring_loads_no_compiler(task: str, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split("LOADED")[1].split())
     assert "torch" in loaded
-    assert "torch._dynamo" not in loaded
+    assert loaded.isdisjoint({"torch._dynamo", "sympy"})
 
 
 @pytest.mark.parametrize("command", ["upscale", "denoise", "dejpeg", "dehaze", "doctor", "models", "bench", "fetch"])

@@ -32,7 +32,7 @@ def initial_dt_bias(*shape: int) -> Tensor:
 
 def initial_A_log(channels: int, d_state: int) -> Tensor:
     """Logarithm of S4D-real, A = -1, -2, ..., -d_state in every channel: (channels, d_state)."""
-    return torch.tensor([math.log(n) for n in range(1, d_state + 1)]).repeat(channels, 1)
+    return torch.tensor([[math.log(n) for n in range(1, d_state + 1)]] * channels)
 
 
 class SelectiveScan2d(nn.Module):
