@@ -15,7 +15,7 @@ from mambair_cli.weights import catalog
 from tests.cli.run import run
 
 BUNDLED = [entry for entry in catalog.entries() if entry.bundled]
-MAX_ONE, MAX_ALL = 1 << 20, 6 << 20
+MAX_ONE, MAX_ALL = 3 << 20, 8 << 20
 
 
 def drawing(rng: np.random.Generator) -> Pixels:
