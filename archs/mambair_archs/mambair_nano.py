@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mambair_kernels.convolution import convolution, convolve_rows, upsample_rows
+from mambair_kernels.convolution import convolution, convolve_rows, result_rows, upsample_rows
 
 from .blocks import bands
 from .blocks.convolution import Conv2d, PixelShuffle, PixelUnshuffle
@@ -84,8 +84,7 @@ class Convolution(Conv2d):
         """Convolve bands of rows, and add ``residual``."""
 
         def layer(rows: list[Tensor], above: bool, below: bool) -> Tensor:
-            count = sum(part.shape[1] for part in rows) + above + below - 2
-            other = residual.take(count) if residual else ()
+            other = residual.take(result_rows(rows, above, below)) if residual else ()
             return convolve_rows(rows, self.weight, self.bias, residual=other, above=above, below=below)
 
         return bands.convolved(given, layer)
@@ -216,7 +215,7 @@ class MambaIRNano(Network):
 
         def upsample(rows: list[Tensor], above: bool, below: bool) -> Tensor:
             nonlocal top
-            bottom = top + sum(part.shape[1] for part in rows) + above + below - 2
+            bottom = top + result_rows(rows, above, below)
             part = pixels[:, :, top * factor : bottom * factor]
             weight, bias = self.upsample.weight, self.upsample.bias
             upsample_rows(rows, weight, bias, [x[:, top:bottom]], factor, above=above, below=below, to=part)

@@ -4,11 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cpu.convolution import Parts, convolution_op, upsample
+from .cpu.convolution import Parts, convolution_op, result_rows, upsample
 from .cpu.convolution import convolution as native_convolution
 from .fused import Activation, activate, native
 from .layout import CODES, check
 from .operations import choose_call
+
+__all__ = ["convolution", "convolve_rows", "result_rows", "upsample_rows"]
 
 
 def convolution(

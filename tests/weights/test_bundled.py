@@ -15,7 +15,7 @@ from mambair_cli.weights import catalog
 from tests.cli.run import run
 
 BUNDLED = [entry for entry in catalog.entries() if entry.bundled]
-MAX_ONE, MAX_ALL = 3 << 20, 8 << 20
+MAX_NANO, MAX_ALL_NANO, MAX_BEST = 1 << 20, 6 << 20, 3 << 20
 
 
 def drawing(rng: np.random.Generator) -> Pixels:
@@ -32,10 +32,13 @@ def drawing(rng: np.random.Generator) -> Pixels:
 
 
 def test_there_are_some_and_they_are_small() -> None:
-    sizes = [entry.path.stat().st_size for entry in BUNDLED]
-    assert sizes
-    assert max(sizes) <= MAX_ONE
-    assert sum(sizes) <= MAX_ALL
+    sizes = {entry.name: entry.path.stat().st_size for entry in BUNDLED}
+    nano = [size for name, size in sizes.items() if name.startswith("mambair-nano-")]
+    assert nano
+    assert max(nano) <= MAX_NANO
+    assert sum(nano) <= MAX_ALL_NANO
+    assert sizes.keys() - {name for name in sizes if name.startswith("mambair-nano-")} == {"mambair-small-x4"}
+    assert sizes["mambair-small-x4"] <= MAX_BEST
 
 
 @pytest.mark.parametrize("entry", BUNDLED, ids=lambda entry: entry.name)

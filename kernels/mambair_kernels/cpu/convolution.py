@@ -37,7 +37,7 @@ def upsample(
     Raises:
         ValueError: shapes do not fit together.
     """
-    rows = count(x, above, below)
+    rows = result_rows(x, above, below)
     check("to", to, len(x[0]), len(weight) // factor**2, rows * factor, x[0].shape[2] * factor)
     check("weight", weight, to.shape[1] * factor**2, *weight.shape[1:])
     if to.stride(3) != 1:
@@ -45,7 +45,7 @@ def upsample(
     _run(x, weight, bias, anchor, (above, below), rows, to, 0, factor)
 
 
-def count(x: Parts, above: bool, below: bool) -> int:
+def result_rows(x: Parts, above: bool, below: bool) -> int:
     """Rows of the result."""
     return sum(part.shape[1] for part in x) + above + below - 2
 
@@ -72,8 +72,8 @@ def _run(
         check("residual", part, batch, part.shape[1], width, added)
     if out % added:
         raise ValueError(f"residual has {added} channels, expected a part of {out}")
-    if residual and count(residual, True, True) != height:
-        raise ValueError(f"residual has {count(residual, True, True)} rows, expected {height}")
+    if residual and result_rows(residual, True, True) != height:
+        raise ValueError(f"residual has {result_rows(residual, True, True)} rows, expected {height}")
     x, residual = [part.contiguous() for part in x], [part.contiguous() for part in residual]
     weight, bias = weight.contiguous(), dense(bias)
     sizes = (batch, height, width, channels, out, activation, threads(batch * height * width * channels * out))
@@ -97,7 +97,7 @@ def _rows(parts: Parts, above: bool, below: bool) -> ctypes.c_void_p:
 
 
 def _result(x: Parts, weight: Tensor, _bias: object, _residual: object, above: bool, below: bool, _: object) -> Tensor:
-    return x[0].new_empty(x[0].shape[0], count(x, above, below), x[0].shape[2], len(weight))
+    return x[0].new_empty(x[0].shape[0], result_rows(x, above, below), x[0].shape[2], len(weight))
 
 
 convolution_op = torch.library.custom_op("mambair::cpu_convolution", convolution, mutates_args=(), device_types="cpu")
