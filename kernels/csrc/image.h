@@ -50,12 +50,14 @@ inline void visit(const ImageArguments& job, const Plane& plane, const Pitch& ba
     const int64_t size = column ? job.height : job.width, sign = reverse ? -1 : 1;
     const int64_t first = reverse ? length - 1 - start : start;
     int64_t line = first / size, at = first % size;
-    for (int t = 0; t < steps; t++, at += sign) {
-        if (at == size) at = 0, line++;
-        if (at < 0) at = size - 1, line--;
-        to.pixels[t] = line * across(plane.pixels) + at * along(plane.pixels);
-        to.base[t] = line * across(base) + at * along(base);
-        to.rows[t] = line * across(plane.rows) + at * along(plane.rows);
+    for (int t = 0, count; t < steps; t += count) {
+        count = static_cast<int>(std::min<int64_t>(steps - t, reverse ? at + 1 : size - at));
+        const auto place = [&](const Pitch& pitch, int64_t* offsets) {
+            const int64_t origin = line * across(pitch) + at * along(pitch), step = sign * along(pitch);
+            for (int i = 0; i < count; i++) offsets[t + i] = origin + i * step;
+        };
+        place(plane.pixels, to.pixels), place(base, to.base), place(plane.rows, to.rows);
+        line += sign, at = reverse ? size - 1 : 0;
     }
 }
 
