@@ -105,7 +105,7 @@ void weigh(const Head& head, const Vec* largest, Vec* sums) {
         Vec weight[Q];
 #pragma GCC unroll 4
         for (int q = 0; q < Q; q++) weight[q] = head.rows[q * head.vectors + v] - largest[q];
-        exp2<Q, NEGATIVE_IS_FASTER>(weight);
+        exp2<Q, Range::NEGATIVE>(weight);
 #pragma GCC unroll 4
         for (int q = 0; q < Q; q++) head.rows[q * head.vectors + v] = weight[q], sums[q] += weight[q];
     }

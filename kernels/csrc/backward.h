@@ -121,7 +121,6 @@ struct BackwardScratch {
 template <class Source>
 void record_states(const Shape& shape, Source& source, const Vec* packed, const Task& task, int64_t group,
                    const BackwardScratch& scratch) {
-    constexpr bool DECAYS = NEGATIVE_IS_FASTER && Source::DECAYS;
     alignas(64) Tile tile{};
     const int64_t size = int64_t{task.vector_end - task.vector} * shape.d_state;
     Vec* states = scratch.checkpoints;
@@ -134,7 +133,7 @@ void record_states(const Shape& shape, Source& source, const Vec* packed, const 
             const Weights w = weights_at(shape, packed, group, v);
             source.load(v, tile);
             prepare_tile<Source::LOW_RANK>(shape, w, rows, CHUNK, tile);
-            scan_states<DECAYS>(CHUNK, tile, w.A, rows, source.ahead(v), states + size + (v - task.vector) * shape.d_state);
+            scan_states<Source::DECAYS>(CHUNK, tile, w.A, rows, source.ahead(v), states + size + (v - task.vector) * shape.d_state);
         }
     }
 }

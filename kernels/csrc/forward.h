@@ -47,7 +47,6 @@ struct ForwardScratch {
 // Scans one group for channel vectors [vector, vector_end). `states` holds (vector_end - vector) * d_state vectors.
 template <class Source>
 void forward(const Shape& shape, Source& source, const Vec* packed, const Task& task, int64_t group, Vec* states) {
-    constexpr bool DECAYS = NEGATIVE_IS_FASTER && Source::DECAYS;
     alignas(64) Tile tile{};
     std::fill_n(states, (task.vector_end - task.vector) * shape.d_state, Vec{});
     for (int64_t start = 0; start < shape.length; start += CHUNK) {
@@ -58,7 +57,11 @@ void forward(const Shape& shape, Source& source, const Vec* packed, const Task& 
             const Weights w = weights_at(shape, packed, group, v);
             source.load(v, tile);
             prepare_tile<Source::LOW_RANK>(shape, w, rows, steps, tile);
-            scan_states<DECAYS>(steps, tile, w.A, rows, source.ahead(v), states + (v - task.vector) * shape.d_state);
+            Vec* own = states + (v - task.vector) * shape.d_state;
+            if (can_pair_states(shape.lanes(v), shape.d_state))
+                scan_paired_states(steps, tile, w.A, rows, source.ahead(v), own);
+            else
+                scan_states<Source::DECAYS>(steps, tile, w.A, rows, source.ahead(v), own);
             source.store(v, tile.y);
         }
     }

@@ -99,6 +99,23 @@ inline Vec minimum(Vec a, Vec b) {
 #endif
 }
 
+// Whether a condition holds in every lane.
+inline bool all(IntVec condition) {
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask(reinterpret_cast<__m512i>(condition)) == 0xffff;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps(reinterpret_cast<__m256>(condition)) == 0xff;
+#elif defined(__SSE2__)
+    return _mm_movemask_ps(reinterpret_cast<__m128>(condition)) == 0xf;
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    return vmaxvq_s32(condition) < 0;
+#else
+    for (int i = 0; i < LANES; i++)
+        if (!condition[i]) return false;
+    return true;
+#endif
+}
+
 inline Vec negative_magnitude(Vec x) {
     return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(x) | (IntVec{} + INT32_MIN));
 }
@@ -137,6 +154,35 @@ inline Vec pick(Vec a, Vec b, const int32_t* lanes) {
     std::memcpy(&indices, lanes, sizeof indices);
     return __builtin_shuffle(a, b, indices);
 #endif
+}
+
+// Which lanes of two vectors side by side make pairs of their first halves, and which are the first or second of a pair.
+struct PairLanes {
+    int32_t both[LANES], first[LANES], second[LANES];
+
+    constexpr PairLanes() : both{}, first{}, second{} {
+        for (int lane = 0; lane < LANES; lane++) {
+            both[lane] = lane / 2 + lane % 2 * LANES;
+            first[lane] = 2 * lane;
+            second[lane] = 2 * lane + 1;
+        }
+    }
+};
+
+inline constexpr PairLanes PAIR_LANES;
+
+// The lanes of the first halves, in turn.
+inline Vec interleave(Vec a, Vec b) { return pick(a, b, PAIR_LANES.both); }
+
+// The sums of neighbouring lanes, in the first half.
+inline Vec sum_pairs(Vec a) { return pick(a, a, PAIR_LANES.first) + pick(a, a, PAIR_LANES.second); }
+
+// Two neighbouring floats, over and over.
+inline Vec broadcast_pair(const float* from) {
+    typedef int64_t Pairs __attribute__((vector_size(VEC_BYTES)));
+    int64_t pair;
+    std::memcpy(&pair, from, sizeof pair);
+    return reinterpret_cast<Vec>(pair + Pairs{});
 }
 
 // Folds 2 * HALF vectors into HALF, and so on down to one.
