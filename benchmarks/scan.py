@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import published_scan
+from mambair_cli.restoration.memory import keep_freed_memory
 from mambair_kernels import CROSS_SCAN, dispatch
 from mambair_kernels.cpu import native
 
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--training", action="store_true", help="also time forward and backward together")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as the commands do
     print(f"{torch.get_num_threads()} threads; native: {native.available()[1]}")
     print(f"{'case':12}{'backend':12}{'forward ms':>11}{'ratio':>10}{'of peak':>9}{'fwd+bwd':>11}")
     rows: list[Row] = []
