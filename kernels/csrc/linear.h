@@ -133,6 +133,7 @@ inline bool linear(const LinearArguments& job, Arena& arena) {
     char* block = arena.reserve(LinearScratch(Carver(nullptr), job).bytes);
     if (block == nullptr) return false;
     const LinearScratch scratch(Carver(block), job);
+    want_huge_pages(job.y, job.pixels * job.out);
     pack_linear(job, scratch.matrix, linear_vectors(job));
     const int64_t blocks = (job.pixels + PIXEL_BLOCK - 1) / PIXEL_BLOCK;
     parallel_shares(blocks, static_cast<int>(job.threads), [&](int64_t i, int thread) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "arena.h"
 #include "arguments.h"
 #include "parallel.h"
 #include "vec.h"
@@ -30,6 +31,7 @@ void over_blocks(const ResidualArguments& job, Function function) {
 
 // Pixel after pixel, as memory lies; the scales and gates of all channels stay in the L1 cache.
 inline void gated_residual(const ResidualArguments& job) {
+    want_huge_pages(job.y, job.images * job.pixels * job.channels);
     const int64_t blocks = residual_blocks(job);
     parallel_shares(job.images * blocks, static_cast<int>(job.threads), [&](int64_t i, int) {
         const int64_t image = i / blocks, first = i % blocks * RESIDUAL_BLOCK;

@@ -134,6 +134,7 @@ bool run_image(const ImageArguments& job, const Shape& shape, Arena& arena, floa
     const int64_t task_bytes = TaskScratch(Carver(nullptr), shape).bytes;
     char* block = arena.reserve(ImageScratch(Carver(nullptr), job, shape, sides, outputs, task_bytes).bytes);
     if (block == nullptr) return false;
+    want_huge_pages(out, shape.batch * shape.length * shape.channels);
     const ImageScratch scratch(Carver(block), job, shape, sides, outputs, task_bytes);
     prepare_image(job, shape, sides, scratch);
     parallel_for(plan.tasks(shape), threads, [&](int64_t i, int thread) {

@@ -158,6 +158,9 @@ inline bool separable(const SeparableArguments& job, Arena& arena) {
     if (block == nullptr) return false;
     const SeparableScratch scratch(Carver(block), job);
     const SeparablePair* pairs[MAX_PAIRS] = {&job.first, &job.second};
+    const int64_t pixels = job.batch * job.height * job.width;
+    want_huge_pages(pairs[job.pairs - 1]->depthwise.y, pixels * pairs[job.pairs - 1]->depthwise.channels);
+    want_huge_pages(job.rest, pixels * (job.first.linear.out - job.first.depthwise.channels));
     for (int64_t i = 0; i < job.pairs; i++) {
         pack_linear(pairs[i]->linear, scratch.weights[i].matrix, linear_vectors(pairs[i]->linear));
         pack_taps(pairs[i]->depthwise, scratch.weights[i].taps);
