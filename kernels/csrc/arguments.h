@@ -78,11 +78,11 @@ struct SeparablePair {
 
 // One pair, or two of which the second is applied to the first's results. The sizes here are those of the image; of the
 // pairs' own sizes only channels, strides and kernels count. rest: the outputs of the first linear layer that its
-// convolution does not read; row_sums: (batch, height, channels) of the results, or null.
+// convolution does not read; mean: (batch, channels) of the results over the image, or null.
 struct SeparableArguments {
     int64_t batch, height, width, pairs, threads;
     SeparablePair first, second;
-    float *rest, *row_sums;
+    float *rest, *mean;
 };
 
 // Gradients of such a convolution. grad and grad_x: contiguous; grad_before, that before the activation: null where there
@@ -105,6 +105,14 @@ struct ResidualBackwardArguments {
     ResidualArguments forward;
     const float* grad;
     float *grad_x, *grad_features, *grad_sums;
+};
+
+// y = sigmoid(excite relu(squeeze x + squeeze_bias) + excite_bias). x, y: (images, channels); squeeze: (hidden, channels);
+// excite: (channels, hidden).
+struct GateArguments {
+    int64_t images, channels, hidden;
+    const float *x, *squeeze, *squeeze_bias, *excite, *excite_bias;
+    float* y;
 };
 
 // y = softmax(q k^T / sqrt(head_dim) + bias) v among the tokens of each window. qkv: (batch, rows, columns, tokens, 3,

@@ -2,6 +2,7 @@
 #include "attention.h"
 #include "convolution.h"
 #include "depthwise_backward.h"
+#include "gate.h"
 #include "linear_backward.h"
 #include "peak.h"
 #include "residual.h"
@@ -61,6 +62,8 @@ EXPORT int mambair_depthwise_backward(const DepthwiseBackwardArguments* job) {
 }
 
 EXPORT int mambair_attention(const AttentionArguments* job) { return !mambair::attention(*job, arena); }
+
+EXPORT int mambair_channel_gate(const GateArguments* job) { return !mambair::channel_gate(*job, arena); }
 
 EXPORT int64_t mambair_residual_blocks(const ResidualArguments* job) { return mambair::residual_blocks(*job); }
 

@@ -73,11 +73,23 @@ inline void linear_row(const SeparablePair& pair, const PairWeights& weights, in
     }
 }
 
+// The sum of (count, channels) over the first, times a factor.
+inline void sum_pixels(const float* from, int64_t count, int64_t channels, float factor, float* to) {
+    for (int64_t c = 0; c < channels; c += LANES) {
+        const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+        Vec sum[4] = {};
+        for (int64_t i = 0; i < count; i++) sum[i % 4] += load_part(from + i * channels + c, lanes);
+        store_part(to + c, ((sum[0] + sum[1]) + (sum[2] + sum[3])) * factor, lanes);
+    }
+}
+
 // One band of one image.
 class SeparableBand {
   public:
-    SeparableBand(const SeparableArguments& job, PairBand* bands, int64_t image, int64_t top, int64_t bottom)
-        : job_(job), bands_(bands), image_(image), top_(top), bottom_(bottom) {}
+    // row_sums: (batch, height, channels) of the results, or null.
+    SeparableBand(const SeparableArguments& job, PairBand* bands, float* row_sums, int64_t image, int64_t top,
+                  int64_t bottom)
+        : job_(job), bands_(bands), row_sums_(row_sums), image_(image), top_(top), bottom_(bottom) {}
 
     void run() {
         int64_t first = top_;
@@ -88,7 +100,7 @@ class SeparableBand {
             const int64_t row = image_ * job_.height + y;
             float* to = last.y + row * job_.width * last.channels;
             convolve(job_.pairs - 1, y, to);
-            if (job_.row_sums != nullptr) sum_row(to, last.channels, job_.row_sums + row * last.channels);
+            if (row_sums_ != nullptr) sum_pixels(to, job_.width, last.channels, 1.0f, row_sums_ + row * last.channels);
         }
     }
 
@@ -117,27 +129,23 @@ class SeparableBand {
         linear_row(band.pair, band.weights, job_.width, x, stride, band.local, band.ring.at(y), rest);
     }
 
-    void sum_row(const float* from, int64_t channels, float* to) const {
-        for (int64_t c = 0; c < channels; c += LANES) {
-            const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
-            Vec sum[4] = {};
-            for (int64_t x = 0; x < job_.width; x++) sum[x % 4] += load_part(from + x * channels + c, lanes);
-            store_part(to + c, (sum[0] + sum[1]) + (sum[2] + sum[3]), lanes);
-        }
-    }
-
     const SeparableArguments& job_;
     PairBand* bands_;
+    float* row_sums_;
     int64_t image_, top_, bottom_;
 };
 
+inline const SeparablePair& last_pair(const SeparableArguments& job) { return job.pairs > 1 ? job.second : job.first; }
+
 struct SeparableScratch {
     PairWeights weights[MAX_PAIRS];
+    float* row_sums = nullptr;
     char* local;
     int64_t local_bytes, bytes;
 
     SeparableScratch(Carver carver, const SeparableArguments& job)
-        : weights{{carver, job.first}, {carver, job.pairs > 1 ? job.second : job.first}} {
+        : weights{{carver, job.first}, {carver, last_pair(job)}} {
+        if (job.mean != nullptr) row_sums = carver.take<float>(job.batch * job.height * last_pair(job).depthwise.channels);
         Carver one(nullptr);
         take_bands(one, job);
         local_bytes = one.used();
@@ -146,8 +154,7 @@ struct SeparableScratch {
     }
 
     std::array<PairBand, MAX_PAIRS> take_bands(Carver& carver, const SeparableArguments& job) const {
-        const SeparablePair& second = job.pairs > 1 ? job.second : job.first;
-        return {PairBand(carver, job, job.first, weights[0]), PairBand(carver, job, second, weights[1])};
+        return {PairBand(carver, job, job.first, weights[0]), PairBand(carver, job, last_pair(job), weights[1])};
     }
 };
 
@@ -158,8 +165,8 @@ inline bool separable(const SeparableArguments& job, Arena& arena) {
     if (block == nullptr) return false;
     const SeparableScratch scratch(Carver(block), job);
     const SeparablePair* pairs[MAX_PAIRS] = {&job.first, &job.second};
-    const int64_t pixels = job.batch * job.height * job.width;
-    want_huge_pages(pairs[job.pairs - 1]->depthwise.y, pixels * pairs[job.pairs - 1]->depthwise.channels);
+    const int64_t pixels = job.batch * job.height * job.width, channels = last_pair(job).depthwise.channels;
+    want_huge_pages(last_pair(job).depthwise.y, pixels * channels);
     want_huge_pages(job.rest, pixels * (job.first.linear.out - job.first.depthwise.channels));
     for (int64_t i = 0; i < job.pairs; i++) {
         pack_linear(pairs[i]->linear, scratch.weights[i].matrix, linear_vectors(pairs[i]->linear));
@@ -169,9 +176,13 @@ inline bool separable(const SeparableArguments& job, Arena& arena) {
     parallel_shares(job.batch * parts, threads, [&](int64_t i, int thread) {
         Carver carver(scratch.local + thread * scratch.local_bytes);
         std::array<PairBand, MAX_PAIRS> bands = scratch.take_bands(carver, job);
-        const int64_t part = i % parts;
-        SeparableBand(job, bands.data(), i / parts, job.height * part / parts, job.height * (part + 1) / parts).run();
+        const int64_t part = i % parts, top = job.height * part / parts, bottom = job.height * (part + 1) / parts;
+        SeparableBand(job, bands.data(), scratch.row_sums, i / parts, top, bottom).run();
     });
+    const float share = 1.0f / static_cast<float>(job.height * job.width);
+    for (int64_t image = 0; job.mean != nullptr && image < job.batch; image++)
+        sum_pixels(scratch.row_sums + image * job.height * channels, job.height, channels, share,
+                   job.mean + image * channels);
     arena.trim();
     return true;
 }

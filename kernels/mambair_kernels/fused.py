@@ -14,6 +14,7 @@ from torch import Tensor
 from . import dispatch
 from .cpu.attention import attention, attention_op
 from .cpu.depthwise import MAX_KERNEL, depthwise, depthwise_op
+from .cpu.gate import channel_gate as native_gate
 from .cpu.linear import linear as native_linear
 from .cpu.linear import linear_op
 from .cpu.residual import gated_residual as native_residual
@@ -216,9 +217,9 @@ def separable_convolutions(
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
     if _rows_at_a_time(x, norm_weight, norm_bias, *pairs):
-        y, _, sums = separable(x, (norm_weight, norm_bias, eps), pairs, True)
-        assert sums is not None
-        return y, sums.sum(1, keepdim=True)[:, None] / (y.shape[1] * y.shape[2])
+        y, _, mean = separable(x, (norm_weight, norm_bias, eps), pairs, True)
+        assert mean is not None
+        return y, mean
     first, second = pairs
     y = norm_linear(x, norm_weight, norm_bias, first.weight, first.bias, eps=eps)
     y = depthwise_conv2d(y, first.kernel, first.kernel_bias, first.dilation, first.activation)
@@ -244,8 +245,11 @@ def channel_gate(mean: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Te
     Raises:
         ValueError, RuntimeError: shapes do not fit together (from the native and the torch form).
     """
-    if _on_card(mean, squeeze, squeeze_bias, excite, excite_bias) and squeeze.numel() <= card.MAX_GATE:
-        return card.channel_gate(mean, squeeze, squeeze_bias, excite, excite_bias)
+    tensors = mean, squeeze, squeeze_bias, excite, excite_bias
+    if usable(mean) and native(*tensors):
+        return native_gate(*tensors)
+    if _on_card(*tensors) and squeeze.numel() <= card.MAX_GATE:
+        return card.channel_gate(*tensors)
     return linear(linear(mean, squeeze, squeeze_bias).relu(), excite, excite_bias).sigmoid()
 
 

@@ -213,6 +213,9 @@ def test_the_torch_form_runs_where_the_native_scan_does_not(monkeypatch: pytest.
         (GATED, [(2, 8), (2, 8), (8,), (8,), (3, 8), (2, 3), (4,)]),
         (DEPTHWISE, [(1, 4, 4, 8), (7, 1, 3, 3)]),
         (DEPTHWISE, [(1, 4, 4, 8), (8, 1, 3, 3), (7,)]),
+        (fused.channel_gate, [(1, 1, 1, 8), (2, 7), (2,), (8, 2), (8,)]),
+        (fused.channel_gate, [(1, 1, 1, 8), (2, 8), (3,), (8, 2), (8,)]),
+        (fused.channel_gate, [(1, 1, 1, 8), (2, 8), (2,), (8, 3), (8,)]),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_before_memory_is_read(
@@ -242,6 +245,25 @@ def test_mixed_types_devices_and_empty_batches_are_left_to_torch(isa: str) -> No
 def test_gated_residual(isa: str, batch: int, height: int, width: int, channels: int) -> None:
     x, features = draw(batch, height, width, channels), draw(batch, height, width, channels)
     check(fused.gated_residual, [x, draw(channels), features, draw(batch, 1, 1, channels)])
+
+
+@fuzz
+@given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 20))
+def test_channel_gate(isa: str, batch: int, channels: int, hidden: int) -> None:
+    squeeze, excite = draw(hidden, channels) / channels**0.5, draw(channels, hidden) / hidden**0.5
+    inputs = [draw(batch, 1, 1, channels), squeeze, draw(hidden), excite, draw(channels)]
+    with torch.inference_mode():
+        found = fused.channel_gate(*(tensor.float() for tensor in inputs))
+    torch.testing.assert_close(found.double(), fused.channel_gate(*inputs), rtol=0, atol=2e-6)
+
+
+def test_channel_gate_hides_no_lost_values(isa: str) -> None:
+    mean = torch.zeros(2, 1, 1, 3)
+    mean[1, 0, 0, 1] = torch.nan
+    with torch.inference_mode():
+        found = fused.channel_gate(mean, torch.ones(2, 3), torch.zeros(2), torch.ones(3, 2), torch.zeros(3))
+    assert torch.equal(found[0], torch.full((1, 1, 3), 0.5))
+    assert found[1].isnan().all()
 
 
 @fuzz

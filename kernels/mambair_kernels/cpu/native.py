@@ -102,7 +102,7 @@ class SeparableArguments(ctypes.Structure):
         *_members(INT, "batch height width pairs threads"),
         ("first", SeparablePair),
         ("second", SeparablePair),
-        *_members(POINTER, "rest row_sums"),
+        *_members(POINTER, "rest mean"),
     ]
 
 
@@ -125,6 +125,15 @@ class ResidualBackwardArguments(ctypes.Structure):
     """Arguments of its gradients, in the order of ``csrc/arguments.h``."""
 
     _fields_ = [("forward", ResidualArguments), *_members(POINTER, "grad grad_x grad_features grad_sums")]
+
+
+class GateArguments(ctypes.Structure):
+    """Arguments of the gate of channel attention, in the order of ``csrc/arguments.h``."""
+
+    _fields_ = [
+        *_members(INT, "images channels hidden"),
+        *_members(POINTER, "x squeeze squeeze_bias excite excite_bias y"),
+    ]
 
 
 class AttentionArguments(ctypes.Structure):

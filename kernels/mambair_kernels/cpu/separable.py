@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
 
 def separable(
-    x: Tensor, norm: tuple[Tensor, Tensor, float], pairs: tuple[Pair, ...], sums: bool
+    x: Tensor, norm: tuple[Tensor, Tensor, float], pairs: tuple[Pair, ...], averaged: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """One or two pairs, one after the other, of the normalised image x (batch, height, width, in).
 
@@ -38,7 +38,7 @@ def separable(
 
     Returns:
         The result, (batch, height, width, channels); the outputs of the first linear layer that are not convolved,
-        (batch, height, width, out - channels); and, if wanted, the sums of the rows of the result, (batch, height,
+        (batch, height, width, out - channels); and, if wanted, the mean of the result over the image, (batch, 1, 1,
         channels).
 
     Raises:
@@ -62,11 +62,11 @@ def separable(
     first.norm_weight, first.norm_bias = map(address, alive[-2:])
     y = x.new_empty(batch, height, width, channels)
     rest = x.new_empty(batch, height, width, len(pairs[0].weight) - len(pairs[0].kernel))
-    row_sums = x.new_empty(batch, height, channels) if sums else None
+    mean = x.new_empty(batch, 1, 1, channels) if averaged else None
     (job.first if len(pairs) == 1 else job.second).depthwise.y = address(y)
-    job.rest, job.row_sums = address(rest), address(row_sums)
+    job.rest, job.mean = address(rest), address(mean)
     native.call("mambair_separable", job)
-    return y, rest, row_sums
+    return y, rest, mean
 
 
 def _pair(job: SeparableArguments, pair: Pair, tensors: list[Tensor | None], channels: int) -> SeparablePair:
