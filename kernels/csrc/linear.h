@@ -41,8 +41,7 @@ struct LinearScratch {
 inline void apply_gate(const LinearArguments& job, int64_t start, int64_t count, float* to) {
     const int64_t in = job.in, stride = job.gate_stride;
     const float* gates = job.gate + start * stride;
-    for (int64_t c = 0; c < in; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, in - c));
+    over_channels(in, [&](int64_t c, auto lanes) {
         for (int64_t p = 0; p < count; p += 4) {
             const int pixels = static_cast<int>(std::min<int64_t>(4, count - p));
             Vec gate[4] = {};
@@ -57,7 +56,7 @@ inline void apply_gate(const LinearArguments& job, int64_t start, int64_t count,
                 store_part(value, load_part(value, lanes) * gate[i], lanes);
             }
         }
-    }
+    });
 }
 
 // Rows as the matrix product wants them: normalised, gated, contiguous.
@@ -80,8 +79,7 @@ inline void finish_row(const LinearArguments& job, int64_t pixel, const float* f
     const int64_t out = job.out;
     const Activation activation = static_cast<Activation>(job.activation);
     float* to = job.y + pixel * out;
-    for (int64_t c = 0; c < out; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, out - c));
+    over_channels(out, [=](int64_t c, auto lanes) {
         Vec value[1] = {load(from + c)};
         if (bias != nullptr) value[0] += load_part(bias + c, lanes);
         activate<1>(activation, value);
@@ -90,7 +88,7 @@ inline void finish_row(const LinearArguments& job, int64_t pixel, const float* f
             value[0] += load_part(residual + c, lanes) * scale;
         }
         store_part(to + c, value[0], lanes);
-    }
+    });
 }
 
 // weight (out, in) transposed to (in, vectors).

@@ -25,9 +25,11 @@ inline IntVec first_lanes(int count) {
 template <class Term>
 inline Vec sum_channels(int pixels, int64_t channels, Term term) {
     Vec total[LANES] = {}, result;
-    for (int p = 0; p < pixels; p++)
-        for (int64_t c = 0; c < channels; c += LANES)
-            total[p] += term(p, c, static_cast<int>(std::min<int64_t>(LANES, channels - c)));
+    for (int p = 0; p < pixels; p++) {
+        Vec sum{};
+        over_channels(channels, [&](int64_t c, auto lanes) { sum += term(p, c, lanes); });
+        total[p] = sum;
+    }
     float sums[LANES];
     sum_lanes(total, sums);
     std::memcpy(&result, sums, sizeof result);
@@ -47,13 +49,13 @@ inline Vec inverse_sqrt(Vec x) {
 inline void normalise(const Norm& norm, const float* x, int64_t stride, int pixels, int64_t channels, float* to,
                       float* all_means = nullptr, float* all_rstds = nullptr) {
     const float count = static_cast<float>(channels);
-    const Vec mean = sum_channels(pixels, channels, [&](int p, int64_t c, int lanes) {
+    const Vec mean = sum_channels(pixels, channels, [&](int p, int64_t c, auto lanes) {
         return load_part(x + p * stride + c, lanes);
     }) / count;
     float means[LANES], rstds[LANES];
     store(means, mean);
     const IntVec tail = first_lanes(static_cast<int>(channels % LANES));
-    const Vec variance = sum_channels(pixels, channels, [&](int p, int64_t c, int lanes) {
+    const Vec variance = sum_channels(pixels, channels, [&](int p, int64_t c, auto lanes) {
         const Vec all = broadcast(means[p]);
         const Vec kept = lanes == LANES ? all : reinterpret_cast<Vec>(reinterpret_cast<IntVec>(all) & tail);
         const Vec centred = load_part(x + p * stride + c, lanes) - kept;
@@ -61,14 +63,13 @@ inline void normalise(const Norm& norm, const float* x, int64_t stride, int pixe
     }) / count;
     store(rstds, inverse_sqrt(variance + norm.eps));
     if (all_means != nullptr) std::copy_n(means, LANES, all_means), std::copy_n(rstds, LANES, all_rstds);
-    for (int64_t c = 0; c < channels; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+    over_channels(channels, [&](int64_t c, auto lanes) {
         const Vec weight = load_part(norm.weight + c, lanes);
         const Vec bias = norm.bias == nullptr ? Vec{} : load_part(norm.bias + c, lanes);
         for (int p = 0; p < pixels; p++)
             store_part(to + p * channels + c, (load_part(x + p * stride + c, lanes) - means[p]) * (rstds[p] * weight) + bias,
                        lanes);
-    }
+    });
 }
 
 }  // namespace mambair

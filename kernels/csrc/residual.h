@@ -41,12 +41,11 @@ inline void gated_residual(const ResidualArguments& job) {
         const float *scale = job.scale, *gates = job.gate + image * channels, *x = job.x, *features = job.features;
         float* y = job.y;
         for (int64_t p = image * job.pixels + first, end = image * job.pixels + last; p < end; p++)
-            for (int64_t c = 0; c < channels; c += LANES) {
-                const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+            over_channels(channels, [=](int64_t c, auto lanes) {
                 const int64_t at = p * channels + c;
                 const Vec kept = load_part(x + at, lanes) * load_part(scale + c, lanes);
                 store_part(y + at, kept + load_part(features + at, lanes) * load_part(gates + c, lanes), lanes);
-            }
+            });
     });
 }
 

@@ -47,10 +47,7 @@ struct PairBand {
 };
 
 inline void copy(const float* from, int64_t count, float* to) {
-    for (int64_t c = 0; c < count; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, count - c));
-        store_part(to + c, load_part(from + c, lanes), lanes);
-    }
+    over_channels(count, [=](int64_t c, auto lanes) { store_part(to + c, load_part(from + c, lanes), lanes); });
 }
 
 // One row through a linear layer; `rest`, unless null, receives what the convolution does not read.
@@ -75,12 +72,11 @@ inline void linear_row(const SeparablePair& pair, const PairWeights& weights, in
 
 // The sum of (count, channels) over the first, times a factor.
 inline void sum_pixels(const float* from, int64_t count, int64_t channels, float factor, float* to) {
-    for (int64_t c = 0; c < channels; c += LANES) {
-        const int lanes = static_cast<int>(std::min<int64_t>(LANES, channels - c));
+    over_channels(channels, [=](int64_t c, auto lanes) {
         Vec sum[4] = {};
         for (int64_t i = 0; i < count; i++) sum[i % 4] += load_part(from + i * channels + c, lanes);
         store_part(to + c, ((sum[0] + sum[1]) + (sum[2] + sum[3])) * factor, lanes);
-    }
+    });
 }
 
 // One band of one image.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -64,6 +65,15 @@ inline void store_part(float* to, Vec value, int count) {
         if (count & size)
             std::memcpy(to + at, reinterpret_cast<const float*>(&value) + at, sizeof(float) * size), at += size;
 #endif
+}
+
+// function(first channel, lanes) for every vector of channels: a whole one's lanes are a constant, so that nothing asks
+// for them in between.
+template <class Function>
+inline void over_channels(int64_t channels, Function function) {
+    int64_t c = 0;
+    for (; c + LANES <= channels; c += LANES) function(c, std::integral_constant<int, LANES>());
+    if (c < channels) function(c, static_cast<int>(channels - c));
 }
 
 inline Vec select(IntVec condition, Vec yes, Vec no) {
