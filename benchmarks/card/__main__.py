@@ -93,13 +93,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, help="read only so many photos")
     parser.add_argument("--threads", type=int, help="of the processor")
     parser.add_argument("--batch", type=int, help="pictures of a step")
-    parser.add_argument("--patch", type=int, help="pixels a side of an input")
+    parser.add_argument("--patch", type=int, help="pixels a side of an input, a multiple of 16")
     given = parser.parse_args()
     sizes = {name: value for name in ("batch", "patch") if (value := getattr(given, name))}
     plan = [replace(run, **sizes) for run in PLAN if not given.only or run.name in given.only]
     device = torch.device(given.device)
     if device.type == "cpu" and len(plan) != 1:
         parser.error("a processor takes one run a command: say --only NAME")
+    if given.patch and given.patch % harm.JPEG_UNIT:
+        parser.error(f"--patch {given.patch} is no multiple of {harm.JPEG_UNIT}: JPEG would be cut; take 32 or 48")
     if given.threads:
         torch.set_num_threads(given.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

@@ -97,6 +97,10 @@ _LUMA = [
 _CHROMA = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
 
+JPEG_UNIT = 16
+"""Edge of what JPEG codes at once where colours are halved."""
+
+
 class Jpeg:
     """What JPEG (ITU-T T.81, libjpeg's tables) does to pictures whose sides are multiples of 16."""
 
@@ -139,7 +143,7 @@ class Jpeg:
 def any_size(jpeg: Jpeg, image: Tensor, low: float, high: float) -> Tensor:
     """JPEG of a picture whose sides are no multiples of 16."""
     height, width = image.shape[2:]
-    wide = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
+    wide = F.pad(image, (0, -width % JPEG_UNIT, 0, -height % JPEG_UNIT), mode="replicate")
     return jpeg.draw(wide, low, high)[:, :, :height, :width]
 
 

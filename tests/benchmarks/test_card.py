@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from benchmarks.card import harm, sources, training
-from benchmarks.card.__main__ import PLAN
+from benchmarks.card.__main__ import PLAN, main
 from benchmarks.card.samples import Crops, Draw, Reduce, flat
 from benchmarks.card.sources import Run
 from mambair_archs import MambaIRNano
@@ -191,3 +191,13 @@ def test_a_file_of_tensors_becomes_its_network(tmp_path: Path) -> None:
     with torch.inference_mode():
         found = sources.network(tmp_path / "a.pth")(image)
         torch.testing.assert_close(found, network(image), rtol=0, atol=1e-2)
+
+
+def test_patches_that_cut_blocks_of_jpeg_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = ["card", "1", str(tmp_path), str(tmp_path), "--device", "cpu", "--only", "x4", "--patch", "40"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit):
+        main()
+    assert "--patch 40 is no multiple of 16" in capsys.readouterr().err
