@@ -16,7 +16,7 @@ inline float affine(const float* row, const float* x, int64_t count, float bias)
 
 // False when there is no memory.
 inline bool channel_gate(const GateArguments& job, Arena& arena) {
-    float* hidden = reinterpret_cast<float*>(arena.reserve(job.hidden * static_cast<int64_t>(sizeof(float))));
+    float* hidden = reinterpret_cast<float*>(arena.reserve((job.hidden + 1) * static_cast<int64_t>(sizeof(float))));
     if (hidden == nullptr) return false;
     for (int64_t image = 0; image < job.images; image++) {
         const float* x = job.x + image * job.channels;

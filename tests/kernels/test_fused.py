@@ -1,6 +1,7 @@
 """The native forms of the fused operations against their torch forms in float64."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -264,6 +265,14 @@ def test_channel_gate_hides_no_lost_values(isa: str) -> None:
         found = fused.channel_gate(mean, torch.ones(2, 3), torch.zeros(2), torch.ones(3, 2), torch.zeros(3))
     assert torch.equal(found[0], torch.full((1, 1, 3), 0.5))
     assert found[1].isnan().all()
+
+
+def test_channel_gate_without_hidden_channels(isa: str) -> None:
+    """Also in a thread whose scratch memory is still empty."""
+    inputs = torch.ones(1, 1, 1, 3), torch.ones(0, 3), torch.ones(0), torch.ones(3, 0), torch.zeros(3)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(torch.inference_mode()(fused.channel_gate), *inputs).result()
+    assert torch.equal(found, torch.full((1, 1, 1, 3), 0.5))
 
 
 @fuzz
