@@ -85,9 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Disposition", f'attachment; filename="{thing.name}"')
         if thing.location:
             self.send_header("Location", thing.location)
-        self.end_headers()
-        if thing.then:
+        if thing.then:  # before the client can know of this answer and ask again
             self.server.things[self.path] = thing.then
+        self.end_headers()
         self._body(thing, start)
 
     def _body(self, thing: Thing, start: int) -> None:
