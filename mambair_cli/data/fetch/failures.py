@@ -77,6 +77,8 @@ def _passing_of_drive(source: Origin, timeout: float) -> Exception | None:
     """What passes of itself; gdown, which looks for a link in any answer, does not tell it from a refusal."""
     try:
         with requests.session() as session, session.get(source.url, stream=True, timeout=timeout) as answer:
+            if "Content-Disposition" in answer.headers:  # a file: what was wrong has passed already
+                return Passing(FetchError(f"{source.url} gave a page in place of its file.", "Try again later."))
             return _http(answer, source) if answer.status_code in PASSING else None
     except requests.RequestException:
         return None

@@ -77,6 +77,13 @@ def test_a_fault_of_drive_passes(status: int, server: Server, known: Known) -> N
     assert run("fetch", "toys").code == 0
 
 
+def test_a_fault_of_drive_that_passes_before_it_is_looked_into_is_no_refusal(server: Server, known: Known) -> None:
+    known(f"drive:{DRIVE}")
+    fault = server.add(f"/drive.google.com/uc?id={DRIVE}", b"<html>Error</html>", kind="text/html", status=503)
+    fault.then = Thing(ARCHIVE, name="toys.zip")
+    assert run("fetch", "toys").code == 0
+
+
 ODD: dict[str, Thing] = {
     "page without a type": Thing(b"<html><p>Hello</p></html>", kind=""),
     "form without an address": Thing(b'<form id="download-form"></form>', kind="text/html"),
