@@ -5,6 +5,7 @@ from .mair import MaIR
 from .mambair import MambaIR
 from .mambair_dehaze import MambaIRDehaze
 from .mambair_nano import MambaIRNano
+from .mambair_nano_unet import MambaIRNanoUNet
 from .mambair_unet import MambaIRUNet
 from .mambairv2 import MambaIRv2, MambaIRv2Light
 from .registry import ARCHITECTURES, Architecture, Identified, UnknownWeightsError, identify
@@ -19,6 +20,7 @@ __all__ = [
     "MambaIR",
     "MambaIRDehaze",
     "MambaIRNano",
+    "MambaIRNanoUNet",
     "MambaIRUNet",
     "MambaIRv2",
     "MambaIRv2Light",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import mair, mambair, mambair_dehaze, mambair_nano, mambair_unet, mambairv2, tpmambasr
+from . import mair, mambair, mambair_dehaze, mambair_nano, mambair_nano_unet, mambair_unet, mambairv2, tpmambasr
 from .config import InferenceError, StateDict, options
 from .descriptor import Descriptor
 from .network import Network
@@ -49,6 +49,7 @@ ARCHITECTURES: list[Architecture] = [
     architecture(mair, mair.MaIR, mair.MaIRConfig),  # before MambaIR, whose names it has too
     architecture(mambair, mambair.MambaIR, mambair.MambaIRConfig),
     architecture(mambair_nano, mambair_nano.MambaIRNano, mambair_nano.MambaIRNanoConfig),
+    architecture(mambair_nano_unet, mambair_nano_unet.MambaIRNanoUNet, mambair_nano_unet.MambaIRNanoUNetConfig),
     architecture(mambair_unet, mambair_unet.MambaIRUNet, mambair_unet.MambaIRUNetConfig),
     architecture(mambair_dehaze, mambair_dehaze.MambaIRDehaze, mambair_dehaze.MambaIRDehazeConfig),
     architecture(tpmambasr, tpmambasr.T_PMambaSR, tpmambasr.T_PMambaSRConfig),  # before v2, whose names it has too
