@@ -1,13 +1,13 @@
 """Trains the models that ship within a number of seconds, on one graphics card or on a processor.
 
 PYTHONPATH=kernels:archs:. python -m benchmarks.card SECONDS DATA OUT [--only NAME…]
-… --device cpu [--threads 1] [--batch 16] [--patch 32] --only x4
+… --device cpu [--threads 1] [--batch 16] [--patch 32] [--compile] --only x4
 
 DATA holds ``photos/``, and where there is any ``Set5/`` (good pictures, to report a score of each network) and
-``weights/``: ``T_PMambaSR_x2.pth``, ``_x3``, ``_x4`` to learn from, ``start.pth`` with tensors of earlier networks
-under the names of the runs, from which they go on. OUT gets ``models.pth``, the averaged weights of each run under its
-name, and ``rows.json``, both written anew after every run. Each run gets its share of the time that is left; SECONDS
-begin when torch has been imported, which took a fresh machine up to 15 s.
+``weights/``: ``T_PMambaSR_x2.pth``, ``_x3``, ``_x4``, ``denoise.pth`` and ``dejpeg.pth`` to learn from, ``start.pth``
+with tensors of earlier networks under the names of the runs, from which they go on. OUT gets ``models.pth``, the
+averaged weights of each run under its name, and ``rows.json``, both written anew after every run. Each run gets its
+share of the time that is left; SECONDS begin when torch has been imported, which took a fresh machine up to 15 s.
 
 On a processor a command takes one run, and its seconds are the processor's, for training alone. It keeps its state and
 its weights in OUT every five minutes, prints the scores, and goes on from there when it is started again. Computed in
@@ -33,14 +33,18 @@ from .training import StateDict, Trial, train
 
 NANO = {"embed_dim": 48, "depth": 8, "scan_after": [3], "scan_dim": 48, "scan_stride": 4, "d_state": 4}
 SMALL = NANO | {"embed_dim": 64, "depth": 14, "scan_after": [3, 7, 11]}
-RESTORE = NANO | {"upscale": 1, "unshuffle": 2, "embed_dim": 64, "depth": 6}
+RESTORER: dict[str, Any] = {
+    "options": {"dims": [64, 64, 64], "blocks": [2, 3, 4]},
+    "arch": "MambaIRNanoUNet",
+    "patch": 96,
+}
 TEACHERS = {scale: f"T_PMambaSR_x{scale}.pth" for scale in (2, 3, 4)}
 PLAN = [
     Run(name="x4", task="upscale", share=1.5, options=NANO | {"upscale": 4}, start="x4", teacher=TEACHERS[4]),
-    Run(name="denoise", task="denoise", share=1.0, options=RESTORE, patch=96),
+    Run(name="denoise", task="denoise", share=1.0, teacher="denoise.pth", **RESTORER),
     Run(name="x2", task="upscale", share=1.0, options=NANO | {"upscale": 2}, start="x4", teacher=TEACHERS[2]),
     Run(name="x3", task="upscale", share=1.3, options=NANO | {"upscale": 3}, start="x4", teacher=TEACHERS[3]),
-    Run(name="dejpeg", task="dejpeg", share=0.8, options=RESTORE, start="denoise", patch=96),
+    Run(name="dejpeg", task="dejpeg", share=0.8, start="denoise", teacher="dejpeg.pth", **RESTORER),
     Run(name="photo-x4", task="photo", share=0.8, options=NANO | {"upscale": 4}, start="x4"),
     Run(name="small-x4", task="upscale", share=2.0, options=SMALL | {"upscale": 4}, start="x4", teacher=TEACHERS[4]),
 ]
@@ -94,6 +98,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the processor")
     parser.add_argument("--batch", type=int, help="pictures of a step")
     parser.add_argument("--patch", type=int, help="pixels a side of an input, a multiple of 16")
+    parser.add_argument("--compile", action="store_true", help="compile the step, by a C++ compiler, on a processor")
     given = parser.parse_args()
     sizes = {name: value for name in ("batch", "patch") if (value := getattr(given, name))}
     plan = [replace(run, **sizes) for run in PLAN if not given.only or run.name in given.only]
@@ -102,6 +107,12 @@ def main() -> None:
         parser.error("a processor takes one run a command: say --only NAME")
     if given.patch and given.patch % harm.JPEG_UNIT:
         parser.error(f"--patch {given.patch} is no multiple of {harm.JPEG_UNIT}: JPEG would be cut; take 32 or 48")
+    if given.compile and device.type == "cuda":
+        parser.error("--compile is for processors; a card runs the step as one graph")
+    if device.type == "cpu":
+        from mambair_cli.restoration.memory import keep_freed_memory  # wants psutil, which a card's machine lacks
+
+        keep_freed_memory()
     if given.threads:
         torch.set_num_threads(given.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -135,6 +146,7 @@ def main() -> None:
             folder=given.out,
             start=starts.get(run.name) or models.get(run.start or "") or starts.get(run.start or ""),
             teacher=weights / run.teacher if run.teacher and (weights / run.teacher).is_file() else None,
+            compiled=given.compile,
             profile=given.profile and number == 0,
             report=report,
         )

@@ -17,6 +17,7 @@ from .samples import EDGE, Crops, Draw, Reduce, flat, taught
 
 AT_ONCE = 128  # patches that a card makes poor at a time
 POOL = 2048  # patches that wait there to be drawn
+DRAWS = 4  # of a patch that a processor made poor, which costs it a third of a step
 FLAT = 32  # one patch in so many is flat
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -47,7 +48,7 @@ class Run:
     @property
     def scale(self) -> int:
         """Output size over input size."""
-        return int(self.options["upscale"])
+        return int(self.options.get("upscale", 1))
 
 
 def network(file: Path) -> nn.Module:
@@ -126,11 +127,20 @@ class Photographs:
         return low, truth, truth
 
 
+def _lesson(teacher: nn.Module | None, poor: Tensor, truth: Tensor) -> Batch:
+    """A batch of pictures in levels; without a teacher the truth takes the place of its outputs."""
+    poor, truth = poor / 255, truth / 255
+    if teacher is None:
+        return poor, truth, truth
+    with torch.no_grad():
+        return poor, truth, teacher(poor)
+
+
 class Denoising:
     """White noise as in the papers, grain of cameras, clipped and compressed noise; some pictures are clean."""
 
-    def __init__(self, run: Run, crops: Crops, count: int) -> None:
-        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
+    def __init__(self, run: Run, crops: Crops, count: int, teacher: nn.Module | None) -> None:
+        self.high, self.jpeg, self.teacher = crops.high, harm.Jpeg(crops.high.device), teacher
         self.draw = Draw(crops.weights, count, run.patch, EDGE)
 
     def batch(self) -> Batch:
@@ -144,8 +154,7 @@ class Denoising:
         stored = torch.where(harm.chance(clean, 0.4), self.jpeg.draw(stored, 50, 98), stored)
         kind = harm.uniform(clean)
         poor = torch.where(kind < 0.5, harm.white_noise(clean, sigma), torch.where(kind < 0.65, grain, stored))
-        poor = torch.where(kind > 0.96, clean, poor)
-        return poor / 255, clean / 255, clean / 255
+        return _lesson(self.teacher, torch.where(kind > 0.96, clean, poor), clean)
 
 
 class Repairing:
@@ -153,8 +162,8 @@ class Repairing:
 
     MARGIN = 16
 
-    def __init__(self, run: Run, crops: Crops, count: int) -> None:
-        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
+    def __init__(self, run: Run, crops: Crops, count: int, teacher: nn.Module | None) -> None:
+        self.high, self.jpeg, self.teacher = crops.high, harm.Jpeg(crops.high.device), teacher
         self.patch = run.patch
         self.draw = Draw(crops.weights, count, run.patch + self.MARGIN, EDGE)
 
@@ -175,8 +184,7 @@ class Repairing:
         kind = harm.uniform(clean)
         poor = torch.where(kind < 0.85, once, torch.where(kind < 0.96, twice, clean))
         corner = (torch.rand(2, len(clean), 1, 1, device=clean.device) * self.MARGIN).long()
-        clean, poor = self._moved(clean, corner), self._moved(poor, corner)
-        return poor / 255, clean / 255, clean / 255
+        return _lesson(self.teacher, self._moved(poor, corner), self._moved(clean, corner))
 
 
 class Source(Protocol):
@@ -189,36 +197,37 @@ class Source(Protocol):
 class Pool:
     """Patches of a source, made many at a time and drawn singly: small operations on a card cost the same for many.
 
-    Each is drawn once on average. What they are made by is recorded as a CUDA graph where the source lets it.
+    Each of the ``size`` that are kept is drawn ``draws`` times on average. What they are made by is recorded as a CUDA
+    graph where the source lets it.
     """
 
-    def __init__(self, source: Source, batch: int, recorded: bool) -> None:
-        self.source, self.count = source, batch
+    def __init__(self, source: Source, batch: int, *, recorded: bool, size: int = POOL, draws: int = 1) -> None:
+        self.source, self.count, self.size, self.draws = source, batch, size, draws
         made = source.batch()
         self.device, self.at_once = made[0].device, len(made[0])
-        self.kept = [torch.zeros(POOL, *part.shape[1:], device=self.device) for part in made]
+        self.kept = [torch.zeros(size, *part.shape[1:], device=self.device) for part in made]
         self.place = torch.zeros((), dtype=torch.int64, device=self.device)
         self.line = torch.arange(self.at_once, device=self.device)
         self.make = record(self._make) if recorded else self._make
-        for _ in range(POOL // self.at_once):
+        for _ in range(size // self.at_once):
             self.make()
         self.drawn = 0
 
     def _make(self) -> None:
         for kept, part in zip(self.kept, self.source.batch(), strict=True):
-            kept.index_copy_(0, (self.place + self.line) % POOL, part)
+            kept.index_copy_(0, (self.place + self.line) % self.size, part)
         self.place += self.at_once
 
     def prepare(self) -> None:
-        """Make new patches when as many have been drawn."""
+        """Make new patches when enough have been drawn."""
         self.drawn += self.count
-        if self.drawn >= self.at_once:
-            self.drawn -= self.at_once
+        if self.drawn >= self.at_once * self.draws:
+            self.drawn -= self.at_once * self.draws
             self.make()
 
     def batch(self) -> Batch:
         """See :data:`Batch`."""
-        number = (torch.rand(self.count, device=self.device) * POOL).long().clamp(max=POOL - 1)
+        number = (torch.rand(self.count, device=self.device) * self.size).long().clamp(max=self.size - 1)
         low, high, taught = (kept[number] for kept in self.kept)
         return low, high, taught
 
@@ -238,16 +247,24 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def make_source(run: Run, crops: Crops, teacher: Path | None, kept: Path) -> Source:
-    """What makes batches for a task; on a processor, what a teacher makes of the crops is kept in a file."""
+    """What makes batches for a task; on a processor, what a teacher makes of reduced crops is kept in a file."""
     count = AT_ONCE if crops.high.is_cuda else run.batch
     made: Source
+
+    def trained(file: Path | None) -> nn.Module | None:
+        return network(file).to(crops.high.device) if file else None
+
     match run.task:
         case "upscale":
             made = Upscaling(run, crops, count, teacher, kept)
         case "photo":
             made = Photographs(run, crops, count)
         case "denoise":
-            made = Denoising(run, crops, count)
+            made = Denoising(run, crops, count, trained(teacher))
         case _:
-            made = Repairing(run, crops, count)
-    return Pool(made, run.batch, recorded=run.task != "photo") if crops.high.is_cuda else made
+            made = Repairing(run, crops, count, trained(teacher))
+    if crops.high.is_cuda:
+        return Pool(made, run.batch, recorded=run.task != "photo")
+    if run.task == "upscale":
+        return made
+    return Pool(made, run.batch, recorded=False, size=32 * run.batch, draws=DRAWS)

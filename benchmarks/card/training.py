@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mambair_archs import MambaIRNano
+from mambair_archs import MambaIRNano, MambaIRNanoUNet
 from mambair_archs.mambair_nano import Convolution, ReducedScan, ResidualBlock
+from mambair_archs.mambair_nano_unet import NormedBlock
 from mambair_archs.network import Network
 
 from .samples import Crops
@@ -31,29 +32,63 @@ StateDict = dict[str, Tensor]
 
 
 def forward(net: Network, x: Tensor) -> Tensor:
-    """What ``net`` computes; MambaIRNano by torch's convolutions on NCHW tensors, which train faster than its own.
+    """What ``net`` computes; small networks by torch's convolutions on NCHW tensors, which train faster than their own.
 
     The sides of ``x`` are multiples of what the network needs.
     """
-    if not isinstance(net, MambaIRNano):
-        made: Tensor = net(x)
+    if isinstance(net, MambaIRNano):
+        return _plain(net, x)
+    if isinstance(net, MambaIRNanoUNet):
+        return _u_shaped(net, x)
+    made: Tensor = net(x)
+    return made
+
+
+def _convolve(layer: nn.Conv2d, value: Tensor) -> Tensor:
+    return F.conv2d(value, layer.weight, layer.bias, layer.stride, layer.padding)
+
+
+def _apply(block: nn.Module, features: Tensor) -> Tensor:
+    """A block of either network on NCHW features."""
+    if isinstance(block, ReducedScan):
+        made: Tensor = block(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return made
+    assert isinstance(block, (ResidualBlock, NormedBlock))
+    given = features
+    if isinstance(block, NormedBlock):
+        given = block.norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return features + _convolve(block.conv2, F.silu(_convolve(block.conv1, given)))
 
-    def convolve(layer: Convolution, value: Tensor) -> Tensor:
-        return F.conv2d(value, layer.weight, layer.bias, padding=1)
 
-    gathered = net.config.unshuffle
-    x = F.pixel_unshuffle(x, gathered).contiguous(memory_format=torch.channels_last)
-    features = shallow = convolve(net.conv_first, x)
+def _gathered(x: Tensor, factor: int) -> Tensor:
+    return F.pixel_unshuffle(x, factor).contiguous(memory_format=torch.channels_last)
+
+
+def _plain(net: MambaIRNano, x: Tensor) -> Tensor:
+    x = _gathered(x, net.config.unshuffle)
+    features = shallow = _convolve(net.conv_first, x)
     for block in net.body:
-        if isinstance(block, ReducedScan):
-            features = block(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        else:
-            assert isinstance(block, ResidualBlock)
-            features = features + convolve(block.conv2, F.silu(convolve(block.conv1, features)))
-    features = shallow + convolve(net.conv_body, features)
-    pixels = convolve(net.upsample, features) + x.repeat_interleave(net.scale**2, 1)
-    return F.pixel_shuffle(pixels, net.scale * gathered)
+        features = _apply(block, features)
+    features = shallow + _convolve(net.conv_body, features)
+    pixels = _convolve(net.upsample, features) + x.repeat_interleave(net.scale**2, 1)
+    return F.pixel_shuffle(pixels, net.scale * net.config.unshuffle)
+
+
+def _u_shaped(net: MambaIRNanoUNet, x: Tensor) -> Tensor:
+    x = _gathered(x, net.config.unshuffle)
+    features, skips = _convolve(net.conv_first, x), []
+    for encoder, down, _, _ in net.finer():
+        for block in encoder:
+            features = _apply(block, features)
+        skips.append(features)
+        features = _convolve(down, features)
+    for block in net.coarsest():
+        features = _apply(block, features)
+    for _, _, up, decoder in reversed(net.finer()):
+        features = skips.pop() + F.pixel_shuffle(_convolve(up, features), 2)
+        for block in decoder:
+            features = _apply(block, features)
+    return F.pixel_shuffle(_convolve(net.conv_last, features) + x, net.config.unshuffle)
 
 
 def started(net: Network, given: StateDict | None) -> int:
@@ -103,8 +138,15 @@ def copy_all(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 class Step:
     """A training step on a batch that it draws itself, in one CUDA graph where there is a card."""
 
-    def __init__(self, net: Network, draw: Callable[[], Batch], squares: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        net: Network,
+        draw: Callable[[], Batch],
+        squares: Callable[[Tensor, Tensor], Tensor],
+        compiled: bool = False,
+    ) -> None:
         self.net, self.draw, self.squares = net, draw, squares
+        self.forward = torch.compile(forward) if compiled else forward
         self.parameters = list(net.parameters())
         self.values = [value.detach() for value in self.parameters]
         self.average = [value.clone() for value in self.values]
@@ -130,8 +172,9 @@ class Step:
         used = list(self.computing.parameters())
         if self.computing is not self.net:
             copy_all([value.data for value in used], self.values)
+        computed = forward if self.precise else self.forward
         with torch.autocast(x.device.type, torch.bfloat16, enabled=not self.precise, cache_enabled=False):
-            made = forward(self.computing, x)
+            made = computed(self.computing, x)
         made = made.float()
         absolute = ((made - y).abs().mean() + (made - t).abs().mean()) / 2
         loss = absolute * (1 - self.by_squares) + (self.squares(made, y) + self.squares(made, t)) / 2 * self.by_squares
@@ -182,6 +225,8 @@ class Trial:
     teacher: Path | None = None
     taught: Path | None = None
     """Where a processor keeps what the teacher makes; else in the folder, under the name of the run."""
+    compiled: bool = False
+    """Let a processor compile what is computed in 16 bits."""
     profile: bool = False
     report: Callable[[StateDict, int], None] | None = None
     """Called with the averaged weights and the number of steps whenever the state is kept."""
@@ -197,7 +242,7 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = make_source(run, crops, trial.teacher, trial.taught or trial.folder / f"{run.name}.taught")
     prepared = time.monotonic()
-    step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr)
+    step = Step(net, source.batch, mean_square if run.scale > 1 else mean_psnr, trial.compiled)
     if trial.profile:
         _profile(step)
     count, before, file = 0, 0.0, trial.folder / f"{run.name}.state"

@@ -1,5 +1,6 @@
 """What trains on a card, tried on the processor, against Pillow and the project's own data preparation."""
 
+import functools
 import io
 import random
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.card import harm, sources, training
 from benchmarks.card.__main__ import PLAN, main
 from benchmarks.card.samples import Crops, Draw, Reduce, flat
 from benchmarks.card.sources import Run
-from mambair_archs import MambaIRNano
+from mambair_archs import MambaIRNano, MambaIRNanoUNet
 from mambair_cli.data.resize import imresize
 
 CPU = torch.device("cpu")
@@ -97,9 +98,21 @@ def test_training_computes_what_the_network_does(options: dict[str, Any]) -> Non
     torch.testing.assert_close(training.forward(network, image), network(image), rtol=1e-4, atol=1e-4)
 
 
+def test_training_computes_what_the_u_shape_does() -> None:
+    torch.manual_seed(2)
+    network = MambaIRNanoUNet(dims=(8, 12, 16), blocks=(1, 2, 2), scan_dim=8, d_state=2)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    image = torch.rand(2, 3, 16, 24)
+    torch.testing.assert_close(training.forward(network, image), network(image), rtol=1e-4, atol=1e-4)
+
+
 def small(run: Run) -> Run:
-    options = run.options | {"embed_dim": 8, "depth": 3, "scan_after": [3], "scan_dim": 8}
-    return Run(name=run.name, task=run.task, share=1, options=options, batch=2, patch=32)
+    if run.arch == "MambaIRNano":
+        options = run.options | {"embed_dim": 8, "depth": 3, "scan_after": [3], "scan_dim": 8}
+    else:
+        options = run.options | {"dims": [8, 8], "blocks": [1, 1], "scan_dim": 8}
+    return Run(name=run.name, task=run.task, share=1, options=options, arch=run.arch, batch=2, patch=32)
 
 
 @pytest.mark.parametrize("run", PLAN, ids=lambda run: run.name)
@@ -107,11 +120,22 @@ def test_every_run_trains(run: Run, crops: Crops, tmp_path: Path) -> None:
     state, report = training.train(small(run), crops, training.Trial(seconds=0.5, lr=1e-3, folder=tmp_path))
     assert report["steps"] > 0
     assert all(value.isfinite().all() for value in state.values())
-    MambaIRNano(**small(run).options).load_state_dict(state)
+    small(run).build().load_state_dict(state)
 
 
-def test_a_pool_gives_what_its_source_made(crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "POOL", 8)
+@pytest.mark.parametrize("task", ["denoise", "dejpeg"])
+def test_a_teacher_of_restoring_sees_the_poor_picture(task: str, crops: Crops, tmp_path: Path) -> None:
+    run = small(next(run for run in PLAN if run.name == task))
+    state = run.build().state_dict()
+    state["conv_last.bias"] += 0.25  # untrained, it adds nothing else
+    torch.save(state, tmp_path / "teacher.pth")
+    poor, truth, taught = sources.make_source(run, crops, tmp_path / "teacher.pth", tmp_path).batch()
+    torch.testing.assert_close(taught, poor + 0.25)
+    assert not torch.equal(poor, truth)
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+def test_a_pool_gives_what_its_source_made(draws: int) -> None:
     made: list[torch.Tensor] = []
 
     class Counting:
@@ -121,9 +145,10 @@ def test_a_pool_gives_what_its_source_made(crops: Crops, monkeypatch: pytest.Mon
             return number.expand(4, 3, 2, 2), number.expand(4, 3, 4, 4) + 100, number.expand(4, 3, 4, 4) + 200
 
     torch.manual_seed(0)
-    pool = sources.Pool(Counting(), 2, recorded=False)
+    pool = sources.Pool(Counting(), 2, recorded=False, size=8, draws=draws)
     assert len(made) == 3  # one for the shapes, two to fill it
-    for _ in range(2):
+    for _ in range(2 * draws):
+        assert len(made) == 3
         low, high, taught = pool.batch()
         assert low.shape == (2, 3, 2, 2)
         assert torch.equal(high[:, :, :2, :2], low + 100)
@@ -150,6 +175,24 @@ def test_weights_of_16_bits_train_as_those_of_32(crops: Crops, tmp_path: Path) -
             losses[name].append(float(step.loss))
     assert losses["16"] == pytest.approx(losses["32"], rel=0.02)
     assert losses["16"][-1] < 0.6 * losses["16"][0]
+
+
+def test_a_compiled_step_learns_as_another(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # without C++
+    run = small(PLAN[0])
+    losses: dict[bool, list[float]] = {}
+    for compiled in (False, True):
+        torch.manual_seed(3)
+        source = sources.make_source(run, crops, None, tmp_path)
+        step = training.Step(MambaIRNano(**run.options), source.batch, training.mean_square, compiled)
+        step.lr.fill_(1e-3)
+        torch.manual_seed(4)
+        losses[compiled] = []
+        for _ in range(3):
+            step()
+            losses[compiled].append(float(step.loss))
+    assert losses[True] == pytest.approx(losses[False], rel=0.01)
+    assert step.forward is not training.forward
 
 
 def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
