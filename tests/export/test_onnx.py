@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import mambair_cli
-from mambair_archs import MambaIR, MambaIRNano, MambaIRUNet, MambaIRv2Light
+from mambair_archs import MambaIR, MambaIRNano, MambaIRNanoUNet, MambaIRUNet, MambaIRv2Light
 from mambair_cli.export import onnx, session
 from mambair_cli.weights.model import Model
 from mambair_kernels import CROSS_SCAN, scan_2d, selective_scan
@@ -63,10 +63,11 @@ def test_a_file_gives_the_pixels_of_the_model_at_any_size(small: Path, tmp_path:
     [
         lambda: MambaIRv2Light(**TINY_V2),
         lambda: MambaIRNano(embed_dim=8, depth=1, scan_after=(1,), scan_dim=8, upscale=2),
+        lambda: MambaIRNanoUNet(dims=(8, 12), blocks=(1, 1), scan_dim=8, d_state=2),
         lambda: MambaIR(**TINY | {"upscale": 4, "upsampler": "pixelshuffle"}),
         lambda: MambaIRUNet(dim=30, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1, d_state=2),
     ],
-    ids=["MambaIRv2", "MambaIRNano", "MambaIR", "MambaIRUNet"],
+    ids=["MambaIRv2", "MambaIRNano", "MambaIRNanoUNet", "MambaIR", "MambaIRUNet"],
 )
 def test_other_networks_equal_ours(network: Callable[[], nn.Module]) -> None:
     ours = network().eval()
