@@ -17,7 +17,7 @@ from .samples import EDGE, Crops, Draw, Reduce, flat, taught
 
 AT_ONCE = 128  # patches that a card makes poor at a time
 POOL = 2048  # patches that wait there to be drawn
-DRAWS = 4  # of a patch that a processor made poor, which costs it a third of a step
+DRAWS = 4  # of a patch that a processor made poor, which costs it a fifth of a step
 FLAT = 32  # one patch in so many is flat
 
 Batch = tuple[Tensor, Tensor, Tensor]
