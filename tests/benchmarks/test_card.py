@@ -158,41 +158,36 @@ def test_a_pool_gives_what_its_source_made(draws: int) -> None:
     assert sorted(set(pool.kept[0].flatten().tolist())) == [8, 9, 10, 11, 12, 13, 14, 15]
 
 
-def test_weights_of_16_bits_train_as_those_of_32(crops: Crops, tmp_path: Path) -> None:
+def losses(step: training.Step, count: int) -> list[float]:
+    step.lr.fill_(1e-3)
+    torch.manual_seed(4)
+    found = []
+    for _ in range(count):
+        step()
+        found.append(float(step.loss))
+    return found
+
+
+def first_step(crops: Crops, folder: Path, compiled: bool = False) -> training.Step:
     run = small(PLAN[0])
-    losses: dict[str, list[float]] = {}
-    for name, computing in (("16", training.rounded), ("32", lambda given: given)):
-        torch.manual_seed(3)
-        step = training.Step(
-            MambaIRNano(**run.options), sources.make_source(run, crops, None, tmp_path).batch, training.mean_square
-        )
-        step.computing = computing(step.net)
-        step.lr.fill_(1e-3)
-        torch.manual_seed(4)
-        losses[name] = []
-        for _ in range(12):
-            step()
-            losses[name].append(float(step.loss))
-    assert losses["16"] == pytest.approx(losses["32"], rel=0.02)
-    assert losses["16"][-1] < 0.6 * losses["16"][0]
+    torch.manual_seed(3)
+    source = sources.make_source(run, crops, None, folder)
+    return training.Step(run.build(), source.batch, training.mean_square, compiled)
+
+
+def test_weights_of_16_bits_train_as_those_of_32(crops: Crops, tmp_path: Path) -> None:
+    rounded, plain = first_step(crops, tmp_path), first_step(crops, tmp_path)
+    rounded.computing = training.rounded(rounded.net)
+    found, expected = losses(rounded, 12), losses(plain, 12)
+    assert found == pytest.approx(expected, rel=0.02)
+    assert found[-1] < 0.6 * found[0]
 
 
 def test_a_compiled_step_learns_as_another(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # without C++
-    run = small(PLAN[0])
-    losses: dict[bool, list[float]] = {}
-    for compiled in (False, True):
-        torch.manual_seed(3)
-        source = sources.make_source(run, crops, None, tmp_path)
-        step = training.Step(MambaIRNano(**run.options), source.batch, training.mean_square, compiled)
-        step.lr.fill_(1e-3)
-        torch.manual_seed(4)
-        losses[compiled] = []
-        for _ in range(3):
-            step()
-            losses[compiled].append(float(step.loss))
-    assert losses[True] == pytest.approx(losses[False], rel=0.01)
-    assert step.forward is not training.forward
+    compiled, plain = first_step(crops, tmp_path, compiled=True), first_step(crops, tmp_path)
+    assert compiled.forward is not training.forward
+    assert losses(compiled, 3) == pytest.approx(losses(plain, 3), rel=0.01)
 
 
 def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
