@@ -140,8 +140,9 @@ template <int K>
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) small[i] = negative_magnitude(x[i]) * LOG2_E;
     exp2<K, Range::NEGATIVE>(small);
-    for (int i = 0; slope != nullptr && i < K; i++)
-        slope[i] = select(x[i] >= Vec{}, broadcast(1.0f), small[i]) / (small[i] + 1.0f);
+    if (slope != nullptr)
+#pragma GCC unroll 8
+        for (int i = 0; i < K; i++) slope[i] = select(x[i] >= Vec{}, broadcast(1.0f), small[i]) / (small[i] + 1.0f);
     log1p_unit<K>(small);
 #pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] = maximum(x[i], Vec{}) + small[i];

@@ -102,15 +102,15 @@ inline void project_piece(const Shape& shape, const PlaneScratch& upright, const
         };
         const Pitch& pitch = turned.plane.pixels;
         for (int64_t p = 0; p < count; p++) {
-            fetch_to_write(x + (count + p) * channels, channels);
-            fetch_to_write(to_upright + p * upright.plane.rows.x, upright.plane.row_stride);
             fetch_to_write(to_turned + p * turned.plane.rows.x, turned.plane.row_stride);
             if (turned.vectors > 0) fetch_to_write(copy + p * pitch.x, channels);
         }
         project_to(upright, to_upright);
         project_to(turned, to_turned);
         for (int64_t p = 0; turned.vectors > 0 && p < count; p++)
-            std::copy_n(x + p * channels, channels, copy + p * pitch.x);
+            over_channels(channels, [&](int64_t c, auto lanes) {
+                store_part(copy + p * pitch.x + c, load_part(x + p * channels + c, lanes), lanes);
+            });
         x += count * channels;
         to_upright += count * upright.plane.rows.x;
         to_turned += count * turned.plane.rows.x;

@@ -68,6 +68,7 @@ void scan_block(int steps, Tile& tile, const Vec* A, const float* b, const float
                 Vec* states) {
     const auto value = [](const float* from, int i) { return PAIRED ? broadcast_pair(from + 2 * i) : broadcast(from[i]); };
     Vec h[BLOCK];
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) h[i] = states[i];
     for (int t = 0; t < steps; t++, b += stride, c += stride) {
         const Vec dt = PAIRED ? interleave(tile.dt[t], tile.dt[t]) : tile.dt[t];
@@ -81,6 +82,7 @@ void scan_block(int steps, Tile& tile, const Vec* A, const float* b, const float
         }
         tile.y[t] = PAIRED ? tile.y[t] + sum_pairs(y) : y;
     }
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) states[i] = h[i];
 }
 
