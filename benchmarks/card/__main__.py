@@ -1,7 +1,7 @@
 """Trains the models that ship within a number of seconds, on one graphics card or on a processor.
 
 PYTHONPATH=kernels:archs:. python -m benchmarks.card SECONDS DATA OUT [--only NAME…]
-… --device cpu [--threads 1] [--batch 16] [--patch 32] [--compile] --only x4
+… --device cpu [--threads 1] [--batch 16] [--patch 32] [--compile] [--seed N] --only x4
 
 DATA holds ``photos/``, and where there is any ``Set5/`` (good pictures, to report a score of each network) and
 ``weights/``: ``T_PMambaSR_x2.pth``, ``_x3``, ``_x4``, ``denoise.pth`` and ``dejpeg.pth`` to learn from, ``start.pth``
@@ -10,8 +10,9 @@ averaged weights of each run under its name, and ``rows.json``, both written ane
 share of the time that is left; SECONDS begin when torch has been imported, which took a fresh machine up to 15 s.
 
 On a processor a command takes one run, and its seconds are the processor's, for training alone. It keeps its state and
-its weights in OUT every five minutes, prints the scores, and goes on from there when it is started again. Computed in
-bf16 until shortly before the end, a step takes less than half of the time where the processor has AMX.
+its weights in OUT every five minutes and at the end, prints the scores, and goes on from there when it is started
+again. Computed in bf16 until shortly before the end, a step takes less than half of the time where the processor has
+AMX. Two cores train two replicas of a run, with seeds and folders of their own: see :mod:`benchmarks.card.merge`.
 """
 
 import argparse
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the processor")
     parser.add_argument("--batch", type=int, help="pictures of a step")
     parser.add_argument("--patch", type=int, help="pixels a side of an input, a multiple of 16")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     parser.add_argument("--compile", action="store_true", help="compile the step, by a C++ compiler, on a processor")
     given = parser.parse_args()
     sizes = {name: value for name in ("batch", "patch") if (value := getattr(given, name))}
@@ -147,6 +149,7 @@ def main() -> None:
             start=starts.get(run.name) or models.get(run.start or "") or starts.get(run.start or ""),
             teacher=weights / run.teacher if run.teacher and (weights / run.teacher).is_file() else None,
             compiled=given.compile,
+            seed=given.seed,
             profile=given.profile and number == 0,
             report=report,
         )

@@ -227,6 +227,8 @@ class Trial:
     """Where a processor keeps what the teacher makes; else in the folder, under the name of the run."""
     compiled: bool = False
     """Let a processor compile what is computed in 16 bits."""
+    seed: int = 0
+    """Of what is drawn; replicas of a run differ by a large number, as a run that goes on adds its steps to it."""
     profile: bool = False
     report: Callable[[StateDict, int], None] | None = None
     """Called with the averaged weights and the number of steps whenever the state is kept."""
@@ -236,7 +238,7 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
     """Train for the seconds of the trial, begun ones included: the averaged weights, and what to report."""
     began = time.monotonic()
     device = crops.high.device
-    torch.manual_seed(1)
+    torch.manual_seed(1 + trial.seed)
     net = run.build()
     fitted = started(net, trial.start)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -250,11 +252,15 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
         found = torch.load(file, weights_only=True)
         step.go_on(found)
         count, before = found["count"], found["seconds"]
-        torch.manual_seed(count)
+        torch.manual_seed(count + trial.seed)
     clock = time.monotonic if step.cuda else time.process_time
     started_at = kept_at = clock()
     total = trial.seconds - (started_at - began) if step.cuda else trial.seconds
     curve: list[tuple[int, float]] = []
+
+    def keep() -> None:
+        replace_file(step.kept() | {"count": count, "seconds": before + clock() - started_at}, file)
+
     while total > 0 and (share := (before + clock() - started_at) / total) < 1:
         step.lr.fill_(trial.lr * min(1, share / WARMUP) * (0.4995 * (1 + math.cos(math.pi * share)) + 0.001))
         step.decay.fill_(min(DECAY, 1 - 1 / (1 + count / 10)))
@@ -270,10 +276,12 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
             curve.append((count, round(loss, 5)))
         if not step.cuda and clock() - kept_at > KEEP_EVERY:
             kept_at = clock()
-            replace_file(step.kept() | {"count": count, "seconds": before + kept_at - started_at}, file)
+            keep()
             if trial.report:
                 trial.report(step.averaged(), count)
     seconds = clock() - started_at
+    if not step.cuda:
+        keep()
     report = {
         "name": run.name,
         "steps": count,

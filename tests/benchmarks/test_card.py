@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.card import harm, sources, training
+from benchmarks.card import harm, merge, sources, training
 from benchmarks.card.__main__ import PLAN, main
 from benchmarks.card.samples import Crops, Draw, Reduce, flat
 from benchmarks.card.sources import Run
@@ -196,11 +196,34 @@ def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch:
     trial = training.Trial(seconds=0.4, lr=1e-3, folder=tmp_path, report=lambda _, count: seen.append(count))
     _, first = training.train(run, crops, trial)
     state = torch.load(tmp_path / "x4.state", weights_only=True)
-    assert state["count"] == seen[-1] <= first["steps"]
+    assert seen[-1] <= state["count"] == first["steps"]
     longer = training.Trial(seconds=state["seconds"] + 0.2, lr=1e-3, folder=tmp_path)
     _, second = training.train(run, crops, longer)
     assert second["steps"] > state["count"]
     assert 0 < second["seconds"] - state["seconds"] < 2
+
+
+def test_replicas_go_on_from_their_mean(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small(PLAN[0])
+    trials = [
+        training.Trial(seconds=0.3, lr=1e-3, folder=tmp_path / str(seed), taught=tmp_path / "taught", seed=seed)
+        for seed in (0, 1000000)
+    ]
+    for trial in trials:
+        trial.folder.mkdir()
+        training.train(run, crops, trial)
+    first, second = (torch.load(trial.folder / "x4.state", weights_only=True) for trial in trials)
+    monkeypatch.setattr("sys.argv", ["merge", "x4", *(str(trial.folder) for trial in trials)])
+    merge.main()
+    assert not torch.equal(first["average"][0], second["average"][0])
+    for trial in trials:
+        merged = torch.load(trial.folder / "x4.state", weights_only=True)
+        assert merged["count"] == max(first["count"], second["count"])
+        weights, report = training.train(run, crops, trial)  # whose time is over
+        assert report["steps"] == merged["count"]
+        torch.testing.assert_close(
+            weights["conv_first.weight"], (first["average"][0] + second["average"][0]) / 2, rtol=0, atol=1e-7
+        )
 
 
 def test_a_run_whose_time_went_into_preparing_ends(crops: Crops, tmp_path: Path) -> None:
