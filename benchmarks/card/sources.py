@@ -1,6 +1,6 @@
 """What a run learns from: batches of patches, made on the device where the crops are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,9 +15,9 @@ from mambair_archs.registry import get
 from . import harm
 from .samples import EDGE, Crops, Draw, Reduce, flat, taught
 
-AT_ONCE = 128  # patches that a card makes poor at a time
+AT_ONCE, AT_ONCE_ON_A_PROCESSOR = 128, 32  # patches that are made poor at a time
 POOL = 2048  # patches that wait there to be drawn
-DRAWS = 4  # of a patch that a processor made poor, which costs it a fifth of a step
+DRAWS = 2  # of a patch that a processor made poor, which costs it a fifteenth of a step
 FLAT = 32  # one patch in so many is flat
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -136,8 +136,16 @@ def _lesson(teacher: nn.Module | None, poor: Tensor, truth: Tensor) -> Batch:
         return poor, truth, teacher(poor)
 
 
+def _parts(image: Tensor, shares: Sequence[float]) -> list[Tensor]:
+    """The pictures of a batch in groups of these shares of it, and what is left."""
+    ends = [round(len(image) * sum(shares[: i + 1])) for i in range(len(shares))]
+    return list(image.tensor_split(ends))
+
+
 class Denoising:
-    """White noise as in the papers, grain of cameras, clipped and compressed noise; some pictures are clean."""
+    """White noise as in the papers, grain that grows with brightness, that of cameras, both as JPEG; some clean."""
+
+    WHITE, GRAIN, CAMERA, GRAIN_JPEG, CAMERA_JPEG = 0.48, 0.14, 0.1, 0.08, 0.16
 
     def __init__(self, run: Run, crops: Crops, count: int, teacher: nn.Module | None) -> None:
         self.high, self.jpeg, self.teacher = crops.high, harm.Jpeg(crops.high.device), teacher
@@ -147,20 +155,32 @@ class Denoising:
         """See :data:`Batch`."""
         self.draw.again()
         clean = harm.gray(self.draw.cut(self.high), 0.12)
-        sigma = harm.uniform(clean, 0, 55)
-        grain = harm.stored(harm.white_noise(clean, sigma, harm.uniform(clean), 0.2))
-        camera = harm.stored(harm.camera_noise(clean))
-        stored = torch.where(harm.chance(clean, 0.5), grain, camera)
-        stored = torch.where(harm.chance(clean, 0.4), self.jpeg.draw(stored, 50, 98), stored)
-        kind = harm.uniform(clean)
-        poor = torch.where(kind < 0.5, harm.white_noise(clean, sigma), torch.where(kind < 0.65, grain, stored))
-        return _lesson(self.teacher, torch.where(kind > 0.96, clean, poor), clean)
+        shares = (self.WHITE, self.GRAIN + self.GRAIN_JPEG, self.CAMERA + self.CAMERA_JPEG)
+        white, bright, camera, untouched = _parts(clean, shares)
+        grainy = harm.stored(harm.white_noise(bright, self._sigma(bright), harm.uniform(bright), 0.2))
+        grainy, grainy_jpeg = _parts(grainy, [self.GRAIN / (self.GRAIN + self.GRAIN_JPEG)])
+        taken = harm.stored(harm.camera_noise(camera))
+        taken, taken_jpeg = _parts(taken, [self.CAMERA / (self.CAMERA + self.CAMERA_JPEG)])
+        made = [
+            harm.white_noise(white, self._sigma(white)),
+            grainy,
+            self.jpeg.draw(grainy_jpeg, 50, 98),
+            taken,
+            self.jpeg.draw(taken_jpeg, 50, 98),
+            untouched,
+        ]
+        return _lesson(self.teacher, torch.cat(made), clean)
+
+    @staticmethod
+    def _sigma(image: Tensor) -> Tensor:
+        return harm.uniform(image, 0, 55)
 
 
 class Repairing:
     """JPEG of any quality whose blocks start anywhere, some of it twice; some pictures are untouched."""
 
     MARGIN = 16
+    ONCE, TWICE = 0.85, 0.11
 
     def __init__(self, run: Run, crops: Crops, count: int, teacher: nn.Module | None) -> None:
         self.high, self.jpeg, self.teacher = crops.high, harm.Jpeg(crops.high.device), teacher
@@ -177,12 +197,9 @@ class Repairing:
         """See :data:`Batch`."""
         self.draw.again()
         clean = harm.gray(self.draw.cut(self.high), 0.3)
-        once = self.jpeg.draw(clean, 5, 95)
-        twice = self.jpeg.draw(
-            torch.roll(self.jpeg.draw(torch.roll(clean, (5, 3), (2, 3)), 30, 95), (-5, -3), (2, 3)), 10, 95
-        )
-        kind = harm.uniform(clean)
-        poor = torch.where(kind < 0.85, once, torch.where(kind < 0.96, twice, clean))
+        once, twice, untouched = _parts(clean, (self.ONCE, self.TWICE))
+        earlier = torch.roll(self.jpeg.draw(torch.roll(twice, (5, 3), (2, 3)), 30, 95), (-5, -3), (2, 3))
+        poor = torch.cat([self.jpeg.draw(once, 5, 95), self.jpeg.draw(earlier, 10, 95), untouched])
         corner = (torch.rand(2, len(clean), 1, 1, device=clean.device) * self.MARGIN).long()
         return _lesson(self.teacher, self._moved(poor, corner), self._moved(clean, corner))
 
@@ -248,7 +265,8 @@ def record(work: Callable[[], None]) -> Callable[[], None]:
 
 def make_source(run: Run, crops: Crops, teacher: Path | None, kept: Path) -> Source:
     """What makes batches for a task; on a processor, what a teacher makes of reduced crops is kept in a file."""
-    count = AT_ONCE if crops.high.is_cuda else run.batch
+    restoring = run.task in ("denoise", "dejpeg")
+    count = AT_ONCE if crops.high.is_cuda else AT_ONCE_ON_A_PROCESSOR if restoring else run.batch
     made: Source
 
     def trained(file: Path | None) -> nn.Module | None:

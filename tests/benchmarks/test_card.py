@@ -134,6 +134,21 @@ def test_a_teacher_of_restoring_sees_the_poor_picture(task: str, crops: Crops, t
     assert not torch.equal(poor, truth)
 
 
+@pytest.mark.parametrize(("task", "as_computed", "untouched"), [("denoise", 15, 1), ("dejpeg", 0, 1)])
+def test_shares_of_harm(task: str, as_computed: int, untouched: int, crops: Crops, tmp_path: Path) -> None:
+    run = small(next(run for run in PLAN if run.name == task))
+    pool = sources.make_source(run, crops, None, tmp_path)
+    assert isinstance(pool, sources.Pool)
+    torch.manual_seed(6)
+    poor, truth, _ = pool.source.batch()
+    assert len(poor) == sources.AT_ONCE_ON_A_PROCESSOR
+    assert sum(map(torch.equal, poor, truth)) == untouched
+    levels = poor * 255
+    assert sum((levels - levels.round()).abs().amax((1, 2, 3)) > 1e-3) == as_computed
+    assert poor[as_computed:].min() >= 0
+    assert poor[as_computed:].max() <= 1
+
+
 @pytest.mark.parametrize("draws", [1, 2])
 def test_a_pool_gives_what_its_source_made(draws: int) -> None:
     made: list[torch.Tensor] = []
