@@ -4,10 +4,10 @@ PYTHONPATH=kernels:archs:. python -m benchmarks.card SECONDS DATA OUT [--only NA
 … --device cpu [--threads 1] [--batch 16] [--patch 32] [--compile] [--seed N] --only x4
 
 DATA holds ``photos/``, and where there is any ``Set5/`` (good pictures, to report a score of each network) and
-``weights/``: ``T_PMambaSR_x2.pth``, ``_x3``, ``_x4``, ``denoise.pth`` and ``dejpeg.pth`` to learn from, ``start.pth``
-with tensors of earlier networks under the names of the runs, from which they go on. OUT gets ``models.pth``, the
-averaged weights of each run under its name, and ``rows.json``, both written anew after every run. Each run gets its
-share of the time that is left; SECONDS begin when torch has been imported, which took a fresh machine up to 15 s.
+``weights/``: ``T_PMambaSR_x2.pth``, ``_x3``, ``_x4`` to learn from, ``start.pth`` with tensors of earlier networks
+under the names of the runs, from which they go on. OUT gets ``models.pth``, the averaged weights of each run under its
+name, and ``rows.json``, both written anew after every run. Each run gets its share of the time that is left; SECONDS
+begin when torch has been imported, which took a fresh machine up to 15 s.
 
 On a processor a command takes one run, and its seconds are the processor's, for training alone. It keeps its state and
 its weights in OUT every five minutes and at the end, prints the scores, and goes on from there when it is started
@@ -42,10 +42,10 @@ RESTORER: dict[str, Any] = {
 TEACHERS = {scale: f"T_PMambaSR_x{scale}.pth" for scale in (2, 3, 4)}
 PLAN = [
     Run(name="x4", task="upscale", share=1.5, options=NANO | {"upscale": 4}, start="x4", teacher=TEACHERS[4]),
-    Run(name="denoise", task="denoise", share=1.0, teacher="denoise.pth", **RESTORER),
+    Run(name="denoise", task="denoise", share=1.0, **RESTORER),
     Run(name="x2", task="upscale", share=1.0, options=NANO | {"upscale": 2}, start="x4", teacher=TEACHERS[2]),
     Run(name="x3", task="upscale", share=1.3, options=NANO | {"upscale": 3}, start="x4", teacher=TEACHERS[3]),
-    Run(name="dejpeg", task="dejpeg", share=0.8, start="denoise", teacher="dejpeg.pth", **RESTORER),
+    Run(name="dejpeg", task="dejpeg", share=0.8, start="denoise", **RESTORER),
     Run(name="photo-x4", task="photo", share=0.8, options=NANO | {"upscale": 4}, start="x4"),
     Run(name="small-x4", task="upscale", share=2.0, options=SMALL | {"upscale": 4}, start="x4", teacher=TEACHERS[4]),
 ]

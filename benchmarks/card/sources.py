@@ -127,13 +127,10 @@ class Photographs:
         return low, truth, truth
 
 
-def _lesson(teacher: nn.Module | None, poor: Tensor, truth: Tensor) -> Batch:
-    """A batch of pictures in levels; without a teacher the truth takes the place of its outputs."""
+def _lesson(poor: Tensor, truth: Tensor) -> Batch:
+    """A batch of pictures in levels, which nobody teaches but the truth."""
     poor, truth = poor / 255, truth / 255
-    if teacher is None:
-        return poor, truth, truth
-    with torch.no_grad():
-        return poor, truth, teacher(poor)
+    return poor, truth, truth
 
 
 def _parts(image: Tensor, shares: Sequence[float]) -> list[Tensor]:
@@ -147,8 +144,8 @@ class Denoising:
 
     WHITE, GRAIN, CAMERA, GRAIN_JPEG, CAMERA_JPEG = 0.48, 0.14, 0.1, 0.08, 0.16
 
-    def __init__(self, run: Run, crops: Crops, count: int, teacher: nn.Module | None) -> None:
-        self.high, self.jpeg, self.teacher = crops.high, harm.Jpeg(crops.high.device), teacher
+    def __init__(self, run: Run, crops: Crops, count: int) -> None:
+        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
         self.draw = Draw(crops.weights, count, run.patch, EDGE)
 
     def batch(self) -> Batch:
@@ -169,7 +166,7 @@ class Denoising:
             self.jpeg.draw(taken_jpeg, 50, 98),
             untouched,
         ]
-        return _lesson(self.teacher, torch.cat(made), clean)
+        return _lesson(torch.cat(made), clean)
 
     @staticmethod
     def _sigma(image: Tensor) -> Tensor:
@@ -182,8 +179,8 @@ class Repairing:
     MARGIN = 16
     ONCE, TWICE = 0.85, 0.11
 
-    def __init__(self, run: Run, crops: Crops, count: int, teacher: nn.Module | None) -> None:
-        self.high, self.jpeg, self.teacher = crops.high, harm.Jpeg(crops.high.device), teacher
+    def __init__(self, run: Run, crops: Crops, count: int) -> None:
+        self.high, self.jpeg = crops.high, harm.Jpeg(crops.high.device)
         self.patch = run.patch
         self.draw = Draw(crops.weights, count, run.patch + self.MARGIN, EDGE)
 
@@ -201,7 +198,7 @@ class Repairing:
         earlier = torch.roll(self.jpeg.draw(torch.roll(twice, (5, 3), (2, 3)), 30, 95), (-5, -3), (2, 3))
         poor = torch.cat([self.jpeg.draw(once, 5, 95), self.jpeg.draw(earlier, 10, 95), untouched])
         corner = (torch.rand(2, len(clean), 1, 1, device=clean.device) * self.MARGIN).long()
-        return _lesson(self.teacher, self._moved(poor, corner), self._moved(clean, corner))
+        return _lesson(self._moved(poor, corner), self._moved(clean, corner))
 
 
 class Source(Protocol):
@@ -268,19 +265,15 @@ def make_source(run: Run, crops: Crops, teacher: Path | None, kept: Path) -> Sou
     restoring = run.task in ("denoise", "dejpeg")
     count = AT_ONCE if crops.high.is_cuda else AT_ONCE_ON_A_PROCESSOR if restoring else run.batch
     made: Source
-
-    def trained(file: Path | None) -> nn.Module | None:
-        return network(file).to(crops.high.device) if file else None
-
     match run.task:
         case "upscale":
             made = Upscaling(run, crops, count, teacher, kept)
         case "photo":
             made = Photographs(run, crops, count)
         case "denoise":
-            made = Denoising(run, crops, count, trained(teacher))
+            made = Denoising(run, crops, count)
         case _:
-            made = Repairing(run, crops, count, trained(teacher))
+            made = Repairing(run, crops, count)
     if crops.high.is_cuda:
         return Pool(made, run.batch, recorded=run.task != "photo")
     if run.task == "upscale":
