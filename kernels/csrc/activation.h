@@ -20,8 +20,10 @@ inline void logistic(Vecs<K>& x) {
 template <int K>
 inline void silu(Vecs<K>& x) {
     Vec share[K];
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) share[i] = x[i];
     logistic<K>(share);
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] *= share[i];
 }
 
@@ -30,6 +32,7 @@ inline void silu(Vecs<K>& x) {
 template <int K>
 inline void cumulative(Vecs<K>& x) {
     Vec t[K], p[K], tail[K];
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) {
         const Vec z = minimum(maximum(x[i], -x[i]) * 0.70710678118654752f, broadcast(9.0f));  // where erfc vanishes
         t[i] = reciprocal(1.0f + 0.3275911f * z);
@@ -40,6 +43,7 @@ inline void cumulative(Vecs<K>& x) {
     horner<K>(p, t, -0.284496736f);
     horner<K>(p, t, 0.254829592f);
     exp2<K>(tail);
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) {
         const Vec half_erfc = 0.5f * p[i] * t[i] * tail[i];
         x[i] = select(x[i] >= Vec{}, 1.0f - half_erfc, half_erfc);
@@ -49,8 +53,10 @@ inline void cumulative(Vecs<K>& x) {
 template <int K>
 inline void gelu(Vecs<K>& x) {
     Vec share[K];
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) share[i] = x[i];
     cumulative<K>(share);
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] *= share[i];
 }
 
@@ -58,8 +64,10 @@ inline void gelu(Vecs<K>& x) {
 template <int K>
 inline void silu_with_slope(Vecs<K>& x, Vecs<K>& slopes) {
     Vec share[K];
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) share[i] = x[i];
     logistic<K>(share);
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) {
         slopes[i] = share[i] * (1.0f + x[i] * (1.0f - share[i]));
         x[i] *= share[i];
@@ -70,12 +78,14 @@ inline void silu_with_slope(Vecs<K>& x, Vecs<K>& slopes) {
 template <int K>
 inline void gelu_slope(Vecs<K>& x) {
     Vec density[K], phi[K];
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) {
         phi[i] = x[i];
         density[i] = maximum(x[i] * x[i] * (-0.5f * LOG2_E), broadcast(-126.0f));
     }
     cumulative<K>(phi);
     exp2<K>(density);
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] = phi[i] + x[i] * density[i] * 0.39894228040143268f;
 }
 
@@ -84,10 +94,12 @@ template <int K>
 inline void slope(Activation activation, Vecs<K>& x) {
     if (activation == SILU) {
         Vec value[K];
+#pragma GCC unroll 8
         for (int i = 0; i < K; i++) value[i] = x[i];
         return silu_with_slope<K>(value, x);
     }
     if (activation == GELU) return gelu_slope<K>(x);
+#pragma GCC unroll 8
     for (int i = 0; i < K; i++) x[i] = broadcast(1.0f);
 }
 

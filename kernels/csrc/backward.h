@@ -30,6 +30,7 @@ void backward_block(int steps, BackwardTile& tile, const Weights& w, const Rows&
     const int d_state = rows.d_state, row = rows.rank + 2 * d_state;
     Vec decay[CHUNK][BLOCK], h[CHUNK + 1][BLOCK];
     Vec state[BLOCK];
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) h[0][i] = state[i] = states[n + i];
     for (int t = 0; t < steps; t++) {
         const float* b = rows.b(t) + n;
@@ -43,6 +44,7 @@ void backward_block(int steps, BackwardTile& tile, const Weights& w, const Rows&
         }
     }
     Vec grad_h[BLOCK], grad_a[BLOCK];
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) grad_h[i] = carry[n + i], grad_a[i] = grad_A[n + i];
     for (int t = steps - 1; t >= 0; t--) {
         const float *b = rows.b(t) + n, *c = rows.c(t) + n;
@@ -62,6 +64,7 @@ void backward_block(int steps, BackwardTile& tile, const Weights& w, const Rows&
         }
         tile.grad_dt[t] = grad_dt, tile.grad_input[t] = grad_input;
     }
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) carry[n + i] = grad_h[i], grad_A[n + i] = grad_a[i];
 }
 

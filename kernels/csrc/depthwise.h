@@ -27,6 +27,7 @@ template <int KERNEL, int DILATION, bool FULL>
 inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
     constexpr int PAD = DILATION * (KERNEL / 2), REACH = NEIGHBOURS + 2 * PAD;
     const int lanes = FULL ? LANES : taps.lanes;
+#pragma GCC unroll 4
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = taps.bias;
     for (int ky = 0; ky < KERNEL; ky++) {
         if (taps.rows[ky] == nullptr) continue;
@@ -66,6 +67,7 @@ inline void convolve_inside(const Taps& taps, int64_t x, Vec* sum) {
     if (taps.kernel == 3 && taps.dilation == 1) return convolve_inside<3, 1>(taps, x, sum);
     if (taps.kernel == 3 && taps.dilation == 2) return convolve_inside<3, 2>(taps, x, sum);
     if (taps.kernel == 5 && taps.dilation == 1) return convolve_inside<5, 1>(taps, x, sum);
+#pragma GCC unroll 4
     for (int i = 0; i < NEIGHBOURS; i++) sum[i] = convolve_border(taps, x + i);
 }
 

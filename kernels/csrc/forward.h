@@ -15,13 +15,16 @@ void prepare_tile(const Shape& shape, const Weights& w, const Rows& rows, int st
     constexpr int STEP = 4;  // steps that share one load of a projection weight
     for (int t0 = 0; t0 < steps; t0 += STEP) {
         Vec dt[STEP];
+#pragma GCC unroll 4
         for (int t = 0; t < STEP; t++) dt[t] = LOW_RANK ? w.dt_bias[0] : tile.dt[t0 + t] + w.dt_bias[0];
         for (int r = 0; r < shape.rank; r++)
+#pragma GCC unroll 4
             for (int t = 0; t < STEP; t++) dt[t] += rows.data[(t0 + t) * rows.stride + r] * w.dt_proj[r];
         if (shape.softplus)
             softplus<STEP>(dt, slope == nullptr ? nullptr : slope + t0);
         else if (slope != nullptr)
             std::fill_n(slope + t0, STEP, broadcast(1.0f));
+#pragma GCC unroll 4
         for (int t = 0; t < STEP; t++) {
             const Vec size = minimum(dt[t], broadcast(LARGEST));
             tile.dt[t0 + t] = size;

@@ -79,9 +79,11 @@ void gate_backward(const LinearBackwardArguments& job, const LinearBackwardScrat
     for (int64_t c = 0; c < forward.in; c += LANES) {
         const int lanes = static_cast<int>(std::min<int64_t>(LANES, forward.in - c));
         Vec gate[COUNT], slopes[COUNT];
+#pragma GCC unroll 8
         for (int i = 0; i < COUNT; i++)
             gate[i] = load_part(forward.gate + (block.start + pixel + i) * forward.gate_stride + c, lanes);
         silu_with_slope<COUNT>(gate, slopes);
+#pragma GCC unroll 8
         for (int i = 0; i < COUNT; i++) {
             const int64_t p = pixel + i;
             float* back = block.back + p * scratch.in_vectors * LANES + c;

@@ -10,7 +10,8 @@ constexpr float LOG2_E = 1.44269504088896341f;
 constexpr float LN_2 = 0.69314718055994531f;
 
 // The functions work on K vectors in lockstep: evaluated one after the other, the long dependency chains of the
-// polynomials would fill the processor's scheduler with instructions that cannot start yet.
+// polynomials would fill the processor's scheduler with instructions that cannot start yet. Every loop over such an array
+// has to be unrolled by a pragma, or GCC sends the array through memory.
 template <int K>
 using Vecs = Vec[K];
 
