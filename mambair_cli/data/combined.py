@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from ..declaration import OneOf, Part, checked
 from ..errors import UsageError
-from . import degrade, photos, second_order  # noqa: F401  registers itself
+from . import camera, degrade, photos, second_order  # noqa: F401  register themselves
 from .degradations import JPEG_GRID, KINDS, Box, Degradation, check_scale, declared, degradation, reduces
 from .degrade import Bytes
 
