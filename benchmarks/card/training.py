@@ -228,7 +228,7 @@ class Trial:
     compiled: bool = False
     """Let a processor compile what is computed in 16 bits."""
     seed: int = 0
-    """Of what is drawn; replicas of a run differ by a large number, as a run that goes on adds its steps to it."""
+    """Of what is drawn, not of the first weights. Steps are added to it: those of replicas are far apart."""
     profile: bool = False
     report: Callable[[StateDict, int], None] | None = None
     """Called with the averaged weights and the number of steps whenever the state is kept."""
@@ -238,8 +238,9 @@ def train(run: Run, crops: Crops, trial: Trial) -> tuple[StateDict, dict[str, An
     """Train for the seconds of the trial, begun ones included: the averaged weights, and what to report."""
     began = time.monotonic()
     device = crops.high.device
-    torch.manual_seed(1 + trial.seed)
+    torch.manual_seed(1)
     net = run.build()
+    torch.manual_seed(1 + trial.seed)
     fitted = started(net, trial.start)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = make_source(run, crops, trial.teacher, trial.taught or trial.folder / f"{run.name}.taught")

@@ -207,6 +207,14 @@ def test_a_run_goes_on_from_its_state(crops: Crops, tmp_path: Path, monkeypatch:
     assert 0 < second["seconds"] - state["seconds"] < 2
 
 
+def test_replicas_begin_with_the_same_weights(crops: Crops, tmp_path: Path) -> None:
+    trials = [training.Trial(seconds=-1, lr=1e-3, folder=tmp_path / str(seed), seed=seed) for seed in (0, 1000000)]
+    for trial in trials:
+        trial.folder.mkdir()
+    first, second = (training.train(small(PLAN[1]), crops, trial)[0] for trial in trials)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_replicas_go_on_from_their_mean(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = small(PLAN[0])
     trials = [
