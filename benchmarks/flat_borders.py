@@ -12,7 +12,7 @@ round a Gauss-Newton step, found in ``steps`` steps of conjugate gradients. OUT 
 import argparse
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -28,14 +28,21 @@ from mambair_archs.mambair_nano import MambaIRNano, ReducedScan, ResidualBlock
 CPU = torch.device("cpu")
 PATCH, BATCH = 48, 8
 PURE = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3)))
-SIZES = ((40, 40), (36, 24), (20, 28), (112, 128))
+SIZES = ((40, 40), (36, 24), (20, 28))
+LARGE, CORNER, SEEN = (300, 400), 28, 12
+"""A picture whose corners count, as a scan ends there after many equal pixels; their edge; how far the layers behind
+the scan see at most, so that as much of an edge does not count.
+"""
 Weights = tuple[Tensor, ...]
 Vector = Sequence[Tensor]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Inputs as they arrive behind the scan, and what should come out, each (n, channels, height, width)."""
+    """Inputs as they arrive behind the scan, and what should come out, each (n, channels, height, width).
+
+    Where ``counts`` is not 1 it is 0.
+    """
 
     image: Tensor
     shallow: Tensor
@@ -43,10 +50,11 @@ class Part:
     target: Tensor
     weight: float
     flat: bool
+    counts: Tensor = field(default_factory=lambda: torch.ones(()))
 
     def off(self, made: Tensor) -> Tensor:
         """What is wrong; what lies beyond black and white is cut off anyway."""
-        off = made - self.target
+        off = (made - self.target) * self.counts
         beyond = (self.target == 1) & (off > 0) | (self.target == 0) & (off < 0)
         return torch.where(beyond, torch.zeros(()), off) if self.flat else off
 
@@ -116,13 +124,32 @@ def photos(tail: Tail, folder: Path, patches: int, poor: bool) -> list[Part]:
 
 
 def flats(tail: Tail, weight: float) -> list[Part]:
-    """The eight pure colours in three sizes, and some others."""
+    """The eight pure colours in three sizes and in the corners of a large picture, and some others."""
     parts = []
     for colours, size in [*((PURE, size) for size in SIZES), (torch.rand(16, 3), (24, 28))]:
         image = colours[:, :, None, None].expand(-1, -1, *size).contiguous()
-        share = weight / (len(SIZES) + 1) / (image.numel() * tail.area)
+        share = weight / (len(SIZES) + 2) / (image.numel() * tail.area)
         parts.append(Part(image, *tail.before(image), image.repeat_interleave(tail.area, 1), share, flat=True))
-    return parts
+    return [*parts, corners(tail, weight / (len(SIZES) + 2))]
+
+
+def corners(tail: Tail, weight: float) -> Part:
+    """Of a large picture in each pure colour; what lacks its surroundings there does not count."""
+    found = []
+    for colour in PURE:
+        image = colour[None, :, None, None].expand(-1, -1, *LARGE).contiguous()
+        found += [
+            [value[:, :, rows, columns] for value in (image, *tail.before(image))]
+            for rows, columns in itertools.product((slice(CORNER), slice(-CORNER, None)), repeat=2)
+        ]
+    image, shallow, features = (torch.cat(parts) for parts in zip(*found, strict=True))
+    counts = torch.zeros(2, 2, CORNER, CORNER)
+    near, far = slice(CORNER - SEEN), slice(SEEN, None)
+    for down, right in itertools.product((0, 1), repeat=2):
+        counts[down, right, (near, far)[down], (near, far)[right]] = 1
+    counts = counts.view(4, 1, CORNER, CORNER).repeat(len(PURE), 1, 1, 1)
+    share = weight / (3 * tail.area * float(counts.sum()))
+    return Part(image, shallow, features, image.repeat_interleave(tail.area, 1), share, flat=True, counts=counts)
 
 
 def step(tail: Tail, parts: Sequence[Part], at: Weights, steps: int) -> Weights:
@@ -181,7 +208,7 @@ def worst(net: MambaIRNano) -> list[int]:
     """How much each pure colour is off at most, of 255, in sizes that were not trained."""
     found = []
     for colour in PURE:
-        images = (colour.view(1, 3, 1, 1).expand(1, 3, *size) for size in ((41, 38), (64, 15), (128, 128)))
+        images = (colour.view(1, 3, 1, 1).expand(1, 3, *size) for size in ((41, 38), (64, 15), (128, 128), (200, 380)))
         off = [net(image.contiguous()).clamp(0, 1) - colour.view(1, 3, 1, 1) for image in images]
         found.append(max(round(255 * float(value.abs().max())) for value in off))
     return found
