@@ -17,7 +17,7 @@ def draw(log: Path, above: Any, below: Any) -> None:
     losses = [row for row in rows if "l_pix" in row]
     above.plot([row["iter"] for row in losses], [row["l_pix"] for row in losses])
     above.set(title=log.stem)
-    if min(row["l_pix"] for row in losses) > 0:  # a loss in dB is not
+    if min((row["l_pix"] for row in losses), default=0) > 0:  # a loss in dB is not
         above.set(yscale="log")
     for name in sorted({key for row in rows for key in row if "/" in key}):
         scores = [row for row in rows if name in row]

@@ -15,7 +15,7 @@ from mambair_cli.weights import catalog
 from tests.cli.run import run
 
 BUNDLED = [entry for entry in catalog.entries() if entry.bundled]
-MAX_NANO, MAX_ALL_NANO, MAX_BEST = 1 << 20, 6 << 20, 3 << 20
+MAX_NANO, MAX_U_SHAPED, MAX_ALL_NANO, MAX_BEST = 1 << 20, 5 << 19, 8 << 20, 3 << 20
 
 
 def drawing(rng: np.random.Generator) -> Pixels:
@@ -33,11 +33,11 @@ def drawing(rng: np.random.Generator) -> Pixels:
 
 def test_there_are_some_and_they_are_small() -> None:
     sizes = {entry.name: entry.path.stat().st_size for entry in BUNDLED}
-    nano = [size for name, size in sizes.items() if name.startswith("mambair-nano-")]
-    assert nano
-    assert max(nano) <= MAX_NANO
-    assert sum(nano) <= MAX_ALL_NANO
-    assert sizes.keys() - {name for name in sizes if name.startswith("mambair-nano-")} == {"mambair-small-x4"}
+    nano = {name: size for name, size in sizes.items() if name.startswith("mambair-nano-")}
+    assert sum(nano.values()) <= MAX_ALL_NANO
+    assert nano.pop("mambair-nano-denoise") <= MAX_U_SHAPED
+    assert max(nano.values()) <= MAX_NANO
+    assert sizes.keys() - nano.keys() == {"mambair-nano-denoise", "mambair-small-x4"}
     assert sizes["mambair-small-x4"] <= MAX_BEST
 
 
