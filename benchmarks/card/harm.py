@@ -61,7 +61,8 @@ def camera_noise(image: Tensor) -> Tensor:
 
     Noise of photons and of reading in the linear mosaic of a sensor goes through demosaicing, white balance, gamma and
     sharpening. Only the difference that it makes is added: the picture does not get softer. After T. Brooks et al.,
-    "Unprocessing Images for Learned Raw Denoising", CVPR 2019.
+    "Unprocessing Images for Learned Raw Denoising", CVPR 2019. Recipes have it as :mod:`mambair_cli.data.camera`, which
+    machines with a card that is lent lack; a test compares the two.
     """
     gains = torch.cat([uniform(image, 1.2, 2.4), torch.ones_like(image[:, :1, :1, :1]), uniform(image, 1.2, 2.4)], 1)
     linear = (image.clamp(0, 255) / 255) ** 2.2 / gains

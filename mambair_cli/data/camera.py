@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declaration import Range, Within
+from ..images.planes import LUMA
 from . import degrade
 from .degradations import Box, degradation
 from .degrade import Bytes, Floats
@@ -19,7 +20,6 @@ GAMMA = 2.2
 CROSS = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 SQUARE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 """What a pixel takes from those of its colour, in the mosaic zeros lie between: green, red or blue."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
 @dataclass(frozen=True)
